@@ -1,0 +1,1 @@
+//! Error of a computed result against the truth: metrics and bounds.

@@ -1,0 +1,1 @@
+//! Devices: adapters, contexts, kernels, buffers, timing, fingerprint. Never names a workload.

@@ -1,0 +1,3 @@
+//! One case, from buffers to a measurement.
+
+pub mod statistics;

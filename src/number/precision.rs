@@ -1,0 +1,221 @@
+//! The precision grammar: one name a precision, the same in bench ids, the CLI, the CSV and figures.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Format, Rounding};
+
+/// How the scale of an integer format is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scaling {
+    /// One scale for the whole matrix.
+    Tensor,
+    /// One scale for each row of A and each column of B.
+    Rowwise,
+}
+
+impl Scaling {
+    /// The word used in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tensor => "tensor",
+            Self::Rowwise => "rowwise",
+        }
+    }
+}
+
+/// Storage format of the operands, format of what accumulates, and rounding.
+///
+/// Matrix products are named by their operands (`fp16`) with suffixes for what departs from an
+/// f32 accumulator rounded to nearest. SGD settings carry the DMGC signature of Buckwild!
+/// (De Sa et al. 2017): `D` and the bits of the data set, `M` and the bits of the model, `f` for
+/// floating point, `-SR` where the model's updates are rounded stochastically.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each is what its name spells; `Precision::spec` holds the parts
+pub enum Precision {
+    Fp32,
+    Fp16,
+    Fp16Acc16,
+    Fp16Sr,
+    Bf16,
+    Int8,
+    Int8Rowwise,
+    Int8Sr,
+    Int8SrRowwise,
+    D32fM32f,
+    D16fM16f,
+    D16fM16fSr,
+    D8M8,
+    D8M8Sr,
+    D8M32f,
+    D16M16Sr,
+}
+
+/// What a [`Precision`] is made of.
+struct Spec {
+    name: &'static str,
+    alias: Option<&'static str>,
+    /// Matmul: operands. SGD: data set.
+    storage: Format,
+    /// Matmul: accumulator. SGD: model.
+    accumulator: Format,
+    rounding: Rounding,
+    scaling: Option<Scaling>,
+}
+
+const fn spec(
+    name: &'static str,
+    alias: Option<&'static str>,
+    storage: Format,
+    accumulator: Format,
+    rounding: Rounding,
+    scaling: Option<Scaling>,
+) -> Spec {
+    Spec { name, alias, storage, accumulator, rounding, scaling }
+}
+
+impl Precision {
+    /// The matmul precisions, in the order in which they are measured.
+    pub const MATMUL: [Self; 9] = [
+        Self::Fp32,
+        Self::Fp16,
+        Self::Fp16Acc16,
+        Self::Fp16Sr,
+        Self::Bf16,
+        Self::Int8,
+        Self::Int8Rowwise,
+        Self::Int8Sr,
+        Self::Int8SrRowwise,
+    ];
+
+    /// The SGD settings, in the order in which they are measured.
+    pub const SGD: [Self; 7] = [
+        Self::D32fM32f,
+        Self::D16fM16f,
+        Self::D16fM16fSr,
+        Self::D8M8,
+        Self::D8M8Sr,
+        Self::D8M32f,
+        Self::D16M16Sr,
+    ];
+
+    /// Every precision of every workload.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::MATMUL.into_iter().chain(Self::SGD)
+    }
+
+    const fn spec(self) -> Spec {
+        use Format::{Bf16, F16, F32, Fixed8, Fixed16, Int8, Int32};
+        use Rounding::{Nearest, Stochastic};
+        use Scaling::{Rowwise, Tensor};
+        match self {
+            Self::Fp32 => spec("fp32", None, F32, F32, Nearest, None),
+            Self::Fp16 => spec("fp16", None, F16, F32, Nearest, None),
+            Self::Fp16Acc16 => spec("fp16-acc16", None, F16, F16, Nearest, None),
+            Self::Fp16Sr => spec("fp16-sr", None, F16, F16, Stochastic, None),
+            Self::Bf16 => spec("bf16", None, Bf16, F32, Nearest, None),
+            Self::Int8 => spec("int8", None, Int8, Int32, Nearest, Some(Tensor)),
+            Self::Int8Rowwise => spec("int8-rowwise", None, Int8, Int32, Nearest, Some(Rowwise)),
+            Self::Int8Sr => spec("int8-sr", None, Int8, Int32, Stochastic, Some(Tensor)),
+            Self::Int8SrRowwise => {
+                spec("int8-sr-rowwise", None, Int8, Int32, Stochastic, Some(Rowwise))
+            }
+            Self::D32fM32f => spec("D32fM32f", Some("fp32"), F32, F32, Nearest, None),
+            Self::D16fM16f => spec("D16fM16f", Some("fp16"), F16, F16, Nearest, None),
+            Self::D16fM16fSr => spec("D16fM16f-SR", Some("fp16-sr"), F16, F16, Stochastic, None),
+            Self::D8M8 => spec("D8M8", Some("int8"), Fixed8, Fixed8, Nearest, None),
+            Self::D8M8Sr => spec("D8M8-SR", Some("int8-sr"), Fixed8, Fixed8, Stochastic, None),
+            Self::D8M32f => spec("D8M32f", None, Fixed8, F32, Nearest, None),
+            Self::D16M16Sr => spec("D16M16-SR", None, Fixed16, Fixed16, Stochastic, None),
+        }
+    }
+
+    /// The canonical name.
+    pub const fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The matmul-style name under which an SGD setting is selected too.
+    pub const fn alias(self) -> Option<&'static str> {
+        self.spec().alias
+    }
+
+    /// Format of the operands (matmul) or of the data set (SGD).
+    pub const fn storage(self) -> Format {
+        self.spec().storage
+    }
+
+    /// Format of the accumulator (matmul) or of the model (SGD).
+    pub const fn accumulator(self) -> Format {
+        self.spec().accumulator
+    }
+
+    /// Rounding of the accumulator (fp16-sr), of the operands (int8-sr) or of the model (SGD).
+    pub const fn rounding(self) -> Rounding {
+        self.spec().rounding
+    }
+
+    /// How the integer formats share their scale; `None` elsewhere.
+    pub const fn scaling(self) -> Option<Scaling> {
+        self.spec().scaling
+    }
+
+    /// The precisions that `text` names, by canonical name or alias, ignoring case: `fp16-sr` is
+    /// both the matmul precision and the SGD setting D16fM16f-SR.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, PrecisionError> {
+        let text = text.trim();
+        let is = |name: &str| name.eq_ignore_ascii_case(text);
+        let found: Vec<_> =
+            Self::all().filter(|p| is(p.name()) || p.alias().is_some_and(is)).collect();
+        if found.is_empty() { Err(PrecisionError(text.to_owned())) } else { Ok(found) }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = PrecisionError;
+
+    /// Reads a canonical name, ignoring case.
+    fn from_str(text: &str) -> Result<Self, PrecisionError> {
+        Self::all()
+            .find(|p| p.name().eq_ignore_ascii_case(text.trim()))
+            .ok_or_else(|| PrecisionError(text.trim().to_owned()))
+    }
+}
+
+/// A name that is no precision's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrecisionError(pub String);
+
+impl fmt::Display for PrecisionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = Precision::all().map(Precision::name).collect();
+        write!(f, "unknown precision `{}`; valid are {}", self.0, names.join(", "))
+    }
+}
+
+impl std::error::Error for PrecisionError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        for p in Precision::all() {
+            assert_eq!(p.to_string().parse::<Precision>().unwrap(), p);
+        }
+    }
+
+    #[test]
+    fn an_alias_selects_both_workloads() {
+        let found = Precision::parse_all("FP16-SR").unwrap();
+        assert_eq!(found, [Precision::Fp16Sr, Precision::D16fM16fSr]);
+        assert!(Precision::parse_all("fp17").unwrap_err().to_string().contains("`fp17`"));
+    }
+}

@@ -1,0 +1,4 @@
+//! Inputs: seeded matrices and data sets.
+
+pub mod dataset;
+pub mod matrix;

@@ -1,0 +1,1 @@
+//! Truth of a matrix product.

@@ -1,0 +1,1 @@
+//! Truth of SGD: f64 trajectory and optimum.
