@@ -1,1 +1,354 @@
-//! Mirrors of the matrix product kernels.
+//! Mirror of the matmul product kernels. All of them sum each entry of C over q = 0, 1, … in
+//! order, whatever their tiling, so one mirror a precision serves them all. It is also what the
+//! device `cpu` runs.
+
+use std::marker::PhantomData;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::convert::{Key, Operands};
+use crate::number::arithmetic::Ops;
+use crate::number::philox::{Stream, philox4x32};
+use crate::number::{Arithmetic, Format, Precision, Rounding, round};
+use crate::with_ops;
+
+/// Columns of C that one block holds in registers.
+const NR: usize = 16;
+/// Rows of C that one task of the thread pool computes.
+const TASK_ROWS: usize = 48;
+/// k summed before a block of C goes back to memory; storing and loading an f32 changes nothing.
+const KC: usize = 1024;
+/// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
+const INT8_KC: usize = 1040;
+
+/// B cut into panels of [`NR`] columns, each k × NR and contiguous, the last padded with zeros.
+pub struct PackedB {
+    k: usize,
+    n: usize,
+    panels: Vec<[f32; NR]>,
+}
+
+impl PackedB {
+    /// Packs `b`, k×n row-major.
+    pub fn new(b: &[f32], k: usize, n: usize) -> Self {
+        let mut panels = vec![[0.0; NR]; k * n.div_ceil(NR)];
+        panels.par_chunks_mut(k.max(1)).enumerate().for_each(|(p, panel)| {
+            let columns = p * NR..n.min((p + 1) * NR);
+            for (q, row) in panel.iter_mut().enumerate() {
+                row[..columns.len()].copy_from_slice(&b[q * n..][columns.clone()]);
+            }
+        });
+        Self { k, n, panels }
+    }
+
+    fn panel(&self, p: usize) -> &[[f32; NR]] {
+        &self.panels[p * self.k..(p + 1) * self.k]
+    }
+}
+
+/// C = A·B as a device of this `arithmetic` computes it at `precision`, for the given rows of C
+/// (`rows.len()` × n, row-major). Values of an f16 C are f16 numbers held as f32.
+pub fn multiply(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    rows: &[usize],
+    key: Key,
+) -> Vec<f32> {
+    let packed = PackedB::new(&operands.b, operands.k, operands.n);
+    let mut c = vec![0.0; rows.len() * operands.n];
+    multiply_packed(precision, arithmetic, operands, &packed, rows, key, &mut c);
+    c
+}
+
+/// [`multiply`] with B packed before and C given.
+pub fn multiply_packed(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    b: &PackedB,
+    rows: &[usize],
+    key: Key,
+    c: &mut [f32],
+) {
+    let stochastic = precision.rounding() == Rounding::Stochastic;
+    match precision.accumulator() {
+        Format::Int32 => with_ops!(scaling_arithmetic(arithmetic), O => {
+            let (step_a, step_b) = (&operands.step_a, &operands.step_b);
+            tasks(operands, b, rows, c, Int8 { step_a, step_b, _ops: PhantomData::<O> })
+        }),
+        Format::F16 if stochastic => tasks(operands, b, rows, c, Stochastic { key }),
+        Format::F16 => tasks(operands, b, rows, c, Sequential::<F16Step, 2>(F16Step)),
+        _ => with_ops!(arithmetic, O => {
+            tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
+        }),
+    }
+}
+
+/// How one task of rows is computed.
+trait Task: Copy + Send + Sync {
+    /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`.
+    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
+}
+
+/// Shares the rows of C among the threads and calls `task` under the widest SIMD there is.
+fn tasks<T: Task>(operands: &Operands, b: &PackedB, rows: &[usize], c: &mut [f32], task: T) {
+    struct Dispatch<'a, T>(T, &'a [&'a [f32]], &'a [usize], &'a PackedB, &'a mut [f32]);
+    impl<T: Task> WithSimd for Dispatch<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            self.0.run(self.1, self.2, self.3, self.4);
+        }
+    }
+
+    let threads = rayon::current_num_threads();
+    let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
+    let arch = Arch::new();
+    c.par_chunks_mut(operands.n * task_rows).zip(rows.par_chunks(task_rows)).for_each(
+        |(c, rows)| {
+            let a: Vec<&[f32]> =
+                rows.iter().map(|&i| &operands.a[i * operands.k..][..operands.k]).collect();
+            c.fill(0.0);
+            arch.dispatch(Dispatch(task, &a, rows, b, c));
+        },
+    );
+}
+
+/// One product-add of a kernel's inner loop, for a block of C: `sums[r][j] += a[r]·b[j]`.
+trait Step: Copy + Send + Sync {
+    fn step<const MR: usize>(sums: &mut [[f32; NR]; MR], a: &[f32; MR], b: &[f32; NR]);
+}
+
+#[derive(Clone, Copy)]
+struct F32Step<O>(PhantomData<O>);
+
+impl<O: Ops> Step for F32Step<O> {
+    #[inline(always)]
+    fn step<const MR: usize>(sums: &mut [[f32; NR]; MR], a: &[f32; MR], b: &[f32; NR]) {
+        O::fma_outer(sums, a, b);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct F16Step;
+
+impl Step for F16Step {
+    #[inline(always)]
+    fn step<const MR: usize>(sums: &mut [[f32; NR]; MR], a: &[f32; MR], b: &[f32; NR]) {
+        for (sums, a) in sums.iter_mut().zip(a) {
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = round::f16_nearest(a * b + *sum); // a·b is exact
+            }
+        }
+    }
+}
+
+/// Blocks of `MR` × [`NR`] entries in registers.
+#[derive(Clone, Copy)]
+struct Sequential<S, const MR: usize>(S);
+
+impl<S: Step, const MR: usize> Task for Sequential<S, MR> {
+    #[inline(always)]
+    fn run(self, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
+        let mut packed_a = vec![[0.0; MR]; KC.min(b.k)];
+        for q0 in (0..b.k).step_by(KC) {
+            let q1 = b.k.min(q0 + KC);
+            for (block, a) in a.chunks(MR).enumerate() {
+                for (r, row) in a.iter().enumerate() {
+                    packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
+                }
+                for p in 0..b.n.div_ceil(NR) {
+                    let j0 = p * NR;
+                    let columns = NR.min(b.n - j0);
+                    let mut sums = [[0.0; NR]; MR];
+                    let at = |r: usize| (block * MR + r) * b.n + j0;
+                    for r in 0..a.len() {
+                        sums[r][..columns].copy_from_slice(&c[at(r)..][..columns]);
+                    }
+                    block_of_c::<S, MR>(&packed_a[..q1 - q0], &b.panel(p)[q0..q1], &mut sums);
+                    for r in 0..a.len() {
+                        c[at(r)..][..columns].copy_from_slice(&sums[r][..columns]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn block_of_c<S: Step, const MR: usize>(
+    a: &[[f32; MR]],
+    b: &[[f32; NR]],
+    sums: &mut [[f32; NR]; MR],
+) {
+    let mut s = *sums;
+    for (a, b) in a.iter().zip(b) {
+        S::step(&mut s, a, b);
+    }
+    *sums = s;
+}
+
+/// An f16 accumulator rounded stochastically after every product-add.
+#[derive(Clone, Copy)]
+struct Stochastic {
+    key: Key,
+}
+
+impl Task for Stochastic {
+    #[inline(always)]
+    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+        for ((a, &i), c) in a.iter().zip(rows).zip(c.chunks_mut(b.n)) {
+            for (p, c) in c.chunks_mut(NR).enumerate() {
+                let mut sums = [0.0f32; NR];
+                for (block, (a, b)) in a.chunks(8).zip(b.panel(p).chunks(8)).enumerate() {
+                    let words = random_words(i, p * NR, block, self.key);
+                    for (s, (&a, b)) in a.iter().zip(b).enumerate() {
+                        let (word, shift) = (&words[s / 2], 16 * (s as u32 & 1));
+                        for j in 0..NR {
+                            let exact = a * b[j] + sums[j]; // a·b is exact
+                            sums[j] = round::f16_stochastic(exact, word[j] >> shift);
+                        }
+                    }
+                }
+                c.copy_from_slice(&sums[..c.len()]);
+            }
+        }
+    }
+}
+
+/// The random words of [`NR`] neighbouring entries of row `i`, word by word.
+#[inline(always)]
+fn random_words(i: usize, j0: usize, block: usize, key: Key) -> [[u32; NR]; 4] {
+    let mut words = [[0; NR]; 4];
+    for j in 0..NR {
+        let counter = [i as u32, (j0 + j) as u32, block as u32, Stream::Accumulate as u32];
+        let w = philox4x32(counter, key);
+        for (words, w) in words.iter_mut().zip(w) {
+            words[j] = w;
+        }
+    }
+    words
+}
+
+/// What int8 needs of a device's arithmetic: whether the scaling flushes. Its sums are exact under
+/// either fma, so they take the one that is fast here.
+fn scaling_arithmetic(device: Arithmetic) -> Arithmetic {
+    Arithmetic { fused_fma: Arithmetic::host().fused_fma, ..device }
+}
+
+/// Exact integer sums, in blocks of k over which f32 holds every partial sum exactly, then scaled.
+#[derive(Clone, Copy)]
+struct Int8<'a, O> {
+    step_a: &'a [f32],
+    step_b: &'a [f32],
+    _ops: PhantomData<O>,
+}
+
+impl<O: Ops> Task for Int8<'_, O> {
+    #[inline(always)]
+    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+        let mut packed_a = vec![[0.0; 6]; INT8_KC.min(b.k)];
+        for (block, (a, rows)) in a.chunks(6).zip(rows.chunks(6)).enumerate() {
+            for p in 0..b.n.div_ceil(NR) {
+                let mut joined = [[0i64; NR]; 6];
+                for q0 in (0..b.k).step_by(INT8_KC) {
+                    let q1 = b.k.min(q0 + INT8_KC);
+                    for (r, row) in a.iter().enumerate() {
+                        packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
+                    }
+                    let mut sums = [[0.0; NR]; 6];
+                    let panel = &b.panel(p)[q0..q1];
+                    block_of_c::<F32Step<O>, 6>(&packed_a[..q1 - q0], panel, &mut sums);
+                    for (joined, sums) in joined.iter_mut().zip(&sums) {
+                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += s as i64);
+                    }
+                }
+                for (r, &i) in rows.iter().enumerate() {
+                    for j in p * NR..b.n.min((p + 1) * NR) {
+                        let scaled = O::mul(joined[r][j - p * NR] as f32, step(self.step_a, i));
+                        c[(block * 6 + r) * b.n + j] = O::mul(scaled, step(self.step_b, j));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The step of vector `i`, where one may serve all.
+fn step(steps: &[f32], i: usize) -> f32 {
+    steps[if steps.len() == 1 { 0 } else { i }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::philox::half_word;
+    use crate::problem::matrix::Matrix;
+
+    const KEY: Key = [7, 3];
+
+    /// A matrix of small irregular numbers, positive and negative.
+    fn matrix(rows: usize, cols: usize, salt: u32) -> Matrix {
+        let number = |i: usize| {
+            let word = philox4x32([i as u32, salt, 0, 99], [1, 2])[0];
+            (word as i32 >> 8) as f32 / 4e6
+        };
+        Matrix { rows, cols, data: (0..rows * cols).map(number).collect() }
+    }
+
+    /// The kernel `naive`, entry by entry.
+    fn plain(precision: Precision, arithmetic: Arithmetic, o: &Operands, i: usize, j: usize) -> f32 {
+        let products = (0..o.k).map(|q| (q, o.a[i * o.k + q], o.b[q * o.n + j]));
+        match precision.accumulator() {
+            Format::Int32 => {
+                let sum: i64 = products.map(|(_, a, b)| a as i64 * b as i64).sum();
+                sum as f32 * step(&o.step_a, i) * step(&o.step_b, j)
+            }
+            Format::F16 => products.fold(0.0, |sum, (q, a, b)| {
+                let exact = a.mul_add(b, sum);
+                if precision.rounding() == Rounding::Nearest {
+                    return half::f16::from_f32(exact).to_f32();
+                }
+                let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
+                round::f16_stochastic(exact, half_word(philox4x32(counter, KEY), q as u32))
+            }),
+            _ if arithmetic.fused_fma => products.fold(0.0, |sum, (_, a, b)| a.mul_add(b, sum)),
+            _ => products.fold(0.0, |sum, (_, a, b)| a * b + sum),
+        }
+    }
+
+    #[test]
+    fn blocks_equal_the_plain_loop() {
+        for (m, n, k) in [(1, 1, 1), (1, 35, 3), (7, 16, 9), (50, 17, 33), (13, 3, 2100)] {
+            let (a, b) = (matrix(m, k, 0), matrix(k, n, 1));
+            for precision in Precision::MATMUL {
+                for fused_fma in [false, true] {
+                    let arithmetic = Arithmetic { fused_fma, ..Arithmetic::host() };
+                    let o = Operands::convert(precision, arithmetic, &a, &b, KEY);
+                    let rows: Vec<_> = (0..m).rev().collect();
+                    let c = multiply(precision, arithmetic, &o, &rows, KEY);
+                    for (r, &i) in rows.iter().enumerate() {
+                        for j in 0..n {
+                            let expected = plain(precision, arithmetic, &o, i, j);
+                            let got = c[r * n + j];
+                            assert_eq!(got, expected, "{precision} {m}x{n}x{k} at {i},{j}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn int8_sums_past_i32_are_exact() {
+        let k = 140_000;
+        let a = Matrix { rows: 1, cols: k, data: vec![-1.0; k] };
+        let b = Matrix { rows: k, cols: 1, data: vec![1.0; k] };
+        let o = Operands::convert(Precision::Int8, Arithmetic::host(), &a, &b, KEY);
+        let c = multiply(Precision::Int8, Arithmetic::host(), &o, &[0], KEY);
+        let exact = (-127i64 * 127 * k as i64) as f32 * o.step_a[0] * o.step_b[0];
+        assert_eq!(c[0], exact);
+    }
+}

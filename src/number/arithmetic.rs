@@ -28,9 +28,15 @@ fn host_has_fma() -> bool {
 }
 
 /// [`Arithmetic`] as types, so that a mirror's inner loop has no branch on it.
-pub trait Ops: Copy + Send + Sync + 'static {
+pub trait Ops: Copy + Default + Send + Sync + 'static {
     /// `a·b + c` as the device does it.
     fn fma(a: f32, b: f32, c: f32) -> f32;
+    /// `sums[r][j] = fma(a[r], b[j], sums[r][j])` for each r and j.
+    fn fma_outer<const R: usize, const N: usize>(
+        sums: &mut [[f32; N]; R],
+        a: &[f32; R],
+        b: &[f32; N],
+    );
     /// `a + b` as the device does it.
     fn add(a: f32, b: f32) -> f32;
     /// `a · b` as the device does it.
@@ -40,7 +46,7 @@ pub trait Ops: Copy + Send + Sync + 'static {
 }
 
 /// The four combinations of fused/unfused and flushed/kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Model<const FUSED: bool, const FLUSH: bool>;
 
 impl<const FUSED: bool, const FLUSH: bool> Ops for Model<FUSED, FLUSH> {
@@ -48,6 +54,33 @@ impl<const FUSED: bool, const FLUSH: bool> Ops for Model<FUSED, FLUSH> {
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         let (a, b, c) = (Self::keep(a), Self::keep(b), Self::keep(c));
         if FUSED { Self::keep(a.mul_add(b, c)) } else { Self::keep(Self::keep(a * b) + c) }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // the indexed form is the one that vectorises
+    fn fma_outer<const R: usize, const N: usize>(
+        sums: &mut [[f32; N]; R],
+        a: &[f32; R],
+        b: &[f32; N],
+    ) {
+        if FUSED {
+            for (sums, &a) in sums.iter_mut().zip(a) {
+                sums.iter_mut().zip(b).for_each(|(sum, &b)| *sum = Self::fma(a, b, *sum));
+            }
+            return;
+        }
+        // All products before any sum, by index: otherwise LLVM leaves them scalar under AVX-512.
+        let mut products = [[0.0; N]; R];
+        for r in 0..R {
+            for j in 0..N {
+                products[r][j] = Self::mul(a[r], b[j]);
+            }
+        }
+        for r in 0..R {
+            for j in 0..N {
+                sums[r][j] = Self::add(sums[r][j], products[r][j]);
+            }
+        }
     }
 
     #[inline(always)]

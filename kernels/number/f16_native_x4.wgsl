@@ -1,0 +1,13 @@
+enable f16;
+// f16 operands in the device's own type, four neighbours of a row at a time.
+// a: M x LDA f16, b: LDA x LDB f16.
+@group(0) @binding(0) var<storage, read> a: array<vec4<f16>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f16>>;
+
+fn load_a4(i: u32, q: u32) -> vec4<f32> {
+    return vec4<f32>(a[(i * LDA + q) >> 2u]);
+}
+
+fn load_b4(q: u32, j: u32) -> vec4<f32> {
+    return vec4<f32>(b[(q * LDB + j) >> 2u]);
+}
