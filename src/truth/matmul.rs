@@ -1,1 +1,376 @@
-//! Truth of a matrix product.
+//! Truth of a matrix product: an f64 product, checked at sampled entries against the exact one.
+//!
+//! A product of two f32 is exact in f64, so the f64 product errs in its additions alone: by at
+//! most γ_k(2⁻⁵³)·|A||B|, 2²⁹ times below what one f32 rounding may cost. The judge of that is
+//! [`exact_dot`]. The f64 product is no truth for results that are themselves of f64 quality
+//! (compensated, double-single).
+
+use rand::seq::index;
+use rayon::prelude::*;
+use xsum::{Xsum, XsumSmall};
+
+use crate::problem::matrix::{MatmulProblem, Purpose, stream};
+
+/// Entries that are compared with their exact dot product, where there are so many.
+const SAMPLED_ENTRIES: usize = 256;
+
+/// Unit roundoff of f64, 2⁻⁵³.
+pub(crate) const F64_UNIT: f64 = f64::EPSILON / 2.0;
+
+/// C = A·B and |A||B| for some rows of C, in f64, with what bounds and metrics need of A and B.
+#[derive(Clone, Debug)]
+pub struct MatmulTruth {
+    /// Which rows of C, ascending: all of them or a sample.
+    pub rows: Vec<usize>,
+    /// Columns of C.
+    pub n: usize,
+    /// Length of each dot product.
+    pub k: usize,
+    /// The rows of C: `rows.len()`×n, row-major.
+    pub product: Vec<f64>,
+    /// The same rows of |A||B|, the product of the entrywise absolute values.
+    pub abs_product: Vec<f64>,
+    /// Σ_q |a_iq| of these rows of A.
+    pub a_row_abs: Vec<f64>,
+    /// Σ_q |b_qj| of the n columns of B.
+    pub b_col_abs: Vec<f64>,
+    /// What computed `product`.
+    pub reference: &'static str,
+    /// Entries of `product` that were compared with their exact dot product.
+    pub sampled_entries: usize,
+    /// Largest |product − exact| / (|A||B|) over those entries.
+    pub max_reference_error: f64,
+}
+
+/// Why a problem has no truth.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TruthError {
+    /// An operand holds an infinity or a NaN.
+    #[error("{matrix}[{row}, {column}] is {value}; the elements of a problem must be finite")]
+    NonFinite {
+        /// `A` or `B`.
+        matrix: &'static str,
+        /// Its row, from 0.
+        row: usize,
+        /// Its column, from 0.
+        column: usize,
+        /// The element.
+        value: f32,
+    },
+    /// Rows asked for that are not rows of C in ascending order.
+    #[error("rows of C must be ascending, distinct, below {m} and at least one, not {rows:?}")]
+    Rows {
+        /// What was asked for.
+        rows: Vec<usize>,
+        /// Rows that C has.
+        m: usize,
+    },
+    /// The f64 product is further from the exact one than f64 arithmetic allows.
+    #[error(
+        "the f64 product is wrong at C[{row}, {column}]: {product:e} where the exact value is \
+         {exact:e}, off by more than its bound {bound:e}; report this processor and the crate \
+         `gemm`, whose result this is"
+    )]
+    Reference {
+        /// Row of C.
+        row: usize,
+        /// Column of C.
+        column: usize,
+        /// What the f64 product says (C, or |A||B| where that is what is off).
+        product: f64,
+        /// The exact value, rounded once.
+        exact: f64,
+        /// γ_k(2⁻⁵³)·|A||B|.
+        bound: f64,
+    },
+}
+
+impl MatmulTruth {
+    /// Truth of the given rows of C (ascending and distinct), or of all.
+    ///
+    /// # Errors
+    /// [`TruthError`] if an operand is not finite, the rows are not rows of C, or the f64 product
+    /// fails its check.
+    pub fn of(problem: &MatmulProblem, rows: Option<&[usize]>) -> Result<Self, TruthError> {
+        let (m, n, k) = (problem.m, problem.n, problem.k);
+        let rows = rows.map_or_else(|| (0..m).collect(), <[usize]>::to_vec);
+        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_none_or(|&last| last >= m) {
+            return Err(TruthError::Rows { rows, m });
+        }
+        check_finite("A", &problem.a.data, k)?;
+        check_finite("B", &problem.b.data, n)?;
+
+        let mut a: Vec<f64> =
+            rows.iter().flat_map(|&i| problem.a.row(i)).map(|&x| f64::from(x)).collect();
+        let mut b: Vec<f64> = problem.b.data.iter().map(|&x| f64::from(x)).collect();
+        let product = multiply(&a, &b, rows.len(), n, k);
+        a.iter_mut().chain(&mut b).for_each(|x| *x = x.abs());
+        let abs_product = multiply(&a, &b, rows.len(), n, k);
+        let a_row_abs = a.chunks_exact(k).map(|row| row.iter().sum()).collect();
+        let mut b_col_abs = vec![0.0; n];
+        for row in b.chunks_exact(n) {
+            b_col_abs.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        let mut truth = Self {
+            rows,
+            n,
+            k,
+            product,
+            abs_product,
+            a_row_abs,
+            b_col_abs,
+            reference: "f64 product",
+            sampled_entries: 0,
+            max_reference_error: 0.0,
+        };
+        truth.check(problem)?;
+        Ok(truth)
+    }
+
+    /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows, saturated.
+    pub fn host_bytes(rows: usize, n: usize, k: usize) -> u128 {
+        let (rows, n, k) = (rows as u128, n as u128, k as u128);
+        let elements = rows.saturating_mul(k).saturating_add(k.saturating_mul(n));
+        elements.saturating_add(rows.saturating_mul(n).saturating_mul(2)).saturating_mul(8)
+    }
+
+    /// Compares sampled entries of both products with exact dot products.
+    fn check(&mut self, problem: &MatmulProblem) -> Result<(), TruthError> {
+        let entries = self.product.len();
+        let mut random = stream(problem.seed, Purpose::SampledEntries, 0);
+        let sampled = index::sample(&mut random, entries, entries.min(SAMPLED_ENTRIES)).into_vec();
+        let errors = sampled
+            .par_iter()
+            .map(|&entry| self.check_entry(problem, entry))
+            .collect::<Result<Vec<f64>, _>>()?;
+        self.sampled_entries = errors.len();
+        self.max_reference_error = errors.into_iter().fold(0.0, f64::max);
+        Ok(())
+    }
+
+    /// |product − exact| / (|A||B|) at one entry.
+    fn check_entry(&self, problem: &MatmulProblem, entry: usize) -> Result<f64, TruthError> {
+        let (row, column) = (self.rows[entry / self.n], entry % self.n);
+        let a = || problem.a.row(row).iter().copied();
+        let b = || problem.b.column(column);
+        let exact = exact_dot(a(), b());
+        let exact_abs = exact_dot(a().map(f32::abs), b().map(f32::abs));
+        // At most k − 1 additions of exact products, and one rounding of the exact value.
+        let ku = self.k as f64 * F64_UNIT;
+        let bound = ku / (1.0 - ku) * exact_abs;
+        for (product, exact) in [(self.product[entry], exact), (self.abs_product[entry], exact_abs)]
+        {
+            // Not `error > bound`, which a NaN would pass.
+            if !((product - exact).abs() <= bound) {
+                return Err(TruthError::Reference { row, column, product, exact, bound });
+            }
+        }
+        let error = (self.product[entry] - exact).abs();
+        Ok(if error == 0.0 { 0.0 } else { error / exact_abs })
+    }
+}
+
+fn check_finite(matrix: &'static str, data: &[f32], cols: usize) -> Result<(), TruthError> {
+    match data.par_iter().position_first(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let (row, column) = (at / cols, at % cols);
+            Err(TruthError::NonFinite { matrix, row, column, value: data[at] })
+        }
+    }
+}
+
+/// The f64 product of row-major m×k and k×n matrices, on all threads.
+fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
+    assert!(a.len() == m * k && b.len() == k * n);
+    let mut c = vec![0.0; m * n];
+    let (kk, nn) = (k as isize, n as isize);
+    // SAFETY: the three slices hold m·k, k·n and m·n elements, which is what row-major strides
+    // (row: number of columns, column: 1) address; `c` overlaps neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            nn,
+            false,
+            a.as_ptr(),
+            1,
+            kk,
+            b.as_ptr(),
+            1,
+            nn,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::Rayon(0),
+        );
+    }
+    c
+}
+
+/// Σ a·b, exact and then rounded once to f64 (nearest, ties to even): a product of two f32 is
+/// exact in f64, and `xsum` (Neal 2015) adds exactly. Ends with the shorter of the two.
+pub fn exact_dot(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f64 {
+    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
+    for (a, b) in a.zip(b) {
+        let product = f64::from(a) * f64::from(b);
+        sum.add(product);
+        negated.add(-product);
+    }
+    // xsum 0.1.6 rounds a negative sum away from zero wherever its lowest words are 0, even an
+    // exact one (−1 becomes −1.0000000000000002), so the positive one of the two is read. Which
+    // that is, and zero, it gets right.
+    let rounded = sum.sum();
+    if rounded < 0.0 { -negated.sum() } else { rounded }
+}
+
+/// A seeded sample of `count` of the `m >= 1` rows of a matrix, ascending and distinct. The first
+/// and the last row, where tiles begin and end raggedly, are always in it: it holds at least
+/// min(2, m) rows, and at most m.
+pub fn sample_rows(m: usize, count: usize, seed: u64) -> Vec<usize> {
+    if m <= 2 || count >= m {
+        return (0..m).collect();
+    }
+    let mut random = stream(seed, Purpose::SampledRows, 0);
+    let inner = index::sample(&mut random, m - 2, count.saturating_sub(2));
+    let mut rows: Vec<usize> = inner.into_iter().map(|i| i + 1).chain([0, m - 1]).collect();
+    rows.sort_unstable();
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::matrix::Distribution;
+    use proptest::prelude::*;
+
+    fn problem(m: usize, n: usize, k: usize) -> MatmulProblem {
+        MatmulProblem::generate(Distribution::Normal, m, n, k, 5).unwrap()
+    }
+
+    /// [[1, -2, 3], [4, 5, -6]] · [[1, 2], [3, 4], [-5, 6]], by hand.
+    #[test]
+    fn by_hand() {
+        let mut p = problem(2, 2, 3);
+        p.a.data = vec![1.0, -2.0, 3.0, 4.0, 5.0, -6.0];
+        p.b.data = vec![1.0, 2.0, 3.0, 4.0, -5.0, 6.0];
+        let truth = MatmulTruth::of(&p, None).unwrap();
+        assert_eq!(truth.product, [-20.0, 12.0, 49.0, -8.0]);
+        assert_eq!(truth.abs_product, [22.0, 28.0, 49.0, 64.0]);
+        assert_eq!((truth.a_row_abs, truth.b_col_abs), (vec![6.0, 15.0], vec![9.0, 12.0]));
+        assert_eq!((truth.sampled_entries, truth.max_reference_error), (4, 0.0));
+
+        let last = MatmulTruth::of(&p, Some(&[1])).unwrap();
+        assert_eq!((last.product, last.a_row_abs), (vec![49.0, -8.0], vec![15.0]));
+    }
+
+    #[test]
+    fn sampled_rows_are_those_of_the_whole() {
+        let p = problem(37, 19, 101);
+        let rows = sample_rows(37, 9, 1);
+        let (all, some) = (MatmulTruth::of(&p, None), MatmulTruth::of(&p, Some(&rows)));
+        let (all, some) = (all.unwrap(), some.unwrap());
+        assert_eq!(all.sampled_entries, SAMPLED_ENTRIES);
+        for (at, &i) in rows.iter().enumerate() {
+            assert_eq!(some.a_row_abs[at], all.a_row_abs[i]);
+            for j in 0..19 {
+                let bound = 102.0 * F64_UNIT * all.abs_product[i * 19 + j];
+                let (x, y) = (some.product[at * 19 + j], all.product[i * 19 + j]);
+                assert!((x - y).abs() <= 2.0 * bound, "{i}, {j}");
+            }
+        }
+    }
+
+    /// The seeded error lies in an entry that is sampled, because all 16 are.
+    #[test]
+    fn a_wrong_reference_is_caught() {
+        let p = problem(4, 4, 33);
+        for wrong in [1e-12, f64::NAN] {
+            let mut truth = MatmulTruth::of(&p, None).unwrap();
+            truth.product[6] += wrong;
+            let error = truth.check(&p).unwrap_err();
+            assert!(matches!(error, TruthError::Reference { row: 1, column: 2, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let mut p = problem(3, 4, 5);
+        for rows in [&[][..], &[3], &[1, 1], &[2, 0]] {
+            assert!(matches!(MatmulTruth::of(&p, Some(rows)), Err(TruthError::Rows { m: 3, .. })));
+        }
+        p.b.data[4 * 2 + 1] = f32::NEG_INFINITY;
+        let error = MatmulTruth::of(&p, None).unwrap_err().to_string();
+        assert!(error.contains("B[2, 1] is -inf"), "{error}");
+    }
+
+    #[test]
+    fn row_samples() {
+        assert_eq!(sample_rows(1, 5, 0), [0]);
+        assert_eq!(sample_rows(4, 9, 0), [0, 1, 2, 3]);
+        assert_eq!(sample_rows(100, 0, 0), [0, 99]);
+        assert_ne!(sample_rows(1000, 10, 0), sample_rows(1000, 10, 1));
+    }
+
+    /// Ties go to the even neighbour, whatever decides them lies far below, and signs are alike.
+    #[test]
+    fn exact_dot_rounds_once() {
+        let two = |e: i32| 2f32.powi(e);
+        for (terms, expected) in [
+            (vec![1.0], 1.0),
+            (vec![two(53), 1.0], 2f64.powi(53)),
+            (vec![two(53), 3.0], 2f64.powi(53) + 4.0),
+            (vec![two(53), 1.0, two(-60)], 2f64.powi(53) + 2.0),
+            (vec![two(53), 1.0, -two(-60)], 2f64.powi(53)),
+            (vec![two(53), 3.0, -two(-60)], 2f64.powi(53) + 2.0),
+        ] {
+            for sign in [1.0, -1.0] {
+                let signs = terms.iter().map(|_| sign);
+                assert_eq!(exact_dot(terms.iter().copied(), signs), f64::from(sign) * expected);
+            }
+        }
+        assert_eq!(exact_dot([].into_iter(), [].into_iter()), 0.0);
+    }
+
+    proptest! {
+        /// Integers times powers of two, so that an i128 holds the sum exactly: cancellation over
+        /// 100 binary places does not disturb the exact dot, and it rounds as the conversion does.
+        #[test]
+        fn exact_dot_is_exact(terms in prop::collection::vec(
+            (-(1i64 << 24)..1 << 24, 0u32..30, -(1i64 << 24)..1 << 24, 0u32..30), 0..40,
+        )) {
+            let value = |x: i64, e: u32| x as f32 * 2f32.powi(e as i32);
+            let exact: i128 =
+                terms.iter().map(|&(a, ea, b, eb)| i128::from(a * b) << (ea + eb)).sum();
+            let a = || terms.iter().map(|t| value(t.0, t.1));
+            let b = || terms.iter().map(|t| value(t.2, t.3));
+            prop_assert_eq!(exact_dot(a(), b()), exact as f64);
+            // Everything cancels but one term far below the rest.
+            let cancelling = exact_dot(
+                a().chain(a().map(|x| -x)).chain([1.0]),
+                b().chain(b()).chain([2f32.powi(-60)]),
+            );
+            prop_assert_eq!(cancelling, 2f64.powi(-60));
+        }
+
+        #[test]
+        fn row_samples_are_ascending_with_both_ends(m in 1usize..300, count in 0usize..300, seed: u64) {
+            let rows = sample_rows(m, count, seed);
+            prop_assert_eq!(rows.len(), count.max(2).min(m));
+            prop_assert!(rows.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!((rows[0], rows[rows.len() - 1]), (0, m - 1));
+        }
+
+        #[test]
+        fn every_shape_passes_its_check(m in 1usize..20, n in 1usize..20, k in 1usize..60) {
+            let truth = MatmulTruth::of(&problem(m, n, k), None).unwrap();
+            prop_assert_eq!(truth.product.len(), m * n);
+            prop_assert!(truth.max_reference_error <= k as f64 * F64_UNIT * 1.001);
+        }
+    }
+}
