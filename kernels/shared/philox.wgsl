@@ -33,11 +33,3 @@ fn half_word(words: vec4<u32>, index: u32) -> u32 {
     let word = words[(index >> 1u) & 3u];
     return (word >> (16u * (index & 1u))) & 0xffffu;
 }
-
-// What a counter's last word says the bits are for.
-const STREAM_ACCUMULATE: u32 = 0u;
-const STREAM_CONVERT_A: u32 = 1u;
-const STREAM_CONVERT_B: u32 = 2u;
-const STREAM_MODEL: u32 = 3u;
-const STREAM_SHUFFLE: u32 = 4u;
-const STREAM_CONVERT_DATA: u32 = 5u;

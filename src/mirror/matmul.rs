@@ -299,7 +299,13 @@ mod tests {
     }
 
     /// The kernel `naive`, entry by entry.
-    fn plain(precision: Precision, arithmetic: Arithmetic, o: &Operands, i: usize, j: usize) -> f32 {
+    fn plain(
+        precision: Precision,
+        arithmetic: Arithmetic,
+        o: &Operands,
+        i: usize,
+        j: usize,
+    ) -> f32 {
         let products = (0..o.k).map(|q| (q, o.a[i * o.k + q], o.b[q * o.n + j]));
         match precision.accumulator() {
             Format::Int32 => {

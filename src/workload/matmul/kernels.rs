@@ -1,0 +1,200 @@
+//! The registry: which files of `kernels/` make each matmul kernel. A kernel is their concatenation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Shape;
+use crate::gpu::Source;
+use crate::number::{Format, Precision, Rounding};
+use crate::wgsl;
+
+/// The structure of a product kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// A thread an entry of C: the readable one, and the baseline.
+    Naive,
+    /// A block of C in each thread's registers, vectorised loads.
+    RegisterTiled,
+}
+
+impl Kernel {
+    /// All kernels, in the order in which they are measured.
+    pub const ALL: [Self; 2] = [Self::Naive, Self::RegisterTiled];
+
+    /// The name in bench ids, the CLI and the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::RegisterTiled => "register_tiled",
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kernel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|k| k.name().eq_ignore_ascii_case(text.trim()));
+        found.ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|k| k.name()).collect();
+            format!("unknown kernel `{}`; valid are {}", text.trim(), names.join(", "))
+        })
+    }
+}
+
+/// How a kernel reads f16 operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum F16Path {
+    /// As the device's own type (`SHADER_F16`).
+    Native,
+    /// As halves of 32-bit words, on every device.
+    Packed,
+}
+
+impl F16Path {
+    /// The word used in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Packed => "packed",
+        }
+    }
+}
+
+/// A product kernel: its files, and the entries of C that one workgroup computes.
+#[derive(Clone, Debug)]
+pub struct KernelSource {
+    /// What it computes with.
+    pub precision: Precision,
+    /// Its structure.
+    pub kernel: Kernel,
+    /// How it reads f16; `None` where there is none.
+    pub f16_path: Option<F16Path>,
+    /// Files of `kernels/`, in the order in which they are concatenated.
+    pub files: Vec<Source>,
+    /// Rows and columns of C that a workgroup covers.
+    pub tile: (usize, usize),
+}
+
+impl KernelSource {
+    /// The registry row of a kernel at a precision; `native_f16` where the device has the type.
+    ///
+    /// # Panics
+    /// If `precision` is an SGD setting.
+    pub fn of(kernel: Kernel, precision: Precision, native_f16: bool) -> Self {
+        assert!(Precision::MATMUL.contains(&precision), "{precision} is no matmul precision");
+        let f16_path = (precision.storage() == Format::F16).then_some(if native_f16 {
+            F16Path::Native
+        } else {
+            F16Path::Packed
+        });
+        let mut files = vec![wgsl!("matmul/problem.wgsl")];
+        if precision.storage() == Format::Int8 {
+            files.extend([
+                wgsl!("matmul/int8_scale.wgsl"),
+                wgsl!("shared/reciprocal.wgsl"),
+                wgsl!("matmul/int8_sum.wgsl"),
+            ]);
+            let (structure, tile) = match kernel {
+                Kernel::Naive => (wgsl!("matmul/int8_naive.wgsl"), (8, 8)),
+                Kernel::RegisterTiled => (wgsl!("matmul/int8_register_tiled.wgsl"), (64, 32)),
+            };
+            files.push(structure);
+            return Self { precision, kernel, f16_path, files, tile };
+        }
+        files.push(operand_file(kernel, precision.storage(), f16_path));
+        let stochastic = precision.rounding() == Rounding::Stochastic;
+        let half_output = precision.accumulator() == Format::F16;
+        if half_output {
+            files.push(wgsl!("shared/rounding.wgsl"));
+        }
+        if stochastic {
+            files.extend([wgsl!("shared/philox.wgsl"), wgsl!("shared/streams.wgsl")]);
+        }
+        let accumulate = match (half_output, stochastic) {
+            (false, _) => wgsl!("matmul/accumulate_f32.wgsl"),
+            (true, false) => wgsl!("matmul/accumulate_f16.wgsl"),
+            (true, true) => wgsl!("matmul/accumulate_f16_sr.wgsl"),
+        };
+        let tile = match kernel {
+            Kernel::Naive => {
+                let (out, columns) = if half_output {
+                    (wgsl!("number/out_f16.wgsl"), 16)
+                } else {
+                    (wgsl!("number/out_f32.wgsl"), 8)
+                };
+                files.extend([out, accumulate, wgsl!("matmul/naive.wgsl")]);
+                (8, columns)
+            }
+            Kernel::RegisterTiled => {
+                files.push(if half_output {
+                    wgsl!("number/out_f16x4.wgsl")
+                } else {
+                    wgsl!("number/out_f32x4.wgsl")
+                });
+                if stochastic {
+                    files.push(wgsl!("matmul/register_tiled_sr.wgsl"));
+                    (16, 32)
+                } else {
+                    files.extend([accumulate, wgsl!("matmul/register_tiled.wgsl")]);
+                    (64, 64)
+                }
+            }
+        };
+        Self { precision, kernel, f16_path, files, tile }
+    }
+
+    /// Workgroups that cover C.
+    pub fn workgroups(&self, shape: Shape) -> [u32; 3] {
+        let (rows, columns) = self.tile;
+        [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, 1]
+    }
+}
+
+fn operand_file(kernel: Kernel, storage: Format, f16_path: Option<F16Path>) -> Source {
+    match (kernel, storage, f16_path) {
+        (Kernel::Naive, Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native.wgsl"),
+        (Kernel::Naive, Format::F16, _) => wgsl!("number/f16_packed.wgsl"),
+        (Kernel::Naive, Format::Bf16, _) => wgsl!("number/bf16.wgsl"),
+        (Kernel::Naive, ..) => wgsl!("number/f32.wgsl"),
+        (_, Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_x4.wgsl"),
+        (_, Format::F16, _) => wgsl!("number/f16_packed_x4.wgsl"),
+        (_, Format::Bf16, _) => wgsl!("number/bf16x4.wgsl"),
+        _ => wgsl!("number/f32x4.wgsl"),
+    }
+}
+
+/// The files of the conversion to the storage format of `precision`: the one kernel of a 16-bit
+/// format, or the two of int8 (maxima, then quantisation). Empty for f32.
+pub fn conversion_sources(precision: Precision) -> Vec<Vec<Source>> {
+    let elementwise = |format: Source| {
+        vec![vec![wgsl!("shared/rounding.wgsl"), format, wgsl!("matmul/convert.wgsl")]]
+    };
+    match precision.storage() {
+        Format::F16 => elementwise(wgsl!("number/convert_f16.wgsl")),
+        Format::Bf16 => elementwise(wgsl!("number/convert_bf16.wgsl")),
+        Format::Int8 => {
+            let mut quantize = vec![
+                wgsl!("matmul/problem.wgsl"),
+                wgsl!("matmul/int8_scale.wgsl"),
+                wgsl!("shared/reciprocal.wgsl"),
+                wgsl!("shared/rounding.wgsl"),
+                wgsl!("shared/streams.wgsl"),
+            ];
+            if precision.rounding() == Rounding::Stochastic {
+                quantize.extend([wgsl!("shared/philox.wgsl"), wgsl!("matmul/quantize_sr.wgsl")]);
+            } else {
+                quantize.push(wgsl!("matmul/quantize_nearest.wgsl"));
+            }
+            quantize.push(wgsl!("matmul/quantize.wgsl"));
+            vec![vec![wgsl!("matmul/absmax.wgsl")], quantize]
+        }
+        _ => vec![],
+    }
+}

@@ -1,0 +1,138 @@
+//! Matrix product C = A·B, m×n×k, row-major: shape, operations, bytes, kernels, and the commands
+//! that run it on a device.
+
+mod device;
+mod kernels;
+
+pub use device::GpuMatmul;
+pub use kernels::{F16Path, Kernel, KernelSource, conversion_sources};
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::number::{Format, Precision};
+
+/// C (m×n) = A (m×k) · B (k×n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+}
+
+impl Shape {
+    /// n×n times n×n.
+    pub const fn square(n: usize) -> Self {
+        Self { m: n, n, k: n }
+    }
+
+    /// Multiplications and additions: 2·m·n·k.
+    pub fn operations(self) -> u64 {
+        2 * self.m as u64 * self.n as u64 * self.k as u64
+    }
+
+    /// The fewest bytes a product moves: A and B read once, C written once, unpadded.
+    pub fn bytes(self, precision: Precision) -> u64 {
+        let (m, n, k) = (self.m as u64, self.n as u64, self.k as u64);
+        precision.storage().bytes(m * k + k * n) + output_format(precision).bytes(m * n)
+    }
+
+    /// The fewest bytes a conversion moves: A and B read in f32 (twice where a scale must be found
+    /// first) and written in the storage format. 0 for f32 storage, which needs none.
+    pub fn conversion_bytes(self, precision: Precision) -> u64 {
+        let numbers = (self.m * self.k + self.k * self.n) as u64;
+        match precision.storage() {
+            Format::F32 => 0,
+            Format::Int8 => 2 * 4 * numbers + Format::Int8.bytes(numbers),
+            format => 4 * numbers + format.bytes(numbers),
+        }
+    }
+
+    /// Numbers in a row of A as a device stores it: k rounded up to 16.
+    pub fn lda(self) -> usize {
+        self.k.next_multiple_of(16)
+    }
+
+    /// Numbers in a row of B or C as a device stores it: n rounded up to 8.
+    pub fn ldb(self) -> usize {
+        self.n.next_multiple_of(8)
+    }
+}
+
+/// The format of C: f16 for an f16 accumulator, else f32.
+pub fn output_format(precision: Precision) -> Format {
+    match precision.accumulator() {
+        Format::F16 => Format::F16,
+        _ => Format::F32,
+    }
+}
+
+/// The unit of a matmul's throughput: integer products are no floating-point operations.
+pub fn throughput_unit(precision: Precision) -> &'static str {
+    match precision.storage() {
+        Format::Int8 => "GOP/s",
+        _ => "GFLOP/s",
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.m, self.n, self.k)
+    }
+}
+
+/// A text that is no shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no matmul size; write one number n for n×n×n, or m,n,k or mxnxk, each at least 1"
+)]
+pub struct ShapeError(pub String);
+
+impl FromStr for Shape {
+    type Err = ShapeError;
+
+    fn from_str(text: &str) -> Result<Self, ShapeError> {
+        let error = || ShapeError(text.trim().to_owned());
+        let numbers: Vec<usize> = text
+            .trim()
+            .split([',', 'x', '×'])
+            .map(|part| part.trim().parse::<u32>().ok().filter(|&x| x > 0).map(|x| x as usize))
+            .collect::<Option<_>>()
+            .ok_or_else(error)?;
+        match numbers[..] {
+            [n] => Ok(Self::square(n)),
+            [m, n, k] => Ok(Self { m, n, k }),
+            _ => Err(error()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_read_back() {
+        let shape = Shape { m: 257, n: 131, k: 73 };
+        assert_eq!(shape.to_string().parse(), Ok(shape));
+        assert_eq!("257,131,73".parse(), Ok(shape));
+        assert_eq!(" 64 ".parse(), Ok(Shape::square(64)));
+        for bad in ["", "0", "1,2", "1x2x0", "-3", "1e3", "1,2,3,4"] {
+            assert!(bad.parse::<Shape>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_count_each_operand_once() {
+        let shape = Shape { m: 2, n: 3, k: 5 };
+        assert_eq!(shape.operations(), 60);
+        assert_eq!(shape.bytes(Precision::Fp32), 4 * (10 + 15 + 6));
+        assert_eq!(shape.bytes(Precision::Fp16Sr), 2 * (10 + 15 + 6));
+        assert_eq!(shape.bytes(Precision::Int8), 10 + 15 + 4 * 6);
+        assert_eq!(shape.conversion_bytes(Precision::Fp32), 0);
+        assert_eq!(shape.conversion_bytes(Precision::Int8), 9 * 25);
+    }
+}
