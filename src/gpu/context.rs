@@ -34,6 +34,7 @@ pub struct Context {
     pub(super) timer: Option<Timer>,
     pub(super) pace: Mutex<Pace>,
     commands: AtomicU64,
+    has_packing: bool,
 }
 
 /// A compiled entry point.
@@ -165,6 +166,10 @@ impl Context {
             timer: None,
             pace: Mutex::default(),
             commands: AtomicU64::new(0),
+            has_packing: adapter
+                .get_downlevel_capabilities()
+                .flags
+                .contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
         };
         context.probe_timing()?;
         context.fingerprint = Fingerprint::probe(&context)?;
@@ -180,7 +185,7 @@ impl Context {
     ///
     /// # Errors
     /// [`GpuError::Compile`] where the WGSL is invalid, an override is unknown, the entry point is
-    /// missing or has no binding in group 0, or the driver refuses it.
+    /// missing, or the driver refuses it.
     pub fn pipeline(
         &self,
         composed: &Composed,
@@ -371,6 +376,11 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Whether kernels may use `pack2x16float` and `unpack2x16float`.
+    pub(super) fn has_packing(&self) -> bool {
+        self.has_packing
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {

@@ -280,3 +280,39 @@ fn key(commands: &[Command]) -> u64 {
     commands.iter().for_each(|command| command.id.hash(&mut hasher));
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_credible_pairs_of_timestamps_count() {
+        assert_eq!(credible_ns(100, 300, 0.5, 100.0), Some(100.0));
+        assert_eq!(credible_ns(100, 300, 0.5, 99.0), None, "longer than the host waited");
+        assert_eq!(credible_ns(0, 300, 1.0, 1e9), None, "begin not written");
+        assert_eq!(credible_ns(300, 0, 1.0, 1e9), None, "end not written");
+        assert_eq!(credible_ns(300, 200, 1.0, 1e9), None, "out of order");
+        assert_eq!(credible_ns(300, 300, 1.0, 1e9), None, "no time at all");
+    }
+
+    #[test]
+    fn submissions_hold_whole_lists_of_about_250_ms() {
+        let at = |ns_per_command| Some(Learnt { commands: 1, ns_per_command });
+        assert_eq!(Learnt::next(None, 3, 100), 3, "an unknown short list goes alone");
+        assert_eq!(Learnt::next(None, 1000, 5000), FIRST_COMMANDS);
+        assert_eq!(Learnt::next(at(1e6), 100, 5000), 200, "two lists of 100 ms");
+        assert_eq!(Learnt::next(at(1e6), 1000, 5000), 250, "part of a list of 1 s");
+        assert_eq!(Learnt::next(at(1e10), 10, 50), 1, "commands cannot be split");
+        assert_eq!(Learnt::next(at(1.0), 7, u64::MAX), 16_380, "whole lists under the cap");
+        assert_eq!(Learnt::next(at(0.0), 7, 5), 5, "no more than remain");
+    }
+
+    #[test]
+    fn a_short_remainder_does_not_displace_what_was_learnt() {
+        let old = Learnt { commands: 100, ns_per_command: 1e6 };
+        assert_eq!(Learnt::update(Some(old), 1, 5e6).ns_per_command, 1e6);
+        assert_eq!(Learnt::update(Some(old), 80, 8e6).ns_per_command, 1e5);
+        assert_eq!(Learnt::update(Some(old), 1, 1e9).ns_per_command, 1e9, "far too long");
+        assert_eq!(Learnt::update(None, 4, 8.0).ns_per_command, 2.0);
+    }
+}
