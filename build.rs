@@ -21,10 +21,11 @@ fn main() {
         println!("cargo:warning=the git revision or rustc is not recorded: {error}");
     }
     let variable = |name| env::var(name).unwrap_or_else(|_| "unknown".into());
-    println!("cargo:rustc-env=TRADEOFF_WGPU_VERSION={}", wgpu_version());
-    println!("cargo:rustc-env=TRADEOFF_TARGET={}", variable("TARGET"));
+    // Not `TRADEOFF_*`: cargo sets these for `cargo bench` too, and those steer a run.
+    println!("cargo:rustc-env=BUILT_WITH_WGPU={}", wgpu_version());
+    println!("cargo:rustc-env=BUILT_FOR_TARGET={}", variable("TARGET"));
     println!(
-        "cargo:rustc-env=TRADEOFF_BUILD_PROFILE={}, opt-level {}",
+        "cargo:rustc-env=BUILT_WITH_PROFILE={}, opt-level {}",
         variable("PROFILE"),
         variable("OPT_LEVEL")
     );

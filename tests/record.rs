@@ -397,10 +397,12 @@ fn a_truncated_file_is_refused() {
     // Wherever the file of a real run is cut, it is refused.
     let (_root, mut run) = new_run();
     run.append(&full()).unwrap();
-    let whole = fs::read(run.path().join("measurements.csv")).unwrap();
+    let path = run.path().join("measurements.csv");
+    let whole = fs::read(&path).unwrap();
     let header = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
     for cut in (0..whole.len()).filter(|&cut| cut != header) {
-        bad_measurements(&whole[..cut]);
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert!(read(&path).is_err(), "read although cut at byte {cut}");
     }
 }
 
@@ -560,8 +562,11 @@ fn run_to_publish(reason: &str) -> (TempDir, RunFolder) {
         provenance.environment.clear();
     })
     .unwrap();
-    let row =
-        Record { case_id: "a/b/c/1/cpu".into(), reason: reason.into(), ..run.provenance().row() };
+    let row = Record {
+        case_id: "matmul/fp32/naive/1x1x1/cpu".into(),
+        reason: reason.into(),
+        ..run.provenance().row()
+    };
     run.append(&row).unwrap();
     run.append_samples(&[Sample { case_id: row.case_id.clone(), ..Sample::default() }]).unwrap();
     run.append_trajectory(&[TrajectoryPoint {
@@ -622,7 +627,7 @@ fn a_run_that_tells_is_not_published() {
     assert!(message.starts_with("line 3, column `case_id`: `C:\\a` is a path or"), "{message}");
 
     let (_root, mut run) = run_to_publish("");
-    run.update_provenance(|p| p.devices = json!([{"a": {"note": "on box-7.lan"}}])).unwrap();
+    run.update_provenance(|p| p.devices = json!([{"inner": {"note": "on box-7.lan"}}])).unwrap();
     let message = refused(&run, "run.json");
     assert!(message.starts_with("key `note`: `Box-7.lan` is a path or"), "{message}");
 }

@@ -102,10 +102,10 @@ impl Provenance {
         let compiled = |value: Option<&str>| known(value.map(str::to_owned));
         Self {
             crate_version: env!("CARGO_PKG_VERSION").to_owned(),
-            wgpu_version: env!("TRADEOFF_WGPU_VERSION").to_owned(),
+            wgpu_version: env!("BUILT_WITH_WGPU").to_owned(),
             rustc: compiled(option_env!("VERGEN_RUSTC_SEMVER")),
-            target: env!("TRADEOFF_TARGET").to_owned(),
-            build_profile: env!("TRADEOFF_BUILD_PROFILE").to_owned(),
+            target: env!("BUILT_FOR_TARGET").to_owned(),
+            build_profile: env!("BUILT_WITH_PROFILE").to_owned(),
             git_revision: compiled(option_env!("VERGEN_GIT_SHA")),
             git_dirty: option_env!("VERGEN_GIT_DIRTY").and_then(|text| text.parse().ok()),
             ..Self::default()
