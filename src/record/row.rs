@@ -1,0 +1,390 @@
+//! The rows of a run's three tables. [`Record`] is the schema of `measurements.csv`: one field a
+//! column, in order. `results/README.md` repeats the docs of the fields, and a test compares them.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Version of the schema that this build writes. It grows with every change of the columns.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A row of one of the tables of a run.
+pub trait Row: Serialize + DeserializeOwned + Default + Clone {
+    /// Name of the table's file in the folder of a run.
+    const FILE: &'static str;
+
+    /// Columns that every file has, whatever its schema: they cannot be empty.
+    const REQUIRED: &'static [&'static str];
+
+    /// The row as it is written: with this build's schema and the run's id.
+    fn stamped(&self, run_id: &str) -> Self;
+
+    /// Names of the columns, in order.
+    fn columns() -> Vec<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(Self::default()).expect("a struct of plain fields goes into a Vec");
+        let bytes = writer.into_inner().expect("a Vec takes every byte");
+        let header = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        String::from_utf8_lossy(header).split(',').map(str::to_owned).collect()
+    }
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Verified, then timed.
+    Ok,
+    /// It failed verification, so it was not timed.
+    Wrong,
+    /// It did not run to its end. The default, so that no row is `ok` unless somebody said so.
+    #[default]
+    Failed,
+    /// It was not started: a limit is named in the reason.
+    Skipped,
+}
+
+impl Status {
+    /// The word used in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Wrong => "wrong",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What a timing sample spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The product alone, its operands already converted.
+    #[default]
+    Product,
+    /// The conversion of the operands alone.
+    Conversion,
+    /// Conversion and product together.
+    Total,
+    /// One run of SGD.
+    Run,
+}
+
+/// One measured case: a row of `measurements.csv`.
+///
+/// A text that does not apply is empty, a number that does not apply is `None` and written as an
+/// empty cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    // Which row this is.
+    /// Version of this schema under which the row was written.
+    pub schema_version: u32,
+    /// Run that measured the case: the name of its folder.
+    pub run_id: String,
+    /// When the row was written: RFC 3339, UTC, to the second.
+    pub utc: String,
+    /// Bench id of the case, `workload/precision/kernel/shape/device`; it joins a row to
+    /// `samples.csv` and `trajectory.csv` of its run.
+    pub case_id: String,
+
+    // What was computed.
+    /// `matmul` or `sgd`.
+    pub workload: String,
+    /// Implementation of the workload, e.g. `naive` or `register_tiled`.
+    pub kernel: String,
+    /// SHA-256 of the composed WGSL, in hexadecimal; empty on the CPU.
+    pub wgsl_sha256: String,
+    /// Name of the precision, e.g. `fp16-sr` or `D8M8-SR`.
+    pub precision: String,
+    /// Storage format of the operands (matmul) or of the data set (sgd).
+    pub operand_format: String,
+    /// Format of the accumulator (matmul) or of the model (sgd).
+    pub accumulator_format: String,
+    /// Format to which an entry of C is rounded, the one whose ULP counts; empty for sgd.
+    pub output_format: String,
+    /// `nearest` or `stochastic`.
+    pub rounding: String,
+    /// Numbers that share one scale of an integer format: `tensor` or `rowwise`; empty without a
+    /// scale.
+    pub scaling: String,
+    /// How f16 is loaded: `native` (SHADER_F16) or `packed` (32-bit words); empty without f16.
+    pub f16_path: String,
+    /// Shape as in `case_id`, e.g. `512x512x512`.
+    pub shape: String,
+    /// Rows of A and of C.
+    pub m: Option<u64>,
+    /// Columns of B and of C.
+    pub n: Option<u64>,
+    /// Columns of A, rows of B: the length of each sum.
+    pub k: Option<u64>,
+    /// Examples in the training set.
+    pub examples: Option<u64>,
+    /// Numbers in one example.
+    pub features: Option<u64>,
+    /// Classes of a classification; empty for a regression.
+    pub classes: Option<u64>,
+    /// Examples in one minibatch.
+    pub batch: Option<u64>,
+    /// Where the inputs come from: a seeded problem, a data set, or a file of the user's.
+    pub problem: String,
+    /// Distribution of seeded inputs, e.g. `normal`; empty for real data.
+    pub distribution: String,
+    /// Seed of the inputs and of stochastic rounding.
+    pub seed: Option<u64>,
+    /// Number of the repetition with other rounding bits on the same inputs.
+    pub trial: Option<u32>,
+    /// SHA-256 of the inputs in f32, in hexadecimal.
+    pub inputs_sha256: String,
+    /// Data set of an sgd case, e.g. `digits`.
+    pub data_set: String,
+    /// `least-squares` or `logistic`.
+    pub loss_function: String,
+    /// Factor of the gradient in one step. Unit: 1.
+    pub learning_rate: Option<f64>,
+    /// Minibatch steps in one run.
+    pub steps: Option<u64>,
+    /// Factor of half the squared norm of the model in the loss. Unit: 1.
+    pub regularisation: Option<f64>,
+    /// Distance of neighbouring numbers of a fixed-point data set, a power of two. Unit: 1.
+    pub dataset_step: Option<f64>,
+    /// Distance of neighbouring numbers of a fixed-point model, a power of two. Unit: 1.
+    pub model_step: Option<f64>,
+
+    // How fast. One iteration is one product (matmul) or one run of `steps` steps (sgd).
+    /// `timestamp` (the device's clock) or `host` (the host's clock around submit and wait).
+    pub timing_method: String,
+    /// Timing samples behind the statistics.
+    pub samples: Option<u64>,
+    /// Iterations that one sample spans.
+    pub iterations_per_sample: Option<u64>,
+    /// Least time of one iteration over the samples. Unit: ns.
+    pub min_ns: Option<f64>,
+    /// Lower quartile of the time of one iteration. Unit: ns.
+    pub q1_ns: Option<f64>,
+    /// Median of the time of one iteration, without the conversion of the operands. Unit: ns.
+    pub median_ns: Option<f64>,
+    /// Lower end of the 95 % confidence interval of `median_ns`. Unit: ns.
+    pub median_ci95_low_ns: Option<f64>,
+    /// Upper end of the 95 % confidence interval of `median_ns`. Unit: ns.
+    pub median_ci95_high_ns: Option<f64>,
+    /// Upper quartile of the time of one iteration. Unit: ns.
+    pub q3_ns: Option<f64>,
+    /// Median absolute deviation of the time of one iteration from its median, not rescaled. Unit:
+    /// ns.
+    pub mad_ns: Option<f64>,
+    /// Arithmetic operations of one iteration that the workload's definition asks for; a
+    /// product-add counts as two.
+    pub operations: Option<u64>,
+    /// Bytes that one iteration must move at least: each input read once, each output written once.
+    /// Unit: bytes.
+    pub bytes: Option<u64>,
+    /// Rate at `median_ns`. Unit: see `throughput_unit`.
+    pub throughput: Option<f64>,
+    /// Unit of `throughput` and `total_throughput`: `GFLOP/s`, `GOP/s` or `GNPS`.
+    pub throughput_unit: String,
+    /// `bytes` over `median_ns`. Unit: GB/s.
+    pub bandwidth_gbs: Option<f64>,
+    /// Median of the time in which the operands are converted from f32 to their storage format.
+    /// Unit: ns.
+    pub conversion_median_ns: Option<f64>,
+    /// Lower end of the 95 % confidence interval of `conversion_median_ns`. Unit: ns.
+    pub conversion_median_ci95_low_ns: Option<f64>,
+    /// Upper end of the 95 % confidence interval of `conversion_median_ns`. Unit: ns.
+    pub conversion_median_ci95_high_ns: Option<f64>,
+    /// Bytes that the conversion must move at least. Unit: bytes.
+    pub conversion_bytes: Option<u64>,
+    /// Median of the time of the conversion and one iteration, measured together. Unit: ns.
+    pub total_median_ns: Option<f64>,
+    /// Lower end of the 95 % confidence interval of `total_median_ns`. Unit: ns.
+    pub total_median_ci95_low_ns: Option<f64>,
+    /// Upper end of the 95 % confidence interval of `total_median_ns`. Unit: ns.
+    pub total_median_ci95_high_ns: Option<f64>,
+    /// Rate at `total_median_ns`: what is left of `throughput` once the conversion is paid for.
+    /// Unit: see `throughput_unit`.
+    pub total_throughput: Option<f64>,
+    /// Minibatch steps a second. Unit: 1/s.
+    pub steps_per_second: Option<f64>,
+    /// Examples processed a second. Unit: 1/s.
+    pub examples_per_second: Option<f64>,
+    /// Numbers of the data set processed a second, in billions (De Sa et al. 2017). Unit: GNPS.
+    pub gnps: Option<f64>,
+
+    // How wrong, on the same buffers. Infinite and undefined values are written `inf` and `NaN`.
+    /// Truth that the errors are measured against, e.g. `f64` or `exact`.
+    pub reference: String,
+    /// Fraction of the rows of the result that were compared with the mirror. Unit: 1.
+    pub verified_fraction: Option<f64>,
+    /// Name of the column that is the workload's primary error.
+    pub primary_error_metric: String,
+    /// Value of the primary error. Unit: as its column.
+    pub primary_error: Option<f64>,
+    /// Frobenius norm of the error over that of the truth. Unit: 1.
+    pub relative_frobenius: Option<f64>,
+    /// Largest ratio of an entry's absolute error to the same entry of |A||B|. Unit: 1.
+    pub max_componentwise: Option<f64>,
+    /// Largest distance of an entry from the truth in units in the last place of `output_format`.
+    /// Unit: ULP.
+    pub max_ulp: Option<f64>,
+    /// Median distance of an entry from the truth in units in the last place of `output_format`.
+    /// Unit: ULP.
+    pub median_ulp: Option<f64>,
+    /// Mean over the entries of the signed error over the same entry of |A||B|. Unit: 1.
+    pub signed_bias: Option<f64>,
+    /// Lower end of the 95 % confidence interval of `signed_bias`. Unit: 1.
+    pub signed_bias_ci95_low: Option<f64>,
+    /// Upper end of the 95 % confidence interval of `signed_bias`. Unit: 1.
+    pub signed_bias_ci95_high: Option<f64>,
+    /// Entries of the result that are infinite or NaN.
+    pub non_finite_count: Option<u64>,
+    /// Theorem that the bound is taken from, with its unit roundoff and its confidence.
+    pub bound_kind: String,
+    /// Largest bound over the entries on an entry's absolute error over the same entry of |A||B|.
+    /// Unit: 1.
+    pub bound: Option<f64>,
+    /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
+    pub measured_over_bound: Option<f64>,
+    /// Compared entries whose bits differ from the mirror's (all NaNs equal, +0 equal to −0).
+    pub mirror_mismatches: Option<u64>,
+    /// Compared entries that are +0 where the mirror has −0, or the reverse.
+    pub mirror_signed_zero_mismatches: Option<u64>,
+    /// Distance of the last model from that of the same steps in f64, over the norm of the latter.
+    /// Unit: 1.
+    pub distance_to_f64_trajectory: Option<f64>,
+    /// Distance of the last model from the f64 optimum, over the norm of the latter. Unit: 1.
+    pub distance_to_optimum: Option<f64>,
+    /// Loss of the last model less the loss at the f64 optimum. Unit: 1.
+    pub loss_gap: Option<f64>,
+    /// Fraction of the held-out examples that the last model classifies correctly. Unit: 1.
+    pub test_accuracy: Option<f64>,
+
+    // On what.
+    /// Name of the device in bench ids, e.g. `llvmpipe-vulkan` or `cpu`.
+    pub device: String,
+    /// Name that the driver gives the device.
+    pub device_name: String,
+    /// `cpu`, `integrated`, `discrete`, `virtual` or `other`.
+    pub device_type: String,
+    /// PCI vendor id, in decimal.
+    pub vendor_id: Option<u32>,
+    /// PCI device id, in decimal.
+    pub device_id: Option<u32>,
+    /// `vulkan`, `gl`, `metal`, `dx12` or `cpu`.
+    pub backend: String,
+    /// Name of the driver.
+    pub driver: String,
+    /// Version of the driver, as it describes itself.
+    pub driver_info: String,
+    /// Least number of lanes in a subgroup.
+    pub subgroup_min: Option<u32>,
+    /// Greatest number of lanes in a subgroup.
+    pub subgroup_max: Option<u32>,
+    /// Whether the shader ran with index clamps and loop bounds: `true` or `false`.
+    pub runtime_checks: Option<bool>,
+    /// Greatest size of the case's buffers that existed on the device at one time. Unit: bytes.
+    pub peak_device_memory_bytes: Option<u64>,
+    /// Time in which the kernel's pipeline was made. Unit: ns.
+    pub pipeline_compile_ns: Option<f64>,
+
+    // By what.
+    /// Version of tradeoff.
+    pub crate_version: String,
+    /// Version of wgpu.
+    pub wgpu_version: String,
+    /// Commit that the program was built from, or `unknown`.
+    pub git_revision: String,
+    /// Whether tracked files differed from that commit when the program was built; empty if
+    /// unknown.
+    pub git_dirty: Option<bool>,
+    /// Version of the compiler.
+    pub rustc: String,
+    /// Operating system.
+    pub os: String,
+    /// Name that the processor gives itself.
+    pub cpu: String,
+
+    // How it ended.
+    /// `ok`, `wrong` (verification failed), `failed` (it did not run to its end) or `skipped` (it
+    /// was not started).
+    pub status: Status,
+    /// Why the status is not `ok`, in one line.
+    pub reason: String,
+}
+
+impl Row for Record {
+    const FILE: &'static str = "measurements.csv";
+    const REQUIRED: &'static [&'static str] = &["schema_version", "case_id", "status"];
+
+    fn stamped(&self, run_id: &str) -> Self {
+        let mut row = self.clone();
+        row.schema_version = SCHEMA_VERSION;
+        row.run_id = run_id.to_owned();
+        if row.utc.is_empty() {
+            row.utc = super::provenance::utc_now();
+        }
+        row
+    }
+}
+
+/// One timing sample: a row of `samples.csv`, in long form.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sample {
+    /// Version of this schema under which the row was written.
+    pub schema_version: u32,
+    /// Bench id of the case, as in `measurements.csv`.
+    pub case_id: String,
+    /// `product`, `conversion`, `total` (conversion and product together) or `run` (one run of
+    /// SGD).
+    pub stage: Stage,
+    /// Number of the sample within its case and stage, from 0, in the order of time.
+    pub sample: u64,
+    /// Iterations that the sample spans.
+    pub iterations: u64,
+    /// Time of all iterations of the sample together. Unit: ns.
+    pub elapsed_ns: f64,
+}
+
+impl Row for Sample {
+    const FILE: &'static str = "samples.csv";
+    const REQUIRED: &'static [&'static str] =
+        &["schema_version", "case_id", "stage", "sample", "iterations", "elapsed_ns"];
+
+    fn stamped(&self, _run_id: &str) -> Self {
+        Self { schema_version: SCHEMA_VERSION, ..self.clone() }
+    }
+}
+
+/// One point of the way of an SGD run: a row of `trajectory.csv`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrajectoryPoint {
+    /// Version of this schema under which the row was written.
+    pub schema_version: u32,
+    /// Bench id of the case, as in `measurements.csv`.
+    pub case_id: String,
+    /// Minibatch steps done so far; 0 is the initial model.
+    pub step: u64,
+    /// Time of the steps so far. Unit: ns.
+    pub elapsed_ns: Option<f64>,
+    /// Loss over the whole training set, in f64. Unit: 1.
+    pub loss: Option<f64>,
+    /// Loss less the loss at the f64 optimum. Unit: 1.
+    pub loss_gap: Option<f64>,
+    /// Distance of the model from that of the same steps in f64, over the norm of the latter. Unit:
+    /// 1.
+    pub distance_to_f64_trajectory: Option<f64>,
+    /// Distance of the model from the f64 optimum, over the norm of the latter. Unit: 1.
+    pub distance_to_optimum: Option<f64>,
+    /// Fraction of the held-out examples that the model classifies correctly. Unit: 1.
+    pub test_accuracy: Option<f64>,
+}
+
+impl Row for TrajectoryPoint {
+    const FILE: &'static str = "trajectory.csv";
+    const REQUIRED: &'static [&'static str] = &["schema_version", "case_id", "step"];
+
+    fn stamped(&self, _run_id: &str) -> Self {
+        Self { schema_version: SCHEMA_VERSION, ..self.clone() }
+    }
+}
