@@ -1,1 +1,19 @@
 //! Error of a computed result against the truth: metrics and bounds.
+
+pub mod bound;
+pub mod metrics;
+
+pub use bound::{Bound, BoundError, Guarantee, matmul_bound};
+pub use metrics::ErrorMetrics;
+
+/// |computed − truth|. What is not finite is infinitely wrong.
+fn distance(computed: f32, truth: f64) -> f64 {
+    if computed.is_finite() { (f64::from(computed) - truth).abs() } else { f64::INFINITY }
+}
+
+/// An error as a multiple of `scale`. No error is 0 whatever the scale; what is not a number is
+/// infinite, so that it never passes for a small error.
+fn relative(error: f64, scale: f64) -> f64 {
+    let ratio = if error == 0.0 { 0.0 } else { error / scale };
+    if ratio.is_nan() { f64::INFINITY } else { ratio }
+}

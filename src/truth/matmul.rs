@@ -160,8 +160,8 @@ impl MatmulTruth {
         let bound = ku / (1.0 - ku) * exact_abs;
         for (product, exact) in [(self.product[entry], exact), (self.abs_product[entry], exact_abs)]
         {
-            // Not `error > bound`, which a NaN would pass.
-            if !((product - exact).abs() <= bound) {
+            let within = (product - exact).abs() <= bound; // a NaN is not
+            if !within {
                 return Err(TruthError::Reference { row, column, product, exact, bound });
             }
         }
