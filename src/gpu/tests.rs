@@ -129,7 +129,7 @@ fn invalid_dispatches_are_errors() {
         let error = context.dispatch(&pipeline, &[(0, &buffer)], [1, limit + 1, 1]).unwrap_err();
         let asked = u64::from(limit) + 1;
         assert!(
-            matches!(error, GpuError::OverLimit { asked: a, limit: l, .. } if a == asked && l == limit.into())
+            matches!(error, GpuError::OverLimit { asked: a, limit: l, .. } if a == asked && l == u64::from(limit))
         );
         for bindings in [&[][..], &[(1, &buffer)], &[(0, &buffer), (1, &buffer)]] {
             let error = context.dispatch(&pipeline, bindings, [1, 1, 1]).unwrap_err();

@@ -30,6 +30,19 @@ pub enum Format {
 }
 
 impl Format {
+    /// The word used in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+            Self::Int32 => "int32",
+            Self::Fixed8 => "fixed8",
+            Self::Fixed16 => "fixed16",
+        }
+    }
+
     /// Bits of one stored number.
     pub const fn bits(self) -> u32 {
         match self {

@@ -1,0 +1,103 @@
+//! A case: what one row of the CSV measures, and its name.
+
+use std::fmt;
+
+use crate::gpu::DeviceInfo;
+use crate::number::Precision;
+use crate::record::Record;
+use crate::workload::matmul::{Kernel, Shape};
+use crate::workload::sgd;
+
+/// What is computed, apart from the precision and the device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// A matrix product. The CPU has one kernel, the mirror: there `kernel` is `None`.
+    Matmul {
+        /// m×n×k.
+        shape: Shape,
+        /// The structure of the kernel.
+        kernel: Option<Kernel>,
+    },
+    /// A run of SGD.
+    Sgd {
+        /// Which data set.
+        data: sgd::Data,
+        /// Examples a minibatch.
+        batch: usize,
+        /// Steps a run.
+        steps: u32,
+    },
+}
+
+/// One workload at one shape, precision, kernel and device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What is computed.
+    pub work: Work,
+    /// At which precision.
+    pub precision: Precision,
+    /// Position of the device among the session's.
+    pub device: usize,
+    /// The device's slug.
+    pub device_slug: String,
+}
+
+impl Case {
+    /// The workload's name.
+    pub fn workload(&self) -> &'static str {
+        match self.work {
+            Work::Matmul { .. } => "matmul",
+            Work::Sgd { .. } => "sgd",
+        }
+    }
+
+    /// The kernel's name.
+    pub fn kernel(&self) -> &'static str {
+        match self.work {
+            Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
+            Work::Matmul { kernel: None, .. } => "mirror",
+            Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
+            Work::Sgd { .. } => "two_pass",
+        }
+    }
+
+    /// The shape as the case's id spells it.
+    pub fn shape(&self) -> String {
+        match &self.work {
+            Work::Matmul { shape, .. } => shape.to_string(),
+            Work::Sgd { data, batch, .. } => format!("{data}-b{batch}"),
+        }
+    }
+
+    /// Fills the columns that are known before anything runs.
+    pub fn describe(&self, record: &mut Record, device: &DeviceInfo) {
+        record.case_id = self.to_string();
+        record.workload = self.workload().to_owned();
+        record.kernel = self.kernel().to_owned();
+        record.precision = self.precision.to_string();
+        record.rounding = self.precision.rounding().name().to_owned();
+        record.scaling = self.precision.scaling().map_or("", |s| s.name()).to_owned();
+        record.operand_format = self.precision.storage().name().to_owned();
+        record.accumulator_format = self.precision.accumulator().name().to_owned();
+        record.shape = self.shape();
+        record.device = device.slug.clone();
+        record.device_name = device.name.clone();
+        record.device_type = device.device_type.clone();
+        record.vendor_id = Some(device.vendor_id);
+        record.device_id = Some(device.device_id);
+        record.backend = device.backend.clone();
+        record.driver = device.driver.clone();
+        record.driver_info = device.driver_info.clone();
+        record.subgroup_min = Some(device.subgroup_min);
+        record.subgroup_max = Some(device.subgroup_max);
+    }
+}
+
+/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (workload, kernel) = (self.workload(), self.kernel());
+        let (precision, shape, device) = (self.precision, self.shape(), &self.device_slug);
+        write!(f, "{workload}/{precision}/{kernel}/{shape}/{device}")
+    }
+}
