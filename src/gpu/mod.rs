@@ -1,1 +1,20 @@
 //! Devices: adapters, contexts, kernels, buffers, timing, fingerprint. Never names a workload.
+
+mod adapters;
+mod buffer;
+mod context;
+mod error;
+mod fingerprint;
+mod kernel;
+mod timer;
+
+pub use adapters::{Candidate, DeviceInfo, discover, discover_from_env, no_gpu_hint};
+pub use buffer::{Buffer, Uniforms};
+pub use context::{Command, Context, Pipeline};
+pub use error::{GpuError, SelectionError};
+pub use fingerprint::Fingerprint;
+pub use kernel::{Composed, Source, compose};
+pub use timer::{Elapsed, TimingMethod};
+
+/// The kernels that a [`Context`] probes its device with. The last one needs `SHADER_F16`.
+pub const PROBES: [Source; 3] = [timer::PROBE, fingerprint::ARITHMETIC, fingerprint::HALF];
