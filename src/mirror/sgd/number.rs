@@ -1,0 +1,116 @@
+//! The storage formats of data and model as the mirror holds them.
+
+use crate::number::{Rounding, round};
+
+/// A stored number. Fixed-point numbers are integers: their grid's step is applied elsewhere.
+pub trait Number: Copy + Default + Send + Sync + 'static {
+    /// Whether two of these multiply exactly in 32-bit integers, as `dot4I8Packed` does.
+    const INT8: bool = false;
+    /// Bits of storage.
+    const BITS: u32;
+    /// Its value as f32; `flush` reads f16 subnormals as zero.
+    fn load(self, flush: bool) -> f32;
+    /// What is stored for `x`; `random` is 16 bits for stochastic rounding.
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self;
+    /// Its value where [`Number::INT8`] holds.
+    #[inline(always)]
+    fn integer(self) -> i32 {
+        0
+    }
+    /// The storage bits, in the low end.
+    fn bits(self) -> u32;
+}
+
+impl Number for f32 {
+    const BITS: u32 = 32;
+
+    #[inline(always)]
+    fn load(self, _: bool) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn round(x: f32, _: Rounding, _: u32) -> Self {
+        x
+    }
+
+    fn bits(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+/// An f16 by its bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct F16(pub u16);
+
+impl Number for F16 {
+    const BITS: u32 = 16;
+
+    #[inline(always)]
+    fn load(self, flush: bool) -> f32 {
+        round::f16_unpack(self.0, flush)
+    }
+
+    #[inline(always)]
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self {
+        Self(round::f16_pack(match rounding {
+            Rounding::Nearest => round::f16_nearest(x),
+            Rounding::Stochastic => round::f16_stochastic(x, random),
+        }))
+    }
+
+    fn bits(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl Number for i16 {
+    const BITS: u32 = 16;
+
+    #[inline(always)]
+    fn load(self, _: bool) -> f32 {
+        f32::from(self)
+    }
+
+    #[inline(always)]
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self {
+        round::integer(x, rounding, random, 32_767) as Self
+    }
+
+    fn bits(self) -> u32 {
+        u32::from(self as u16)
+    }
+}
+
+impl Number for i8 {
+    const INT8: bool = true;
+    const BITS: u32 = 8;
+
+    #[inline(always)]
+    fn load(self, _: bool) -> f32 {
+        f32::from(self)
+    }
+
+    #[inline(always)]
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self {
+        round::integer(x, rounding, random, 127) as Self
+    }
+
+    #[inline(always)]
+    fn integer(self) -> i32 {
+        self.into()
+    }
+
+    fn bits(self) -> u32 {
+        u32::from(self as u8)
+    }
+}
+
+/// The 32-bit words that a device's buffer of these numbers holds, the first number lowest.
+pub(crate) fn pack_words<M: Number>(numbers: &[M]) -> Vec<u32> {
+    let per_word = (32 / M::BITS) as usize;
+    let word = |four: &[M]| {
+        four.iter().enumerate().fold(0, |w, (i, x)| w | x.bits() << (i as u32 * M::BITS))
+    };
+    numbers.chunks(per_word).map(word).collect()
+}

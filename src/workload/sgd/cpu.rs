@@ -1,0 +1,187 @@
+//! SGD on the CPU: the mirror, with the API of the GPU's runs.
+
+use std::time::Instant;
+
+use super::{Grids, Plan, SgdCase, SgdError, decode_model};
+use crate::mirror::sgd::{self, F16, Number, Setting, Workspace};
+use crate::number::{Arithmetic, Format};
+use crate::problem::dataset::Dataset;
+
+/// A case held in memory, ready to run as often as wanted.
+pub struct CpuSgd {
+    plan: Plan,
+    grids: Grids,
+    model_format: Format,
+    engine: Box<dyn Engine>,
+    snapshots: Vec<(u32, Vec<u32>)>,
+}
+
+impl CpuSgd {
+    /// Converts the data set and sets the model to zero. `arithmetic` is the device's to follow,
+    /// or [`Arithmetic::host`] for the CPU as a device of its own.
+    pub fn prepare(
+        case: &SgdCase,
+        data: &Dataset,
+        arithmetic: Arithmetic,
+    ) -> Result<Self, SgdError> {
+        case.check(data)?;
+        let grids = Grids::new(case.precision, data);
+        let plan = Plan::new(case, data, &grids);
+        let setting = Setting {
+            d_padded: data.d_padded,
+            outputs: data.outputs,
+            loss: case.loss,
+            rounding: case.precision.rounding(),
+            arithmetic,
+        };
+        let (storage, model_format) = (case.precision.storage(), case.precision.accumulator());
+        use Format::{F16 as Half, Fixed8, Fixed16};
+        let engine: Box<dyn Engine> = match (storage, model_format) {
+            (Half, _) => Box::new(Typed::<F16, F16>::new(setting, data, case.batch)),
+            (Fixed16, _) => Box::new(Typed::<i16, i16>::new(setting, data, case.batch)),
+            (Fixed8, Fixed8) => Box::new(Typed::<i8, i8>::new(setting, data, case.batch)),
+            (Fixed8, _) => Box::new(Typed::<i8, f32>::new(setting, data, case.batch)),
+            _ => Box::new(Typed::<f32, f32>::new(setting, data, case.batch)),
+        };
+        let mut run = Self { plan, grids, model_format, engine, snapshots: Vec::new() };
+        run.convert(data);
+        Ok(run)
+    }
+
+    /// Converts the data set anew, as [`CpuSgd::prepare`] did; returns the time in ns.
+    pub fn convert(&mut self, data: &Dataset) -> f64 {
+        let started = Instant::now();
+        self.engine.convert(1.0 / self.grids.data_step(), &data.x);
+        started.elapsed().as_nanos() as f64
+    }
+
+    /// The steps and checkpoints.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The fixed-point grids.
+    pub fn grids(&self) -> &Grids {
+        &self.grids
+    }
+
+    /// Sets the model to zero.
+    pub fn reset(&mut self) {
+        self.engine.reset();
+    }
+
+    /// All steps from the zero model, without snapshots; returns the time in ns.
+    pub fn run(&mut self) -> f64 {
+        let started = Instant::now();
+        self.steps(|_, _| {});
+        started.elapsed().as_nanos() as f64
+    }
+
+    /// The same, recording the model at each checkpoint.
+    pub fn run_trajectory(&mut self) {
+        let checkpoints = self.plan.checkpoints.clone();
+        let mut snapshots = Vec::with_capacity(checkpoints.len());
+        self.steps(|done, engine| {
+            if checkpoints.contains(&done) {
+                snapshots.push((done, engine.model_words()));
+            }
+        });
+        self.snapshots = snapshots;
+    }
+
+    fn steps(&mut self, mut after: impl FnMut(u32, &dyn Engine)) {
+        self.engine.reset();
+        for now in &self.plan.steps {
+            if self.plan.shuffles_before(now) {
+                self.engine.shuffle(now);
+            }
+            self.engine.step(now);
+            after(now.step + 1, &*self.engine);
+        }
+    }
+
+    /// The model's storage words, for comparison bit by bit.
+    pub fn model_words(&self) -> Vec<u32> {
+        self.engine.model_words()
+    }
+
+    /// The model: outputs × d_padded.
+    pub fn model(&self) -> Vec<f32> {
+        decode_model(&self.model_words(), self.model_format, &self.grids)
+    }
+
+    /// Storage words of the model at each checkpoint of the last [`CpuSgd::run_trajectory`].
+    pub fn snapshot_words(&self) -> &[(u32, Vec<u32>)] {
+        &self.snapshots
+    }
+
+    /// The model at each checkpoint: steps done, outputs × d_padded.
+    pub fn snapshots(&self) -> Vec<(u32, Vec<f32>)> {
+        let decode = |words: &[u32]| decode_model(words, self.model_format, &self.grids);
+        self.snapshots.iter().map(|(step, words)| (*step, decode(words))).collect()
+    }
+
+    /// The converted data set's storage words, for comparison bit by bit.
+    pub fn data_words(&self) -> Vec<u32> {
+        self.engine.data_words()
+    }
+}
+
+/// A run whose formats are types.
+trait Engine: Send {
+    fn convert(&mut self, inverse_step: f32, x: &[f32]);
+    fn reset(&mut self);
+    fn shuffle(&mut self, now: &super::Step);
+    fn step(&mut self, now: &super::Step);
+    fn model_words(&self) -> Vec<u32>;
+    fn data_words(&self) -> Vec<u32>;
+}
+
+struct Typed<D, M> {
+    setting: Setting,
+    x: Vec<D>,
+    targets: Vec<f32>,
+    order: Vec<u32>,
+    model: Vec<M>,
+    workspace: Workspace,
+}
+
+impl<D: Number, M: Number> Typed<D, M> {
+    fn new(setting: Setting, data: &Dataset, batch: usize) -> Self {
+        Self {
+            setting,
+            x: vec![D::default(); data.x.len()],
+            targets: data.targets.clone(),
+            order: (0..data.n as u32).collect(),
+            model: vec![M::default(); data.outputs * data.d_padded],
+            workspace: Workspace::new(&setting, batch),
+        }
+    }
+}
+
+impl<D: Number, M: Number> Engine for Typed<D, M> {
+    fn convert(&mut self, inverse_step: f32, x: &[f32]) {
+        sgd::convert(self.setting.arithmetic, inverse_step, x, &mut self.x);
+    }
+
+    fn reset(&mut self) {
+        self.model.fill(M::default());
+    }
+
+    fn shuffle(&mut self, now: &super::Step) {
+        sgd::shuffle(now, &mut self.order);
+    }
+
+    fn step(&mut self, now: &super::Step) {
+        let Self { setting, x, targets, order, model, workspace } = self;
+        sgd::step(setting, now, x, targets, order, model, workspace);
+    }
+
+    fn model_words(&self) -> Vec<u32> {
+        sgd::pack_words(&self.model)
+    }
+
+    fn data_words(&self) -> Vec<u32> {
+        sgd::pack_words(&self.x)
+    }
+}

@@ -1,0 +1,429 @@
+//! SGD on a GPU: buffers, and every command of a run built up front.
+
+use super::{Grids, Kernel, Plan, SgdCase, SgdError, Stage, Step, conversion_kernel};
+use super::{decode_model, kernels};
+use crate::gpu::{Buffer, Command, Context, Elapsed, GpuError, Pipeline, Uniforms};
+use crate::mirror::sgd::BLOCK;
+use crate::number::Format;
+use crate::problem::dataset::Dataset;
+
+/// Bindings that the kernels give the data set.
+const MAX_CHUNKS: usize = 4;
+const THREADS: u64 = 64;
+
+/// How a run is laid out on its device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Keeps wgpu's run-time checks of indices and loops.
+    pub checks: bool,
+    /// Splits the data set, as f32, into buffers of at most so many bytes; else as many as one
+    /// binding of the device may hold.
+    pub chunk_bytes: Option<u64>,
+}
+
+/// What a run on a GPU gave.
+#[derive(Clone, Debug)]
+pub struct SgdRun {
+    /// The model after the last step: outputs × d_padded.
+    pub final_model: Vec<f32>,
+    /// The model at each checkpoint: steps done, outputs × d_padded.
+    pub snapshots: Vec<(u32, Vec<f32>)>,
+    /// Time of all steps, snapshots included.
+    pub elapsed: Elapsed,
+    /// Time of the data set's conversion; none where it stays f32.
+    pub conversion: Option<Elapsed>,
+}
+
+/// Runs a case once: conversion, then all steps with the trajectory recorded.
+pub fn run_on_gpu(context: &Context, case: &SgdCase, data: &Dataset) -> Result<SgdRun, SgdError> {
+    let sgd = GpuSgd::prepare(context, case, data)?;
+    let conversion = match sgd.conversion_commands() {
+        [] => None,
+        commands => Some(context.run(commands, 1)?),
+    };
+    let elapsed = context.run(sgd.trajectory_commands(), 1)?;
+    let (final_model, snapshots) = (sgd.model(context)?, sgd.snapshots(context)?);
+    Ok(SgdRun { final_model, snapshots, elapsed, conversion })
+}
+
+/// A case on a device: buffers, pipelines and command lists, ready to run as often as wanted.
+#[derive(Debug)]
+pub struct GpuSgd {
+    plan: Plan,
+    grids: Grids,
+    model_format: Format,
+    compile_ns: f64,
+    model: Buffer,
+    model_bytes: u64,
+    history: Buffer,
+    data: Vec<Buffer>,
+    conversion: Vec<Command>,
+    steps: Vec<Command>,
+    trajectory: Vec<Command>,
+}
+
+impl GpuSgd {
+    /// Uploads the data set and builds everything, with the default options. The conversion has
+    /// not run yet: run [`GpuSgd::conversion_commands`] before the first step.
+    pub fn prepare(context: &Context, case: &SgdCase, data: &Dataset) -> Result<Self, SgdError> {
+        Self::prepare_with(context, case, data, GpuOptions::default())
+    }
+
+    /// As [`GpuSgd::prepare`], with a layout of one's own.
+    pub fn prepare_with(
+        context: &Context,
+        case: &SgdCase,
+        data: &Dataset,
+        options: GpuOptions,
+    ) -> Result<Self, SgdError> {
+        case.check(data)?;
+        let grids = Grids::new(case.precision, data);
+        let plan = Plan::new(case, data, &grids);
+        let chunks = Chunks::new(context, data, options.chunk_bytes)?;
+        let source = chunks.upload(context, data)?;
+        let (stored, conversion, conversion_ns) =
+            convert(context, case, data, &chunks, &source, &grids, options.checks)?;
+        let buffers = Buffers::new(context, case, data, &plan, stored)?;
+        let pipelines = Pipelines::new(context, case, data, &chunks, options.checks)?;
+        let record = size_of::<Step>();
+        let uniforms = context.uniforms("steps", record, bytemuck::cast_slice(&plan.steps))?;
+        let builder = Builder { context, plan: &plan, buffers: &buffers, pipelines: &pipelines };
+        let (steps, trajectory) = builder.build(data, &uniforms)?;
+        let compile_ns = conversion_ns + pipelines.0.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
+        let Buffers { model, model_bytes, history, stored, .. } = buffers;
+        Ok(Self {
+            plan,
+            grids,
+            model_format: case.precision.accumulator(),
+            compile_ns,
+            model,
+            model_bytes,
+            history,
+            data: stored,
+            conversion,
+            steps,
+            trajectory,
+        })
+    }
+
+    /// The steps and checkpoints.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The fixed-point grids.
+    pub fn grids(&self) -> &Grids {
+        &self.grids
+    }
+
+    /// Time to compile all pipelines, in ns.
+    pub fn compile_ns(&self) -> f64 {
+        self.compile_ns
+    }
+
+    /// Converts the uploaded f32 data set to its format; empty where it stays f32.
+    pub fn conversion_commands(&self) -> &[Command] {
+        &self.conversion
+    }
+
+    /// All steps from the zero model, which the first command restores: each repeat does the same.
+    pub fn commands(&self) -> &[Command] {
+        &self.steps
+    }
+
+    /// The same with the model recorded at each checkpoint.
+    pub fn trajectory_commands(&self) -> &[Command] {
+        &self.trajectory
+    }
+
+    /// Sets the model to zero.
+    pub fn reset(&self, context: &Context) -> Result<(), GpuError> {
+        context.run(&[context.clear(&self.model)], 1).map(|_| ())
+    }
+
+    /// The model's storage words, for comparison bit by bit.
+    pub fn model_words(&self, context: &Context) -> Result<Vec<u32>, GpuError> {
+        Ok(words(&context.read(&self.model, 0, self.model_bytes)?))
+    }
+
+    /// The model: outputs × d_padded.
+    pub fn model(&self, context: &Context) -> Result<Vec<f32>, GpuError> {
+        Ok(decode_model(&self.model_words(context)?, self.model_format, &self.grids))
+    }
+
+    /// Storage words of the model at each checkpoint of the last run of the trajectory.
+    pub fn snapshot_words(&self, context: &Context) -> Result<Vec<(u32, Vec<u32>)>, GpuError> {
+        let count = self.plan.checkpoints.len() as u64;
+        let all = words(&context.read(&self.history, 0, count * self.model_bytes)?);
+        let models = all.chunks_exact((self.model_bytes / 4) as usize).map(<[u32]>::to_vec);
+        Ok(self.plan.checkpoints.iter().copied().zip(models).collect())
+    }
+
+    /// The model at each checkpoint: steps done, outputs × d_padded.
+    pub fn snapshots(&self, context: &Context) -> Result<Vec<(u32, Vec<f32>)>, GpuError> {
+        let decode = |words: Vec<u32>| decode_model(&words, self.model_format, &self.grids);
+        let snapshots = self.snapshot_words(context)?.into_iter();
+        Ok(snapshots.map(|(step, words)| (step, decode(words))).collect())
+    }
+
+    /// The stored data set's words, chunk after chunk, for comparison bit by bit. A chunk's last
+    /// words may be padding.
+    pub fn data_words(&self, context: &Context) -> Result<Vec<Vec<u32>>, GpuError> {
+        let read = |buffer: &Buffer| context.read(buffer, 0, buffer.bytes());
+        self.data.iter().map(|buffer| Ok(words(&read(buffer)?))).collect()
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(bytes)
+}
+
+/// Enough workgroups of 64 threads for `threads`: one row of them, or several where one is over
+/// the device's limit (`linear` in `kernels/sgd/shape.wgsl`).
+fn grid(context: &Context, threads: u64) -> [u32; 3] {
+    let workgroups = threads.div_ceil(THREADS).max(1);
+    let rows = workgroups.div_ceil(context.info.max_workgroups_per_dimension.into());
+    let [x, y] = [workgroups.div_ceil(rows), rows].map(|v| u32::try_from(v).unwrap_or(u32::MAX));
+    [x, y, 1]
+}
+
+/// How the rows are spread over buffers.
+struct Chunks {
+    rows_per_chunk: usize,
+    count: usize,
+}
+
+impl Chunks {
+    fn new(context: &Context, data: &Dataset, bytes: Option<u64>) -> Result<Self, GpuError> {
+        let limit = context.info.max_binding_bytes.min(context.info.max_buffer_bytes);
+        let row_bytes = data.d_padded as u64 * 4;
+        let chunk_bytes = bytes.map_or(limit, |asked| asked.clamp(row_bytes, limit.max(row_bytes)));
+        let rows_per_chunk = ((chunk_bytes / row_bytes) as usize).clamp(1, data.n);
+        let count = data.n.div_ceil(rows_per_chunk);
+        if count > MAX_CHUNKS {
+            let most = (rows_per_chunk * MAX_CHUNKS) as u64 * row_bytes;
+            let what = format!("data set {} as f32 (bytes)", data.spec);
+            return Err(GpuError::OverLimit { what, asked: data.n as u64 * row_bytes, limit: most });
+        }
+        Ok(Self { rows_per_chunk, count })
+    }
+
+    fn upload(&self, context: &Context, data: &Dataset) -> Result<Vec<Buffer>, GpuError> {
+        let pieces = data.x.chunks(self.rows_per_chunk * data.d_padded);
+        pieces
+            .map(|piece| {
+                let buffer = context.buffer("data set as f32", size_of_val(piece) as u64)?;
+                context.upload(&buffer, bytemuck::cast_slice(piece))?;
+                Ok(buffer)
+            })
+            .collect()
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Conversion {
+    fours: u32,
+    inverse_step: f32,
+    padding: [u32; 2],
+}
+
+/// The stored data set, the commands that fill it, and the compile time in ns.
+fn convert(
+    context: &Context,
+    case: &SgdCase,
+    data: &Dataset,
+    chunks: &Chunks,
+    source: &[Buffer],
+    grids: &Grids,
+    checks: bool,
+) -> Result<(Vec<Buffer>, Vec<Command>, f64), GpuError> {
+    let Some(Kernel { entry, composed }) = conversion_kernel(case.precision) else {
+        return Ok((source.to_vec(), Vec::new(), 0.0));
+    };
+    let pipeline = context.pipeline(&composed, entry, &[], checks)?;
+    let numbers: Vec<usize> =
+        data.x.chunks(chunks.rows_per_chunk * data.d_padded).map(<[f32]>::len).collect();
+    let inverse_step = 1.0 / grids.data_step();
+    let records: Vec<Conversion> = numbers
+        .iter()
+        .map(|&n| Conversion { fours: n as u32 / 4, inverse_step, padding: [0; 2] })
+        .collect();
+    let record_bytes = size_of::<Conversion>();
+    let uniforms = context.uniforms("conversion", record_bytes, bytemuck::cast_slice(&records))?;
+    let (mut stored, mut commands) = (Vec::new(), Vec::new());
+    for (i, (source, &numbers)) in source.iter().zip(&numbers).enumerate() {
+        let bytes = case.precision.storage().bytes(numbers as u64);
+        let buffer = context.buffer("data set", bytes)?;
+        let workgroups = grid(context, numbers as u64 / 4);
+        let bindings = [(1, source), (2, &buffer)];
+        commands.push(context.dispatch_with(&pipeline, &bindings, (0, &uniforms, i), workgroups)?);
+        stored.push(buffer);
+    }
+    Ok((stored, commands, pipeline.compile_ns))
+}
+
+/// The buffers of the steps.
+struct Buffers {
+    stored: Vec<Buffer>,
+    targets: Buffer,
+    order: Buffer,
+    residuals: Buffer,
+    model: Buffer,
+    model_bytes: u64,
+    partials: Buffer,
+    combined: Buffer,
+    history: Buffer,
+}
+
+impl Buffers {
+    fn new(
+        context: &Context,
+        case: &SgdCase,
+        data: &Dataset,
+        plan: &Plan,
+        stored: Vec<Buffer>,
+    ) -> Result<Self, GpuError> {
+        let entries = (data.outputs * data.d_padded) as u64;
+        let blocks = if case.batch > BLOCK { case.batch.div_ceil(BLOCK) } else { 0 };
+        let supers = if blocks > BLOCK { blocks.div_ceil(BLOCK) } else { 0 };
+        let model_bytes = case.precision.accumulator().bytes(entries);
+        let buffers = Self {
+            stored,
+            targets: context.buffer("targets", size_of_val(&*data.targets) as u64)?,
+            order: context.buffer("order", data.n as u64 * 4)?,
+            residuals: context.buffer("residuals", (case.batch * data.outputs) as u64 * 4)?,
+            model: context.buffer("model", model_bytes)?,
+            model_bytes,
+            partials: context.buffer("partial gradients", blocks as u64 * entries * 4)?,
+            combined: context.buffer("combined gradients", supers as u64 * entries * 4)?,
+            history: context.buffer("history", plan.checkpoints.len() as u64 * model_bytes)?,
+        };
+        context.upload(&buffers.targets, bytemuck::cast_slice(&data.targets))?;
+        let rows: Vec<u32> = (0..data.n as u32).collect();
+        context.upload(&buffers.order, bytemuck::cast_slice(&rows))?;
+        Ok(buffers)
+    }
+}
+
+/// The pipelines of the stages that a case needs.
+struct Pipelines(Vec<(Stage, Pipeline)>);
+
+impl Pipelines {
+    fn new(
+        context: &Context,
+        case: &SgdCase,
+        data: &Dataset,
+        chunks: &Chunks,
+        checks: bool,
+    ) -> Result<Self, GpuError> {
+        let shape = [("GROUPS", data.d_padded as f64 / 4.0), ("OUTPUTS", data.outputs as f64)];
+        let layout = [
+            ("ROWS_PER_CHUNK", chunks.rows_per_chunk as f64),
+            ("CHUNKS", chunks.count as f64),
+        ];
+        let split = [shape, layout].concat();
+        let needed = |stage| match stage {
+            Stage::Shuffle => case.batch < data.n,
+            Stage::Residual => true,
+            Stage::UpdateRows => case.batch <= BLOCK,
+            Stage::Gradient | Stage::UpdatePartials => case.batch > BLOCK,
+            Stage::Combine => case.batch > BLOCK * BLOCK,
+        };
+        let constants = |stage| match stage {
+            Stage::Residual | Stage::UpdateRows | Stage::Gradient => &split[..],
+            Stage::Shuffle | Stage::Combine | Stage::UpdatePartials => &shape[..],
+        };
+        let stages = kernels(case.precision, case.loss).into_iter();
+        let compile = |(stage, Kernel { entry, composed })| {
+            Ok((stage, context.pipeline(&composed, entry, constants(stage), checks)?))
+        };
+        stages.filter(|&(stage, _)| needed(stage)).map(compile).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn get(&self, stage: Stage) -> Result<&Pipeline, GpuError> {
+        let found = self.0.iter().find(|(known, _)| *known == stage);
+        found.map(|(_, pipeline)| pipeline).ok_or_else(|| GpuError::Invalid {
+            operation: format!("stage {}", stage.entry()),
+            reason: "not compiled for this batch".into(),
+        })
+    }
+}
+
+/// Builds the command lists.
+struct Builder<'a> {
+    context: &'a Context,
+    plan: &'a Plan,
+    buffers: &'a Buffers,
+    pipelines: &'a Pipelines,
+}
+
+impl Builder<'_> {
+    /// The list without and with snapshots.
+    fn build(
+        &self,
+        data: &Dataset,
+        uniforms: &Uniforms,
+    ) -> Result<(Vec<Command>, Vec<Command>), GpuError> {
+        let Buffers { model, model_bytes, history, .. } = self.buffers;
+        let mut steps = vec![self.context.clear(model)];
+        let mut trajectory = steps.clone();
+        let mut recorded = 0;
+        for (i, now) in self.plan.steps.iter().enumerate() {
+            let commands = self.step(data, now, (0, uniforms, i))?;
+            steps.extend(commands.iter().cloned());
+            trajectory.extend(commands);
+            if self.plan.checkpoints.get(recorded) == Some(&(now.step + 1)) {
+                let offset = recorded as u64 * model_bytes;
+                trajectory.push(self.context.copy(model, 0, history, offset, *model_bytes));
+                recorded += 1;
+            }
+        }
+        Ok((steps, trajectory))
+    }
+
+    fn step(
+        &self,
+        data: &Dataset,
+        now: &Step,
+        record: (u32, &Uniforms, usize),
+    ) -> Result<Vec<Command>, GpuError> {
+        let Buffers { order, targets, residuals, model, partials, combined, .. } = self.buffers;
+        let dispatch = |stage, bindings: &[(u32, &Buffer)], threads: u64| {
+            let workgroups = grid(self.context, threads);
+            self.context.dispatch_with(self.pipelines.get(stage)?, bindings, record, workgroups)
+        };
+        let groups = (data.outputs * data.d_padded / 4) as u64;
+        let blocks = (now.batch as usize).div_ceil(BLOCK);
+        let x = self.chunk_bindings();
+        let lanes = u64::from(now.batch) * data.outputs as u64 * crate::mirror::sgd::LANES as u64;
+        let mut commands = Vec::with_capacity(4);
+        if self.plan.shuffles_before(now) {
+            commands.push(dispatch(Stage::Shuffle, &[(1, order)], now.rows.into())?);
+        }
+        let inputs = [(1, order), (2, targets), (3, residuals), (4, model)];
+        commands.push(dispatch(Stage::Residual, &[&inputs[..], &x].concat(), lanes)?);
+        if self.pipelines.get(Stage::UpdateRows).is_ok() {
+            let bindings = [&[(1, order), (3, residuals), (4, model)], &x[..]].concat();
+            commands.push(dispatch(Stage::UpdateRows, &bindings, groups)?);
+            return Ok(commands);
+        }
+        let bindings = [&[(1, order), (3, residuals), (5, partials)], &x[..]].concat();
+        commands.push(dispatch(Stage::Gradient, &bindings, groups * blocks as u64)?);
+        let mut last_level = partials;
+        if blocks > BLOCK {
+            let threads = groups * blocks.div_ceil(BLOCK) as u64;
+            commands.push(dispatch(Stage::Combine, &[(5, partials), (6, combined)], threads)?);
+            last_level = combined;
+        }
+        let bindings = [(4, model), (5, last_level)];
+        commands.push(dispatch(Stage::UpdatePartials, &bindings, groups)?);
+        Ok(commands)
+    }
+
+    /// Bindings x0 to x3; those beyond the last chunk are never read and take the first.
+    fn chunk_bindings(&self) -> [(u32, &Buffer); MAX_CHUNKS] {
+        let stored = &self.buffers.stored;
+        std::array::from_fn(|i| (8 + i as u32, stored.get(i).unwrap_or(&stored[0])))
+    }
+}

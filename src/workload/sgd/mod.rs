@@ -1,0 +1,346 @@
+//! Stochastic gradient descent: `W ← Q(W − α/b·Σ rᵢxᵢᵀ − αλW)` over minibatches of b rows.
+//!
+//! The data set and the model each have a storage format; the arithmetic between is f32, and
+//! exact in 32-bit integers where both are 8-bit fixed point. Minibatches are drawn without
+//! replacement in each epoch by a counter-based permutation; where b does not divide n the last
+//! minibatch of an epoch is smaller and divides by its own size. b = n is full gradient descent,
+//! which takes the rows in their own order.
+
+mod cpu;
+mod gpu;
+mod kernels;
+
+pub use cpu::CpuSgd;
+pub use gpu::{GpuOptions, GpuSgd, SgdRun, run_on_gpu};
+pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
+
+use crate::gpu::GpuError;
+use crate::number::{Fixed, Format, Precision, Rounding, round};
+use crate::problem::dataset::{Dataset, DatasetSpec, Loss};
+
+/// The longest row whose product with an 8-bit model is exact in 32-bit integers.
+pub const MAX_D_INT8: usize = 133_144;
+
+/// One SGD run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdCase {
+    /// The data set.
+    pub dataset: DatasetSpec,
+    /// The loss.
+    pub loss: Loss,
+    /// One of [`Precision::SGD`].
+    pub precision: Precision,
+    /// Rows of a minibatch, 1 to n.
+    pub batch: usize,
+    /// α.
+    pub learning_rate: f32,
+    /// λ of the L2 penalty λ/2·‖W‖².
+    pub regularisation: f32,
+    /// Updates.
+    pub steps: u32,
+    /// Of minibatches and stochastic rounding: first word of the Philox key.
+    pub seed: u32,
+    /// Second word of the Philox key.
+    pub trial: u32,
+}
+
+/// Why a case cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum SgdError {
+    /// The minibatch does not fit the data set.
+    #[error("batch of {batch} rows; choose 1 to {n}, the rows of {dataset}")]
+    Batch {
+        /// Rows asked for.
+        batch: usize,
+        /// Rows there are.
+        n: usize,
+        /// The data set.
+        dataset: DatasetSpec,
+    },
+    /// No update, or a run too long for 32-bit counters.
+    #[error("{0} steps; choose 1 or more")]
+    Steps(u32),
+    /// The precision is no SGD setting.
+    #[error("precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR")]
+    Precision(Precision),
+    /// Not a usable number.
+    #[error("{what} {value}; choose a finite number, {range}")]
+    Parameter {
+        /// Which.
+        what: &'static str,
+        /// Its value.
+        value: f32,
+        /// What is valid.
+        range: &'static str,
+    },
+    /// 32-bit sums would no longer be exact.
+    #[error("{d} columns overflow the 32-bit sums of {precision}; choose at most 133144")]
+    Columns {
+        /// Columns of the data set.
+        d: usize,
+        /// The setting.
+        precision: Precision,
+    },
+    /// The case is for another data set than the one given.
+    #[error("the case is for data set {case}, not {given}; pass the data set that it names")]
+    Dataset {
+        /// Named by the case.
+        case: DatasetSpec,
+        /// Given.
+        given: DatasetSpec,
+    },
+    /// The device refused.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+impl SgdCase {
+    /// The data set's own loss, regularisation and learning rate, with seed 0 and trial 0.
+    pub fn new(data: &Dataset, precision: Precision, batch: usize, steps: u32) -> Self {
+        Self {
+            dataset: data.spec,
+            loss: data.loss,
+            precision,
+            batch,
+            learning_rate: data.learning_rate(data.loss, batch, data.regularisation),
+            regularisation: data.regularisation,
+            steps,
+            seed: 0,
+            trial: 0,
+        }
+    }
+
+    /// Whether the case can run on `data` at all.
+    pub fn check(&self, data: &Dataset) -> Result<(), SgdError> {
+        let &Self { batch, steps, precision, learning_rate, regularisation, .. } = self;
+        if self.dataset != data.spec {
+            return Err(SgdError::Dataset { case: self.dataset, given: data.spec });
+        }
+        if !Precision::SGD.contains(&precision) {
+            return Err(SgdError::Precision(precision));
+        }
+        if batch == 0 || batch > data.n {
+            return Err(SgdError::Batch { batch, n: data.n, dataset: data.spec });
+        }
+        if steps == 0 {
+            return Err(SgdError::Steps(steps));
+        }
+        let positive = learning_rate.is_finite() && learning_rate > 0.0;
+        let (what, range) = ("learning rate", "over 0");
+        if !positive {
+            return Err(SgdError::Parameter { what, value: learning_rate, range });
+        }
+        let (what, range) = ("regularisation", "0 or more");
+        if !(regularisation.is_finite() && regularisation >= 0.0) {
+            return Err(SgdError::Parameter { what, value: regularisation, range });
+        }
+        if precision.storage() == Format::Fixed8
+            && precision.accumulator() == Format::Fixed8
+            && data.d > MAX_D_INT8
+        {
+            return Err(SgdError::Columns { d: data.d, precision });
+        }
+        Ok(())
+    }
+
+    /// Multiplications and additions of all steps, those of the true columns: 2 for each number
+    /// of the minibatch and output in the product with the model, 2 in the gradient, and 4 for
+    /// each coordinate in the update.
+    pub fn operations(&self, data: &Dataset) -> u64 {
+        let entries = (data.d * data.outputs) as u64;
+        entries * (4 * rows_drawn(self, data.n) + 4 * u64::from(self.steps))
+    }
+
+    /// Bytes that all steps must move: each row drawn read once, the model read and written once a
+    /// step, each in its format.
+    pub fn bytes(&self, data: &Dataset) -> u64 {
+        let (storage, model) = (self.precision.storage(), self.precision.accumulator());
+        let rows = storage.bytes(data.d as u64) * rows_drawn(self, data.n);
+        rows + 2 * model.bytes((data.d * data.outputs) as u64) * u64::from(self.steps)
+    }
+
+    /// Numbers of the data set that all steps process: rows drawn times columns. Divided by
+    /// nanoseconds they give the GNPS of Buckwild! (De Sa et al. 2017).
+    pub fn numbers(&self, data: &Dataset) -> u64 {
+        data.d as u64 * rows_drawn(self, data.n)
+    }
+}
+
+/// Rows of all minibatches together: b each, less at the end of an epoch.
+fn rows_drawn(case: &SgdCase, n: usize) -> u64 {
+    let per_epoch = n.div_ceil(case.batch) as u64;
+    let (epochs, rest) = (u64::from(case.steps) / per_epoch, u64::from(case.steps) % per_epoch);
+    epochs * n as u64 + rest * case.batch as u64
+}
+
+/// The grids of a case's fixed-point formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grids {
+    /// Of the data set: reaches its largest magnitude.
+    pub data: Option<Fixed>,
+    /// Of the model: reaches [`Dataset::model_range`].
+    pub model: Option<Fixed>,
+}
+
+impl Grids {
+    /// For a precision on a data set.
+    pub fn new(precision: Precision, data: &Dataset) -> Self {
+        let grid = |format: Format, range: f32| match format {
+            Format::Fixed8 | Format::Fixed16 => Some(Fixed::covering(range, format.bits())),
+            _ => None,
+        };
+        let storage = precision.storage();
+        let max_abs = if grid(storage, 1.0).is_some() { data.max_abs() } else { 0.0 };
+        Self { data: grid(storage, max_abs), model: grid(precision.accumulator(), data.model_range) }
+    }
+
+    /// Step of the data set's grid, 1 for floating point.
+    pub fn data_step(&self) -> f32 {
+        self.data.map_or(1.0, Fixed::step)
+    }
+
+    /// Step of the model's grid, 1 for floating point.
+    pub fn model_step(&self) -> f32 {
+        self.model.map_or(1.0, Fixed::step)
+    }
+}
+
+/// The record of one step, as the kernels read it (`kernels/sgd/shape.wgsl`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// From 0 over the whole run.
+    pub step: u32,
+    /// Passes over the data before this one.
+    pub epoch: u32,
+    /// Where the minibatch starts in the epoch's order.
+    pub start: u32,
+    /// Rows in the minibatch.
+    pub batch: u32,
+    /// n.
+    pub rows: u32,
+    /// Half the bits of the shuffle's domain.
+    pub half_bits: u32,
+    /// First word of the Philox key.
+    pub seed: u32,
+    /// Second word of the Philox key.
+    pub trial: u32,
+    /// α over the rows in the minibatch, times data step over model step.
+    pub rate: f32,
+    /// α·λ.
+    pub decay: f32,
+    /// Data step times model step.
+    pub scale: f32,
+    /// Fills the record to 16 bytes.
+    pub padding: u32,
+}
+
+/// Half the bits of the smallest even power of two that holds `rows`, at least 1.
+pub fn half_bits(rows: u32) -> u32 {
+    rows.saturating_sub(1).checked_ilog2().map_or(1, |top| top / 2 + 1)
+}
+
+/// Every step of a case, and where its trajectory is recorded.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The records, in order.
+    pub steps: Vec<Step>,
+    /// Whether the rows are shuffled: not where the minibatch is the whole data set.
+    pub shuffled: bool,
+    /// Numbers of steps done after which the model is recorded: 1, 2, 4, …, and the last.
+    pub checkpoints: Vec<u32>,
+}
+
+impl Plan {
+    /// The plan of a case that [`SgdCase::check`] accepts.
+    pub fn new(case: &SgdCase, data: &Dataset, grids: &Grids) -> Self {
+        let (n, per_epoch) = (data.n, data.n.div_ceil(case.batch) as u32);
+        let step = |step: u32| {
+            let start = (step % per_epoch) as usize * case.batch;
+            let batch = case.batch.min(n - start);
+            Step {
+                step,
+                epoch: step / per_epoch,
+                start: start as u32,
+                batch: batch as u32,
+                rows: n as u32,
+                half_bits: half_bits(n as u32),
+                seed: case.seed,
+                trial: case.trial,
+                rate: case.learning_rate / batch as f32 * (grids.data_step() / grids.model_step()),
+                decay: case.learning_rate * case.regularisation,
+                scale: grids.data_step() * grids.model_step(),
+                padding: 0,
+            }
+        };
+        let mut checkpoints: Vec<u32> =
+            (0..32).map(|p| 1 << p).take_while(|&s| s < case.steps).collect();
+        checkpoints.push(case.steps);
+        Self { steps: (0..case.steps).map(step).collect(), shuffled: case.batch < n, checkpoints }
+    }
+
+    /// Whether the step starts an epoch whose order must be drawn first.
+    pub fn shuffles_before(&self, step: &Step) -> bool {
+        self.shuffled && step.start == 0
+    }
+}
+
+/// The model as f32 from the 32-bit words of its buffer: outputs × d_padded.
+pub fn decode_model(words: &[u32], format: Format, grids: &Grids) -> Vec<f32> {
+    let step = grids.model_step();
+    match format {
+        Format::F16 => {
+            let halves = words.iter().flat_map(|w| [*w as u16, (w >> 16) as u16]);
+            halves.map(|h| round::f16_unpack(h, false)).collect()
+        }
+        Format::Fixed16 => {
+            let halves = words.iter().flat_map(|w| [*w as i16, (w >> 16) as i16]);
+            halves.map(|q| f32::from(q) * step).collect()
+        }
+        Format::Fixed8 => {
+            let bytes = words.iter().flat_map(|w| w.to_le_bytes());
+            bytes.map(|q| f32::from(q as i8) * step).collect()
+        }
+        _ => words.iter().map(|&w| f32::from_bits(w)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_bits_hold_their_rows() {
+        for (rows, bits) in [(1, 1), (2, 1), (4, 1), (5, 2), (16, 2), (17, 3), (64, 3), (65, 4)] {
+            assert_eq!(half_bits(rows), bits, "{rows}");
+        }
+        assert_eq!(half_bits(u32::MAX), 16);
+    }
+
+    #[test]
+    fn an_epoch_takes_each_row_once() {
+        let data = DatasetSpec::Figure2 { n: 10, d: 3 }.load(0).unwrap();
+        let case = SgdCase::new(&data, Precision::D32fM32f, 4, 8);
+        let plan = Plan::new(&case, &data, &Grids::new(case.precision, &data));
+        let batches: Vec<_> = plan.steps.iter().map(|s| (s.epoch, s.start, s.batch)).collect();
+        assert_eq!(batches[..4], [(0, 0, 4), (0, 4, 4), (0, 8, 2), (1, 0, 4)]);
+        assert_eq!(plan.checkpoints, [1, 2, 4, 8]);
+        assert_eq!(case.numbers(&data), 3 * (10 + 10 + 8));
+        assert_eq!(case.bytes(&data), 4 * case.numbers(&data) + 2 * 4 * 3 * 8);
+        assert_eq!(case.operations(&data), 4 * case.numbers(&data) + 4 * 3 * 8);
+    }
+
+    #[test]
+    fn bad_cases_are_named() {
+        let data = DatasetSpec::Figure2 { n: 10, d: 3 }.load(0).unwrap();
+        let good = SgdCase::new(&data, Precision::D8M8, 4, 8);
+        assert!(good.check(&data).is_ok());
+        let message = |case: SgdCase| case.check(&data).unwrap_err().to_string();
+        assert!(message(SgdCase { batch: 11, ..good }).contains("11 rows"));
+        assert!(message(SgdCase { steps: 0, ..good }).contains("0 steps"));
+        assert!(message(SgdCase { learning_rate: f32::NAN, ..good }).contains("NaN"));
+        assert!(message(SgdCase { regularisation: -1.0, ..good }).contains("-1"));
+        assert!(message(SgdCase { precision: Precision::Bf16, ..good }).contains("`bf16`"));
+        assert!(message(SgdCase { dataset: DatasetSpec::Digits, ..good }).contains("digits"));
+    }
+}
