@@ -6,6 +6,7 @@
 // Made of fma, additions, multiplications and integer operations alone, so that a mirror can
 // follow. k times the leading 9 bits of ln 2 is formed as an integer: two products of k with
 // constants could be joined by a compiler into one, and the reduction would lose its accuracy.
+// For the like reason no constant is added to a sum: Mesa makes (a + b) + 1 into a + (b + 1).
 
 const LOG2_E: f32 = 1.442695040888963407;
 const LN2_HIGH_512: i32 = 355; // 355 / 512 = 0.693359375
@@ -22,8 +23,9 @@ fn residual_of(product: f32, scale: f32, y: f32) -> f32 {
     p = fma(p, t, 4.1665795894e-2);
     p = fma(p, t, 1.6666665459e-1);
     p = fma(p, t, 5.0000001201e-1);
-    let y1 = fma(p, t * t, t) + 1.0;
-    let e = bitcast<f32>(bitcast<u32>(y1) - (u32(k) << 23u));
+    p = fma(p, t, 1.0);
+    p = fma(p, t, 1.0);
+    let e = bitcast<f32>(bitcast<u32>(p) - (u32(k) << 23u));
     let s = 1.0 + e;
     var inverse = bitcast<f32>(0x7ef311c3u - bitcast<u32>(s));
     for (var i = 0; i < 4; i++) {

@@ -63,7 +63,9 @@ pub enum DatasetSpec {
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// No data set is called this.
-    #[error("unknown data set `{0}`; valid are digits, figure2-NxD and logistic-NxD, such as figure2-128x1024")]
+    #[error(
+        "unknown data set `{0}`; valid are digits, figure2-NxD and logistic-NxD, such as figure2-128x1024"
+    )]
     Unknown(String),
     /// Zero rows or columns, or more numbers than an index can address.
     #[error("data set `{0}` needs at least 1 row and 1 column, and fewer than 2^32 numbers")]

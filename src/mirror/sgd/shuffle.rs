@@ -38,7 +38,8 @@ mod tests {
         for rows in [1u32, 2, 3, 4, 5, 16, 17, 127, 1797, 65_536] {
             let mut seen = std::collections::HashSet::new();
             for epoch in 0..20 {
-                let now = Step { rows, epoch, half_bits: half_bits(rows), seed: 9, ..Step::default() };
+                let now =
+                    Step { rows, epoch, half_bits: half_bits(rows), seed: 9, ..Step::default() };
                 let mut order = vec![0; rows as usize];
                 shuffle(&now, &mut order);
                 let mut sorted = order.clone();

@@ -203,7 +203,11 @@ impl Chunks {
         if count > MAX_CHUNKS {
             let most = (rows_per_chunk * MAX_CHUNKS) as u64 * row_bytes;
             let what = format!("data set {} as f32 (bytes)", data.spec);
-            return Err(GpuError::OverLimit { what, asked: data.n as u64 * row_bytes, limit: most });
+            return Err(GpuError::OverLimit {
+                what,
+                asked: data.n as u64 * row_bytes,
+                limit: most,
+            });
         }
         Ok(Self { rows_per_chunk, count })
     }
@@ -257,7 +261,12 @@ fn convert(
         let buffer = context.buffer("data set", bytes)?;
         let workgroups = grid(context, numbers as u64 / 4);
         let bindings = [(1, source), (2, &buffer)];
-        commands.push(context.dispatch_with(&pipeline, &bindings, (0, &uniforms, i), workgroups)?);
+        commands.push(context.dispatch_with(
+            &pipeline,
+            &bindings,
+            (0, &uniforms, i),
+            workgroups,
+        )?);
         stored.push(buffer);
     }
     Ok((stored, commands, pipeline.compile_ns))
@@ -318,10 +327,8 @@ impl Pipelines {
         checks: bool,
     ) -> Result<Self, GpuError> {
         let shape = [("GROUPS", data.d_padded as f64 / 4.0), ("OUTPUTS", data.outputs as f64)];
-        let layout = [
-            ("ROWS_PER_CHUNK", chunks.rows_per_chunk as f64),
-            ("CHUNKS", chunks.count as f64),
-        ];
+        let layout =
+            [("ROWS_PER_CHUNK", chunks.rows_per_chunk as f64), ("CHUNKS", chunks.count as f64)];
         let split = [shape, layout].concat();
         let needed = |stage| match stage {
             Stage::Shuffle => case.batch < data.n,

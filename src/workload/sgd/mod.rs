@@ -15,7 +15,7 @@ pub use gpu::{GpuOptions, GpuSgd, SgdRun, run_on_gpu};
 pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
 
 use crate::gpu::GpuError;
-use crate::number::{Fixed, Format, Precision, Rounding, round};
+use crate::number::{Fixed, Format, Precision, round};
 use crate::problem::dataset::{Dataset, DatasetSpec, Loss};
 
 /// The longest row whose product with an 8-bit model is exact in 32-bit integers.
@@ -61,7 +61,9 @@ pub enum SgdError {
     #[error("{0} steps; choose 1 or more")]
     Steps(u32),
     /// The precision is no SGD setting.
-    #[error("precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR")]
+    #[error(
+        "precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR"
+    )]
     Precision(Precision),
     /// Not a usable number.
     #[error("{what} {value}; choose a finite number, {range}")]
@@ -191,7 +193,10 @@ impl Grids {
         };
         let storage = precision.storage();
         let max_abs = if grid(storage, 1.0).is_some() { data.max_abs() } else { 0.0 };
-        Self { data: grid(storage, max_abs), model: grid(precision.accumulator(), data.model_range) }
+        Self {
+            data: grid(storage, max_abs),
+            model: grid(precision.accumulator(), data.model_range),
+        }
     }
 
     /// Step of the data set's grid, 1 for floating point.
