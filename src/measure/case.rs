@@ -6,6 +6,7 @@ use crate::gpu::DeviceInfo;
 use crate::number::Precision;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
+use crate::problem::dataset::DatasetSpec;
 use crate::workload::sgd;
 
 /// What is computed, apart from the precision and the device.
@@ -21,7 +22,7 @@ pub enum Work {
     /// A run of SGD.
     Sgd {
         /// Which data set.
-        data: sgd::Data,
+        data: DatasetSpec,
         /// Examples a minibatch.
         batch: usize,
         /// Steps a run.
@@ -57,7 +58,7 @@ impl Case {
             Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
             Work::Matmul { kernel: None, .. } => "mirror",
             Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
-            Work::Sgd { .. } => "two_pass",
+            Work::Sgd { .. } => sgd::KERNEL,
         }
     }
 

@@ -1,0 +1,411 @@
+//! A matmul case: problem, truth, device run, verification.
+
+use std::rc::Rc;
+
+use super::session::{Clocked, Prepared, Runner, Session, Unmeasured};
+use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
+use crate::gpu::{Command, Context, TimingMethod};
+use crate::mirror::convert::{Key, Operands};
+use crate::mirror::matmul::{PackedB, entry, multiply, multiply_packed};
+use crate::number::{Arithmetic, Precision};
+use crate::problem::matrix::{Distribution, MatmulProblem};
+use crate::record::{Record, Stage, Status};
+use crate::truth::matmul::{MatmulTruth, sample_rows};
+use crate::workload::matmul::{
+    GpuMatmul, Kernel, KernelSource, Shape, output_format, throughput_unit,
+};
+
+/// Product-adds that a verification computes on the host; more, and it samples rows of C.
+const VERIFIED_PRODUCTS: usize = 1 << 30;
+/// Rows that a sample has at least.
+const LEAST_ROWS: usize = 16;
+/// Rows of the CPU's C that are computed again entry by entry.
+const CPU_CHECKED_ROWS: usize = 4;
+
+/// Alters a kernel before it is composed; does nothing outside tests of the harness.
+pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
+
+/// Problem and truth of the last shape, and the mirror's results on it.
+#[derive(Default)]
+pub struct MatmulCache {
+    problem: Option<Rc<Inputs>>,
+    mirrors: Vec<((Precision, Arithmetic), Rc<Mirrored>)>,
+}
+
+struct Inputs {
+    problem: MatmulProblem,
+    truth: MatmulTruth,
+    key: Key,
+}
+
+impl Inputs {
+    fn shape(&self) -> Shape {
+        Shape { m: self.problem.m, n: self.problem.n, k: self.problem.k }
+    }
+}
+
+/// What the mirror computes on an arithmetic: steps of the operands, and the checked rows of C.
+struct Mirrored {
+    step_a: Vec<f32>,
+    step_b: Vec<f32>,
+    c: Vec<f32>,
+}
+
+impl Session {
+    pub(super) fn prepare_matmul(
+        &mut self,
+        shape: Shape,
+        kernel: Option<Kernel>,
+        precision: Precision,
+        context: Option<Rc<Context>>,
+        record: &mut Record,
+        alter: MatmulOverride<'_>,
+    ) -> Result<Prepared, Unmeasured> {
+        describe(shape, precision, record);
+        let (seed, trial) = (self.selection.seed, self.selection.trial);
+        let inputs = self.matmul.inputs(shape, seed, trial)?;
+        record.inputs_sha256 = inputs.problem.sha256.clone();
+        record.reference = inputs.truth.reference.to_owned();
+        match (context, kernel) {
+            (Some(context), Some(kernel)) => {
+                let native = context.info.shader_f16;
+                let mut source = KernelSource::of(kernel, precision, native);
+                alter(&mut source);
+                let checks = self.selection.checks;
+                prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)
+            }
+            _ => prepare_cpu(&inputs, precision, record),
+        }
+    }
+}
+
+/// The columns known from the shape alone.
+fn describe(shape: Shape, precision: Precision, record: &mut Record) {
+    let Shape { m, n, k } = shape;
+    record.m = Some(m as u64);
+    record.n = Some(n as u64);
+    record.k = Some(k as u64);
+    record.output_format = output_format(precision).name().to_owned();
+    record.problem = "seeded".to_owned();
+    record.distribution = Distribution::Normal.name().to_owned();
+    record.operations = Some(shape.operations());
+    record.bytes = Some(shape.bytes(precision));
+    record.throughput_unit = throughput_unit(precision).to_owned();
+    record.conversion_bytes = Some(shape.conversion_bytes(precision)).filter(|&b| b > 0);
+    record.primary_error_metric = "relative_frobenius".to_owned();
+}
+
+impl MatmulCache {
+    /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
+    fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
+        let key = [seed, trial];
+        if let Some(inputs) = &self.problem
+            && inputs.shape() == shape
+            && inputs.key == key
+        {
+            return Ok(inputs.clone());
+        }
+        self.problem = None;
+        self.mirrors.clear();
+        let Shape { m, n, k } = shape;
+        let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
+        let available = available_memory();
+        let operands = MatmulProblem::operand_bytes(m, n, k);
+        // The operands are held as drawn, padded for upload, and converted by the mirror.
+        let needed =
+            3 * operands + 3 * 4 * (m * n) as u128 + MatmulTruth::host_bytes(rows.min(m), n, k);
+        if needed > u128::from(available) {
+            let reason = format!(
+                "{shape} needs {needed} bytes of host memory, over the {available} available; \
+                 choose a smaller shape"
+            );
+            return Err(Unmeasured::new(Status::Skipped, reason));
+        }
+        let skipped = |e| Unmeasured::new(Status::Skipped, e);
+        let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into())
+            .map_err(skipped)?;
+        let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
+        let truth = MatmulTruth::of(&problem, sample.as_deref())
+            .map_err(|e| Unmeasured::new(Status::Failed, e))?;
+        let inputs = Rc::new(Inputs { problem, truth, key });
+        self.problem = Some(inputs.clone());
+        Ok(inputs)
+    }
+
+    fn mirror(
+        &mut self,
+        inputs: &Inputs,
+        precision: Precision,
+        arithmetic: Arithmetic,
+    ) -> Rc<Mirrored> {
+        let name = (precision, arithmetic);
+        if let Some((_, found)) = self.mirrors.iter().find(|(n, _)| *n == name) {
+            return found.clone();
+        }
+        let (a, b) = (&inputs.problem.a, &inputs.problem.b);
+        let operands = Operands::convert(precision, arithmetic, a, b, inputs.key);
+        let c = multiply(precision, arithmetic, &operands, &inputs.truth.rows, inputs.key);
+        let Operands { step_a, step_b, .. } = operands;
+        let mirrored = Rc::new(Mirrored { step_a, step_b, c });
+        self.mirrors.push((name, mirrored.clone()));
+        mirrored
+    }
+}
+
+/// Host memory that a problem may take, in bytes: three quarters of what is free.
+fn available_memory() -> u64 {
+    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let what = sysinfo::RefreshKind::nothing().with_memory(kind);
+    match sysinfo::System::new_with_specifics(what).map(|s| s.available_memory()) {
+        Ok(bytes) if bytes > 0 => bytes / 4 * 3,
+        _ => u64::MAX,
+    }
+}
+
+fn prepare_gpu(
+    cache: &mut MatmulCache,
+    inputs: &Rc<Inputs>,
+    source: &KernelSource,
+    context: Rc<Context>,
+    checks: bool,
+    record: &mut Record,
+) -> Result<Prepared, Unmeasured> {
+    record.f16_path = source.f16_path.map_or("", |path| path.name()).to_owned();
+    context.reset_peak();
+    let (a, b) = (&inputs.problem.a, &inputs.problem.b);
+    let gpu = GpuMatmul::prepare(&context, source, a, b, inputs.key, checks)?;
+    record.wgsl_sha256 = gpu.wgsl_sha256.clone();
+    record.pipeline_compile_ns = Some(gpu.compile_ns);
+    record.peak_device_memory_bytes = Some(context.peak_bytes());
+    gpu.poison(&context)?;
+    context.run(gpu.conversion(), 1)?;
+    context.run(gpu.product(), 1)?;
+    let c = gpu.result(&context)?;
+    let n = inputs.problem.n;
+    let checked: Vec<f32> =
+        inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
+
+    let fingerprint = &context.fingerprint;
+    let mirrored = cache.mirror(inputs, source.precision, fingerprint.arithmetic);
+    let guarantee = Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest);
+    let bound = bound(source.precision, inputs, &mirrored.step_a, &mirrored.step_b, guarantee)?;
+    let modelled = fingerprint.unmodelled.is_none();
+    let expected = modelled.then_some(&mirrored.c[..]);
+    let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
+    verify(&checked, expected, fraction, inputs, source.precision, &bound, record)?;
+    if let Some(answer) = &fingerprint.unmodelled {
+        record.reason = format!("no mirror models this device ({answer}); held to its bound alone");
+    }
+    let method = context.timing;
+    let total = [gpu.conversion(), gpu.product()].concat();
+    let runner = GpuRunner { context, gpu, total, verified: c };
+    Ok(Prepared::new(std::mem::take(record), Box::new(runner), method))
+}
+
+fn prepare_cpu(
+    inputs: &Rc<Inputs>,
+    precision: Precision,
+    record: &mut Record,
+) -> Result<Prepared, Unmeasured> {
+    let arithmetic = Arithmetic::host();
+    let problem = &inputs.problem;
+    let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, inputs.key);
+    let all: Vec<usize> = (0..problem.m).collect();
+    let c = multiply(precision, arithmetic, &operands, &all, inputs.key);
+    let n = problem.n;
+    let checked: Vec<f32> =
+        inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
+    let guarantee = Guarantee::of(arithmetic, true);
+    let bound = bound(precision, inputs, &operands.step_a, &operands.step_b, guarantee)?;
+
+    // The mirror's blocks are checked against its definition, entry by entry.
+    let again = sample_rows(problem.m, CPU_CHECKED_ROWS, inputs.key[0].into());
+    let entries = again.iter().flat_map(|&i| (0..n).map(move |j| (i, j)));
+    let (mut mismatches, mut zeros) = (0, 0);
+    for (i, j) in entries {
+        let expected = entry(precision, arithmetic, &operands, i, j, inputs.key);
+        count_mismatch(c[i * n + j], expected, &mut mismatches, &mut zeros);
+    }
+    record.mirror_mismatches = Some(mismatches);
+    record.mirror_signed_zero_mismatches = Some(zeros);
+    record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
+    judge(&checked, mismatches, inputs, precision, &bound, record)?;
+    let runner =
+        CpuRunner { inputs: inputs.clone(), precision, operands, rows: all, verified: c.clone(), c };
+    Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host))
+}
+
+fn bound(
+    precision: Precision,
+    inputs: &Inputs,
+    step_a: &[f32],
+    step_b: &[f32],
+    guarantee: Guarantee,
+) -> Result<Bound, Unmeasured> {
+    matmul_bound(precision, inputs.problem.k, step_a, step_b, guarantee)
+        .map_err(|e| Unmeasured::new(Status::Failed, e))
+}
+
+/// Bits against the mirror, where one models the device; then error against truth and bound.
+fn verify(
+    computed: &[f32],
+    mirror: Option<&[f32]>,
+    fraction: f64,
+    inputs: &Inputs,
+    precision: Precision,
+    bound: &Bound,
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    let (mut mismatches, mut zeros) = (0, 0);
+    if let Some(mirror) = mirror {
+        for (&c, &expected) in computed.iter().zip(mirror) {
+            count_mismatch(c, expected, &mut mismatches, &mut zeros);
+        }
+        record.mirror_mismatches = Some(mismatches);
+        record.mirror_signed_zero_mismatches = Some(zeros);
+        record.verified_fraction = Some(fraction);
+    } else if bound.is_vacuous() {
+        let reason = "no mirror models this device and the bound says nothing at this k";
+        return Err(Unmeasured::new(Status::Skipped, reason));
+    }
+    judge(computed, mismatches, inputs, precision, bound, record)
+}
+
+/// Equal bits: all NaNs are equal; zeros of different sign are equal and counted apart.
+fn count_mismatch(computed: f32, expected: f32, mismatches: &mut u64, zeros: &mut u64) {
+    if computed.to_bits() == expected.to_bits() || (computed.is_nan() && expected.is_nan()) {
+        return;
+    }
+    if computed == expected {
+        *zeros += 1;
+    } else {
+        *mismatches += 1;
+    }
+}
+
+/// Fills the error columns; an error over its bound or a bit off its mirror makes the row wrong.
+fn judge(
+    computed: &[f32],
+    mismatches: u64,
+    inputs: &Inputs,
+    precision: Precision,
+    bound: &Bound,
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    let metrics = ErrorMetrics::of(computed, &inputs.truth, output_format(precision));
+    record.primary_error = Some(metrics.relative_frobenius);
+    record.relative_frobenius = Some(metrics.relative_frobenius);
+    record.max_componentwise = Some(metrics.max_componentwise);
+    record.max_ulp = Some(metrics.max_ulp);
+    record.median_ulp = Some(metrics.median_ulp);
+    record.signed_bias = Some(metrics.bias);
+    record.signed_bias_ci95_low = Some(metrics.bias - metrics.bias_ci95_half_width);
+    record.signed_bias_ci95_high = Some(metrics.bias + metrics.bias_ci95_half_width);
+    record.non_finite_count = Some(metrics.non_finite as u64);
+    let worst = bound.worst(computed, &inputs.truth);
+    record.bound_kind = if bound.is_vacuous() { "none" } else { "deterministic" }.to_owned();
+    record.bound = worst.as_ref().map(|worst| worst.bound);
+    record.measured_over_bound = worst.as_ref().map(|worst| worst.ratio);
+    let mut faults = vec![];
+    if mismatches > 0 {
+        faults.push(format!("{mismatches} of {} entries differ from the mirror", computed.len()));
+    }
+    // A NaN is not within its bound either.
+    if let Some(w) = worst.filter(|w| !matches!(w.ratio.partial_cmp(&1.0), Some(o) if o.is_le())) {
+        faults.push(format!(
+            "C[{}, {}] = {:e} where the truth is {:e}: the error is {:.3} times its bound",
+            w.row, w.column, w.computed, w.truth, w.ratio
+        ));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Unmeasured::new(Status::Wrong, faults.join("; "))) }
+}
+
+/// The stages beside the product, where operands are converted.
+const SIDE_STAGES: &[Stage] = &[Stage::Conversion, Stage::Total];
+
+struct GpuRunner {
+    context: Rc<Context>,
+    gpu: GpuMatmul,
+    total: Vec<Command>,
+    verified: Vec<f32>,
+}
+
+impl Runner for GpuRunner {
+    fn main_stage(&self) -> Stage {
+        Stage::Product
+    }
+
+    fn side_stages(&self) -> &'static [Stage] {
+        if self.gpu.conversion().is_empty() { &[] } else { SIDE_STAGES }
+    }
+
+    fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
+        let commands = match stage {
+            Stage::Conversion => self.gpu.conversion(),
+            Stage::Total => &self.total,
+            _ => self.gpu.product(),
+        };
+        let elapsed = self.context.run(commands, iterations)?;
+        Ok(Clocked { host_ns: elapsed.host_ns, device_ns: elapsed.device_ns })
+    }
+
+    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
+        Ok(same_bits(&self.gpu.result(&self.context)?, &self.verified))
+    }
+}
+
+struct CpuRunner {
+    inputs: Rc<Inputs>,
+    precision: Precision,
+    operands: Operands,
+    rows: Vec<usize>,
+    c: Vec<f32>,
+    verified: Vec<f32>,
+}
+
+impl CpuRunner {
+    fn convert(&mut self) {
+        let (a, b) = (&self.inputs.problem.a, &self.inputs.problem.b);
+        let key = self.inputs.key;
+        self.operands = Operands::convert(self.precision, Arithmetic::host(), a, b, key);
+    }
+
+    /// Packing B is part of the product, as in any BLAS.
+    fn multiply(&mut self) {
+        let Self { precision, operands, rows, c, inputs, .. } = self;
+        let packed = PackedB::new(&operands.b, operands.k, operands.n);
+        let arithmetic = Arithmetic::host();
+        multiply_packed(*precision, arithmetic, operands, &packed, rows, inputs.key, c);
+    }
+}
+
+impl Runner for CpuRunner {
+    fn main_stage(&self) -> Stage {
+        Stage::Product
+    }
+
+    fn side_stages(&self) -> &'static [Stage] {
+        if self.precision == Precision::Fp32 { &[] } else { SIDE_STAGES }
+    }
+
+    fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
+        let started = std::time::Instant::now();
+        for _ in 0..iterations {
+            if stage != Stage::Product {
+                self.convert();
+            }
+            if stage != Stage::Conversion {
+                self.multiply();
+            }
+        }
+        Ok(Clocked { host_ns: started.elapsed().as_nanos() as f64, device_ns: None })
+    }
+
+    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
+        Ok(same_bits(&self.c, &self.verified))
+    }
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}

@@ -1,0 +1,346 @@
+//! Devices opened when first needed, problems and truths kept while cases share them, and the way
+//! of one case from its plan to its row.
+
+use std::rc::Rc;
+
+use super::case::{Case, Work};
+use super::matmul::{MatmulCache, MatmulOverride};
+use super::selection::Selection;
+use super::sgd::SgdCache;
+use super::statistics::Summary;
+use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
+use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
+
+/// Timing samples of a stage that criterion does not draw.
+const SIDE_SAMPLES: usize = 11;
+/// Host time that such a sample should take, so that the clock's grain is small beside it.
+const SIDE_SAMPLE_NS: f64 = 2e6;
+/// Host time that all of them may take; at least five are drawn.
+const SIDE_BUDGET_NS: f64 = 4e8;
+/// Attempts at one sample whose pair of timestamps is not credible.
+const TIMESTAMP_TRIES: usize = 3;
+
+/// Why a case was not timed, or not to the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unmeasured {
+    /// What the row says of it.
+    pub status: Status,
+    /// In one line.
+    pub reason: String,
+}
+
+impl Unmeasured {
+    pub(super) fn new(status: Status, reason: impl ToString) -> Self {
+        Self { status, reason: reason.to_string() }
+    }
+}
+
+impl From<GpuError> for Unmeasured {
+    /// What is over a limit is skipped; everything else failed.
+    fn from(error: GpuError) -> Self {
+        let status = match error {
+            GpuError::OverLimit { .. } | GpuError::OutOfMemory { .. } => Status::Skipped,
+            _ => Status::Failed,
+        };
+        Self::new(status, error)
+    }
+}
+
+/// The stages of a verified case, ready to run any number of times.
+pub(super) trait Runner {
+    /// The stage whose time is the row's.
+    fn main_stage(&self) -> Stage;
+    /// Other stages that are timed, if the case has them.
+    fn side_stages(&self) -> &'static [Stage];
+    /// Runs a stage so many times and returns the elapsed time.
+    fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured>;
+    /// After timing: whether the result still is the one that was verified.
+    fn unchanged(&mut self) -> Result<bool, Unmeasured>;
+}
+
+/// Elapsed times in ns by the two clocks; the CPU has only the host's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocked {
+    pub host_ns: f64,
+    pub device_ns: Option<f64>,
+}
+
+/// A finished measurement: its row and what belongs to it in the other tables.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The row of `measurements.csv`.
+    pub record: Record,
+    /// Every timing sample.
+    pub samples: Vec<Sample>,
+    /// SGD's loss by step and time.
+    pub trajectory: Vec<TrajectoryPoint>,
+}
+
+/// A verified case, ready to be timed.
+pub struct Prepared {
+    record: Record,
+    runner: Box<dyn Runner>,
+    trajectory: Vec<TrajectoryPoint>,
+    method: TimingMethod,
+    numbers: Option<u64>,
+    examples: Option<u64>,
+}
+
+impl Prepared {
+    pub(super) fn new(record: Record, runner: Box<dyn Runner>, method: TimingMethod) -> Self {
+        Self { record, runner, trajectory: vec![], method, numbers: None, examples: None }
+    }
+
+    pub(super) fn with_sgd(
+        mut self,
+        trajectory: Vec<TrajectoryPoint>,
+        numbers: u64,
+        examples: u64,
+    ) -> Self {
+        self.trajectory = trajectory;
+        self.numbers = Some(numbers);
+        self.examples = Some(examples);
+        self
+    }
+
+    /// The row so far: what was computed, and how wrong.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Runs the case `iterations` times and returns the time of all of them, in ns, by the device's
+    /// timestamps where it has credible ones, else by the host's clock around submit and wait.
+    pub fn run(&mut self, iterations: u64) -> Result<f64, Unmeasured> {
+        let stage = self.runner.main_stage();
+        self.sample(stage, iterations)
+    }
+
+    fn sample(&mut self, stage: Stage, iterations: u64) -> Result<f64, Unmeasured> {
+        for _ in 0..TIMESTAMP_TRIES {
+            let clocked = self.runner.run(stage, iterations)?;
+            match self.method {
+                TimingMethod::Host => return Ok(clocked.host_ns),
+                TimingMethod::Timestamps => {
+                    if let Some(ns) = clocked.device_ns {
+                        return Ok(ns);
+                    }
+                }
+            }
+        }
+        let reason = format!(
+            "the device's timestamps were absent or absurd {TIMESTAMP_TRIES} times in a row"
+        );
+        Err(Unmeasured::new(Status::Failed, reason))
+    }
+
+    /// Times the side stages and computes the statistics of `samples`: (iterations, elapsed ns).
+    pub fn finish(mut self, samples: &[(u64, f64)]) -> Measured {
+        let main = self.runner.main_stage();
+        let mut rows = self.rows(main, samples);
+        let outcome = self.complete(samples, &mut rows);
+        if let Err(Unmeasured { status, reason }) = outcome {
+            self.record.status = status;
+            self.record.reason = reason;
+        }
+        Measured { record: self.record, samples: rows, trajectory: self.trajectory }
+    }
+
+    /// The row of a case that could not be timed to the end.
+    pub fn fail(mut self, why: Unmeasured) -> Measured {
+        self.record.status = why.status;
+        self.record.reason = why.reason;
+        Measured { record: self.record, samples: vec![], trajectory: self.trajectory }
+    }
+
+    fn complete(
+        &mut self,
+        samples: &[(u64, f64)],
+        rows: &mut Vec<Sample>,
+    ) -> Result<(), Unmeasured> {
+        if !self.runner.unchanged()? {
+            rows.clear();
+            let reason = "the result after timing is not the one that was verified";
+            return Err(Unmeasured::new(Status::Wrong, reason));
+        }
+        let failed = |e: super::statistics::StatisticsError| Unmeasured::new(Status::Failed, e);
+        let summary = Summary::of(samples.iter().copied()).map_err(failed)?;
+        self.fill_main(samples, &summary);
+        for &stage in self.runner.side_stages() {
+            let drawn = self.draw(stage)?;
+            let summary = Summary::of(drawn.iter().copied()).map_err(failed)?;
+            self.fill_side(stage, &summary);
+            rows.extend(self.rows(stage, &drawn));
+        }
+        self.record.status = Status::Ok;
+        Ok(())
+    }
+
+    fn rows(&self, stage: Stage, samples: &[(u64, f64)]) -> Vec<Sample> {
+        let row = |(sample, &(iterations, elapsed_ns)): (usize, &(u64, f64))| Sample {
+            case_id: self.record.case_id.clone(),
+            stage,
+            sample: sample as u64,
+            iterations,
+            elapsed_ns,
+            ..Sample::default()
+        };
+        samples.iter().enumerate().map(row).collect()
+    }
+
+    /// Samples of a side stage.
+    fn draw(&mut self, stage: Stage) -> Result<Vec<(u64, f64)>, Unmeasured> {
+        let first = self.runner.run(stage, 1)?.host_ns;
+        let iterations = (SIDE_SAMPLE_NS / first).ceil().clamp(1.0, 1e6) as u64;
+        let fitting = (SIDE_BUDGET_NS / (first * iterations as f64)) as usize;
+        let count = fitting.clamp(5, SIDE_SAMPLES);
+        (0..count).map(|_| Ok((iterations, self.sample(stage, iterations)?))).collect()
+    }
+
+    fn fill_main(&mut self, samples: &[(u64, f64)], summary: &Summary) {
+        let median = summary.median_ns;
+        let record = &mut self.record;
+        record.timing_method = self.method.name().to_owned();
+        record.samples = Some(summary.samples as u64);
+        let first = samples.first().map(|s| s.0);
+        record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));
+        record.min_ns = Some(summary.min_ns);
+        record.q1_ns = Some(summary.q1_ns);
+        record.median_ns = Some(median);
+        record.median_ci95_low_ns = Some(summary.median_ci95_low_ns);
+        record.median_ci95_high_ns = Some(summary.median_ci95_high_ns);
+        record.q3_ns = Some(summary.q3_ns);
+        record.mad_ns = Some(summary.mad_ns);
+        record.bandwidth_gbs = record.bytes.map(|bytes| bytes as f64 / median);
+        match self.numbers {
+            None => record.throughput = record.operations.map(|ops| ops as f64 / median),
+            Some(numbers) => {
+                let gnps = numbers as f64 / median;
+                record.throughput = Some(gnps);
+                record.gnps = Some(gnps);
+            }
+        }
+        let per_second = |count: u64| count as f64 / median * 1e9;
+        record.steps_per_second = record.steps.map(per_second);
+        record.examples_per_second = self.examples.map(per_second);
+        let steps = record.steps.unwrap_or(1) as f64;
+        for point in &mut self.trajectory {
+            point.elapsed_ns = Some(median * point.step as f64 / steps);
+        }
+    }
+
+    fn fill_side(&mut self, stage: Stage, summary: &Summary) {
+        let record = &mut self.record;
+        let (low, high) = (summary.median_ci95_low_ns, summary.median_ci95_high_ns);
+        if stage == Stage::Conversion {
+            record.conversion_median_ns = Some(summary.median_ns);
+            record.conversion_median_ci95_low_ns = Some(low);
+            record.conversion_median_ci95_high_ns = Some(high);
+        } else {
+            record.total_median_ns = Some(summary.median_ns);
+            record.total_median_ci95_low_ns = Some(low);
+            record.total_median_ci95_high_ns = Some(high);
+            let work = self.numbers.or(record.operations);
+            record.total_throughput = work.map(|work| work as f64 / summary.median_ns);
+        }
+    }
+}
+
+/// Opens devices when a case first needs them, and prepares cases.
+pub struct Session {
+    devices: Vec<Candidate>,
+    contexts: Vec<Option<Result<Rc<Context>, GpuError>>>,
+    /// What to measure and how.
+    pub selection: Selection,
+    base: Record,
+    pub(super) matmul: MatmulCache,
+    pub(super) sgd: SgdCache,
+}
+
+impl Session {
+    /// A session over `devices`; `provenance` fills the columns that all rows share.
+    pub fn new(devices: Vec<Candidate>, selection: Selection, provenance: &Provenance) -> Self {
+        Self {
+            contexts: devices.iter().map(|_| None).collect(),
+            devices,
+            selection,
+            base: provenance.row(),
+            matmul: MatmulCache::default(),
+            sgd: SgdCache::default(),
+        }
+    }
+
+    /// The devices of the session.
+    pub fn devices(&self) -> &[Candidate] {
+        &self.devices
+    }
+
+    /// The cases of the selection on the session's devices.
+    pub fn plan(&self) -> Vec<Case> {
+        self.selection.plan(&self.devices)
+    }
+
+    /// Fingerprints of the devices opened so far, by slug, for `run.json`.
+    pub fn fingerprints(&self) -> serde_json::Value {
+        let opened = self.contexts.iter().flatten().flatten();
+        let entries = opened.map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
+        serde_json::Value::Object(entries.collect())
+    }
+
+    /// Prepares and verifies a case. What cannot be timed comes back as its finished row.
+    pub fn prepare(&mut self, case: &Case) -> Result<Prepared, Box<Measured>> {
+        self.prepare_with(case, &|_| {})
+    }
+
+    /// [`Session::prepare`] with a chance to alter the kernel before it is composed: how the
+    /// harness is tested against kernels that are wrong.
+    pub fn prepare_with(
+        &mut self,
+        case: &Case,
+        alter: MatmulOverride<'_>,
+    ) -> Result<Prepared, Box<Measured>> {
+        let mut record = self.base.clone();
+        let result = self.try_prepare(case, &mut record, alter);
+        result.map_err(|Unmeasured { status, reason }| {
+            record.status = status;
+            record.reason = reason;
+            Box::new(Measured { record, samples: vec![], trajectory: vec![] })
+        })
+    }
+
+    fn try_prepare(
+        &mut self,
+        case: &Case,
+        record: &mut Record,
+        alter: MatmulOverride<'_>,
+    ) -> Result<Prepared, Unmeasured> {
+        let position = self.devices.iter().position(|d| d.info.slug == case.device_slug);
+        let position = position.ok_or_else(|| {
+            Unmeasured::new(Status::Failed, format!("no device {} here", case.device_slug))
+        })?;
+        case.describe(record, &self.devices[position].info);
+        record.seed = Some(self.selection.seed.into());
+        record.trial = Some(self.selection.trial);
+        let context = self.context(position)?;
+        if context.is_some() {
+            record.runtime_checks = Some(self.selection.checks);
+        }
+        match &case.work {
+            &Work::Matmul { shape, kernel } => {
+                self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
+            }
+            &Work::Sgd { data, batch, steps } => {
+                self.prepare_sgd(data, batch, steps, case.precision, context, record)
+            }
+        }
+    }
+
+    /// The opened device, or `None` for the CPU. A device that would not open is not tried again.
+    fn context(&mut self, position: usize) -> Result<Option<Rc<Context>>, Unmeasured> {
+        let candidate = &self.devices[position];
+        if candidate.is_cpu() {
+            return Ok(None);
+        }
+        let opened = self.contexts[position].get_or_insert_with(|| candidate.open().map(Rc::new));
+        opened.clone().map(Some).map_err(Into::into)
+    }
+}
