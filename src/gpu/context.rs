@@ -401,9 +401,7 @@ fn watch(device: &wgpu::Device) -> Arc<Faults> {
     let faults = Arc::<Faults>::default();
     let (lost, other) = (faults.clone(), faults.clone());
     device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            lost.report(GpuError::Lost { reason: one_line(&message) });
-        }
+        lost.report(GpuError::Lost { reason: one_line(&format!("{reason:?} {message}")) });
     });
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let (operation, reason) = ("device".into(), one_line(&error.to_string()));
