@@ -419,7 +419,7 @@ mod tests {
         };
         let case = |i: usize| {
             let (a, b, c) = (number(47, 187), number(47, 187), number(0, 187));
-            [a, b, if i % 2 == 0 { -(a * b) } else { c }]
+            [a, b, if i.is_multiple_of(2) { -(a * b) } else { c }]
         };
         (0..count).map(case).collect()
     }
