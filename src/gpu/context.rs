@@ -227,8 +227,8 @@ impl Context {
         if checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: the kernels are this crate's own; their indices and loops are bounded by the
-        // shapes that their buffers were made for, and every kernel also runs in tests with checks.
+        // SAFETY: kernels are embedded sources, never a user's; the documentation of `pipeline`
+        // states what they must keep to when they are not checked.
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
