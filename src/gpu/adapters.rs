@@ -121,7 +121,7 @@ pub fn discover(selection: Option<&str>) -> Result<Vec<Candidate>, SelectionErro
 /// The line to print on stderr where the search that gave `devices` found no adapter at all.
 pub fn no_gpu_hint(devices: &[Candidate]) -> Option<&'static str> {
     (devices.first()?.adapters_found == 0).then_some(
-        "no GPU adapter found, only the CPU is measured; \
+        "no GPU adapter found (WGPU_BACKEND, if set, limits the search), so there is only the CPU; \
          a software Vulkan driver adds one (Debian: apt-get install mesa-vulkan-drivers)",
     )
 }

@@ -93,6 +93,9 @@ fn cases() -> Vec<[f32; 3]> {
     [&FUSION[..], &ROUNDING, &TINY, &SUMS, &PACKED].concat()
 }
 
+/// Invocations in a workgroup of every probe, one a case.
+const WORKGROUP_SIZE: usize = 64;
+
 /// Result words, one element a case.
 type Words = Vec<[u32; 4]>;
 
@@ -133,7 +136,7 @@ impl Fingerprint {
 
 impl Observed {
     fn of(context: &Context) -> Result<Self, GpuError> {
-        let operands = operands();
+        let operands = operands(&cases());
         let ask_of = |source, entry| ask(context, source, entry, &operands, cases().len());
         let ask_arithmetic = |entry| ask_of(ARITHMETIC, entry);
         let (has_packing, has_f16) = (context.has_packing(), context.info.shader_f16);
@@ -151,13 +154,13 @@ impl Observed {
 }
 
 /// Bits of a, b, c of each case, and two of [`HALVES`] in turn.
-fn operands() -> Vec<u32> {
-    let pair = |i: usize| {
-        let at = 2 * i % HALVES.len();
-        u32::from(HALVES[at]) | u32::from(HALVES[at + 1]) << 16
-    };
-    let bits = |(i, [a, b, c]): (usize, [f32; 3])| [a.to_bits(), b.to_bits(), c.to_bits(), pair(i)];
-    cases().into_iter().enumerate().flat_map(bits).collect()
+fn operands(cases: &[[f32; 3]]) -> Vec<u32> {
+    let pairs = half_operands().into_iter().cycle();
+    cases
+        .iter()
+        .zip(pairs)
+        .flat_map(|([a, b, c], pair)| [a.to_bits(), b.to_bits(), c.to_bits(), pair])
+        .collect()
 }
 
 fn half_operands() -> Vec<u32> {
@@ -178,7 +181,8 @@ fn ask(
     let to = context.buffer("probe results", result_bytes)?;
     context.upload(&from, operands)?;
     let pipeline = context.pipeline(&compose(&[source]), entry, &[], false)?;
-    let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], [1, 1, 1])?;
+    let workgroups = [count.div_ceil(WORKGROUP_SIZE) as u32, 1, 1];
+    let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
     context.run(&[command], 1)?;
     Ok(bytemuck::pod_collect_to_vec(&context.read(&to, 0, result_bytes)?))
 }
@@ -232,10 +236,9 @@ fn contradictions(observed: &Observed, cases: &[[f32; 3]], model: Arithmetic) ->
             ("product", observed.multiply[i][0], product),
         ];
         for (what, bits, expected) in answers.into_iter().filter(|&(_, b, e)| !same(b, e)) {
-            let [a, b, c] = case.map(f32::to_bits);
-            let expected = expected.to_bits();
+            let ([a, b, c], model) = (case.map(f32::to_bits), expected.to_bits());
             found.push(format!(
-                "{what} of {a:08x} {b:08x} {c:08x} is {bits:08x}, the closest model says {expected:08x}"
+                "{what} of {a:08x} {b:08x} {c:08x} is {bits:08x}, the closest model has {model:08x}"
             ));
         }
     }
@@ -393,5 +396,56 @@ mod tests {
         let last = observed.convert.len() - 1;
         observed.convert[last][2] ^= 1 << 16;
         assert!(!judge(&observed).pack2x16_nearest_even);
+    }
+
+    /// Uniform bits from an LCG (Knuth's MMIX), whose high half is good enough for operands.
+    fn random_words() -> impl FnMut() -> u32 {
+        let mut state = 1u64;
+        move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        }
+    }
+
+    /// Finite operands whose products reach from far below the subnormals to 2^120; in every
+    /// second case c cancels the product, where fused and unfused differ most.
+    fn random_cases(count: usize) -> Vec<[f32; 3]> {
+        let mut word = random_words();
+        let mut number = |low: u32, high: u32| {
+            let (bits, exponent) = (word(), word());
+            f32::from_bits(bits & 0x807f_ffff | (low + exponent % (high - low)) << 23)
+        };
+        let case = |i: usize| {
+            let (a, b, c) = (number(47, 187), number(47, 187), number(0, 187));
+            [a, b, if i.is_multiple_of(2) { -(a * b) } else { c }]
+        };
+        (0..count).map(case).collect()
+    }
+
+    #[test]
+    fn the_fingerprint_predicts_random_operands() {
+        super::super::tests::on_each_device(|context| {
+            let arithmetic = context.fingerprint.arithmetic;
+            let cases = random_cases(1 << 16);
+            let operands = operands(&cases);
+            let answer = |entry| ask(context, ARITHMETIC, entry, &operands, cases.len()).unwrap();
+            let observed = Observed {
+                explicit: answer("multiply_add_explicit"),
+                operators: Words::new(),
+                add: answer("add"),
+                multiply: answer("multiply"),
+                two_sum: Words::new(),
+                convert: Words::new(),
+                half: Words::new(),
+            };
+            let wrong = contradictions(&observed, &cases, arithmetic);
+            if context.fingerprint.unmodelled.is_none() {
+                assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), cases.len(), wrong[0]);
+            }
+            let other = Arithmetic { fused_fma: !arithmetic.fused_fma, ..arithmetic };
+            assert!(!contradictions(&observed, &cases, other).is_empty(), "fma must matter here");
+        });
     }
 }

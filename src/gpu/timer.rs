@@ -244,19 +244,42 @@ impl Context {
 
     fn timestamps_scale(&self) -> Result<bool, GpuError> {
         let work = self.timing_probe()?;
-        let mut repeats = 1;
-        // Long enough that launching is small beside it.
-        while self.run(&work, repeats)?.host_ns < 5e6 && repeats < SUBMISSION_COMMANDS / 2 {
-            repeats *= 2;
-        }
+        let repeats = self.repeats_lasting(2e6, &work)?;
         let mut credible = 0;
         for _ in 0..3 {
-            let once = self.run(&work, repeats)?.device_ns;
-            let twice = self.run(&work, 2 * repeats)?.device_ns;
-            let ratio = once.zip(twice).map(|(once, twice)| twice / once);
+            let ratio = self.ratio_of_double(&work, repeats)?;
             credible += usize::from(ratio.is_some_and(|ratio| DOUBLE.contains(&ratio)));
         }
         Ok(credible >= 2)
+    }
+
+    /// Repeats, a power of two, that take at least `ns` even when nothing disturbs them: long
+    /// enough that launching is small beside the work, short enough to go undisturbed.
+    pub(super) fn repeats_lasting(&self, ns: f64, work: &[Command]) -> Result<u64, GpuError> {
+        let mut repeats = 1;
+        loop {
+            let mut shortest = f64::INFINITY;
+            for _ in 0..3 {
+                shortest = shortest.min(self.run(work, repeats)?.host_ns);
+            }
+            if shortest >= ns || repeats >= SUBMISSION_COMMANDS {
+                return Ok(repeats);
+            }
+            repeats *= 2;
+        }
+    }
+
+    /// How many times as long twice the repeats take by timestamps. Of a few interleaved runs the
+    /// shortest count, since on a software adapter other programs run in between. `None` where a
+    /// pair of timestamps was not credible.
+    fn ratio_of_double(&self, work: &[Command], repeats: u64) -> Result<Option<f64>, GpuError> {
+        let (mut once, mut twice) = (Some(f64::INFINITY), Some(f64::INFINITY));
+        for _ in 0..5 {
+            let shorter = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.min(b));
+            once = shorter(once, self.run(work, repeats)?.device_ns);
+            twice = shorter(twice, self.run(work, 2 * repeats)?.device_ns);
+        }
+        Ok(once.zip(twice).map(|(once, twice)| twice / once))
     }
 
     /// A list of one dispatch that computes, and hardly touches memory.
