@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::gpu::DeviceInfo;
 use crate::number::Precision;
+use crate::problem::dataset::DatasetSpec;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::problem::dataset::DatasetSpec;
 use crate::workload::sgd;
 
 /// What is computed, apart from the precision and the device.

@@ -122,8 +122,8 @@ impl MatmulCache {
             return Err(Unmeasured::new(Status::Skipped, reason));
         }
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
-        let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into())
-            .map_err(skipped)?;
+        let problem =
+            MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;
         let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
@@ -230,8 +230,14 @@ fn prepare_cpu(
     record.mirror_signed_zero_mismatches = Some(zeros);
     record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
     judge(&checked, mismatches, inputs, precision, &bound, record)?;
-    let runner =
-        CpuRunner { inputs: inputs.clone(), precision, operands, rows: all, verified: c.clone(), c };
+    let runner = CpuRunner {
+        inputs: inputs.clone(),
+        precision,
+        operands,
+        rows: all,
+        verified: c.clone(),
+        c,
+    };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host))
 }
 

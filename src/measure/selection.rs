@@ -59,7 +59,9 @@ impl FromStr for Batch {
         match text.parse() {
             _ if text == "n" => Ok(Self::Full),
             Ok(rows) if rows > 0 => Ok(Self::Rows(rows)),
-            _ => Err(format!("`{text}` is no batch size; write a number of at least 1, or n for all")),
+            _ => Err(format!(
+                "`{text}` is no batch size; write a number of at least 1, or n for all"
+            )),
         }
     }
 }
@@ -153,7 +155,12 @@ impl Selection {
             selection.checks = match text {
                 "on" => true,
                 "off" => false,
-                _ => return Err(value("TRADEOFF_CHECKS", format!("`{text}` is neither on nor off"))),
+                _ => {
+                    return Err(value(
+                        "TRADEOFF_CHECKS",
+                        format!("`{text}` is neither on nor off"),
+                    ));
+                }
             };
         }
         if let Some(text) = get("TRADEOFF_RESULTS") {

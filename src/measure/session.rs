@@ -10,6 +10,8 @@ use super::sgd::SgdCache;
 use super::statistics::Summary;
 use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
+use crate::workload::matmul::throughput_unit;
+use crate::workload::sgd::rows_drawn;
 
 /// Timing samples of a stage that criterion does not draw.
 const SIDE_SAMPLES: usize = 11;
@@ -277,6 +279,17 @@ impl Session {
     /// The cases of the selection on the session's devices.
     pub fn plan(&self) -> Vec<Case> {
         self.selection.plan(&self.devices)
+    }
+
+    /// The unit of a case's throughput, and how much work one run is in units of 10⁻⁹ of it a
+    /// second: operations, or numbers of the data set.
+    pub fn throughput(&self, case: &Case) -> (&'static str, u64) {
+        match case.work {
+            Work::Matmul { shape, .. } => (throughput_unit(case.precision), shape.operations()),
+            Work::Sgd { data, batch, steps } => {
+                ("GNPS", data.columns() as u64 * rows_drawn(data.rows(), batch, steps))
+            }
+        }
     }
 
     /// Fingerprints of the devices opened so far, by slug, for `run.json`.

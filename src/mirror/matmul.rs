@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::convert::{Key, Operands};
 use crate::number::arithmetic::Ops;
-use crate::number::philox::{Stream, philox4x32};
+use crate::number::philox::{Stream, half_word, philox4x32};
 use crate::number::{Arithmetic, Format, Precision, Rounding, round};
 use crate::with_ops;
 
@@ -83,6 +83,35 @@ pub fn multiply_packed(
         _ => with_ops!(arithmetic, O => {
             tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
         }),
+    }
+}
+
+/// One entry of C by the definition, product-add after product-add: what [`multiply`] must equal.
+pub fn entry(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    i: usize,
+    j: usize,
+    key: Key,
+) -> f32 {
+    let Operands { n, k, .. } = *operands;
+    let products = (0..k).map(|q| (q, operands.a[i * k + q], operands.b[q * n + j]));
+    match precision.accumulator() {
+        Format::Int32 => with_ops!(arithmetic, O => {
+            let sum: i64 = products.map(|(_, a, b)| a as i64 * b as i64).sum();
+            let scaled = O::mul(sum as f32, step(&operands.step_a, i));
+            O::mul(scaled, step(&operands.step_b, j))
+        }),
+        Format::F16 => products.fold(0.0, |sum, (q, a, b)| {
+            let exact = a * b + sum; // a·b is exact
+            if precision.rounding() == Rounding::Nearest {
+                return round::f16_nearest(exact);
+            }
+            let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
+            round::f16_stochastic(exact, half_word(philox4x32(counter, key), q as u32))
+        }),
+        _ => with_ops!(arithmetic, O => products.fold(0.0, |sum, (_, a, b)| O::fma(a, b, sum))),
     }
 }
 
@@ -284,7 +313,6 @@ fn step(steps: &[f32], i: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::philox::half_word;
     use crate::problem::matrix::Matrix;
 
     const KEY: Key = [7, 3];
@@ -298,35 +326,8 @@ mod tests {
         Matrix { rows, cols, data: (0..rows * cols).map(number).collect() }
     }
 
-    /// The kernel `naive`, entry by entry.
-    fn plain(
-        precision: Precision,
-        arithmetic: Arithmetic,
-        o: &Operands,
-        i: usize,
-        j: usize,
-    ) -> f32 {
-        let products = (0..o.k).map(|q| (q, o.a[i * o.k + q], o.b[q * o.n + j]));
-        match precision.accumulator() {
-            Format::Int32 => {
-                let sum: i64 = products.map(|(_, a, b)| a as i64 * b as i64).sum();
-                sum as f32 * step(&o.step_a, i) * step(&o.step_b, j)
-            }
-            Format::F16 => products.fold(0.0, |sum, (q, a, b)| {
-                let exact = a.mul_add(b, sum);
-                if precision.rounding() == Rounding::Nearest {
-                    return half::f16::from_f32(exact).to_f32();
-                }
-                let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
-                round::f16_stochastic(exact, half_word(philox4x32(counter, KEY), q as u32))
-            }),
-            _ if arithmetic.fused_fma => products.fold(0.0, |sum, (_, a, b)| a.mul_add(b, sum)),
-            _ => products.fold(0.0, |sum, (_, a, b)| a * b + sum),
-        }
-    }
-
     #[test]
-    fn blocks_equal_the_plain_loop() {
+    fn blocks_equal_the_definition() {
         for (m, n, k) in [(1, 1, 1), (1, 35, 3), (7, 16, 9), (50, 17, 33), (13, 3, 2100)] {
             let (a, b) = (matrix(m, k, 0), matrix(k, n, 1));
             for precision in Precision::MATMUL {
@@ -337,7 +338,7 @@ mod tests {
                     let c = multiply(precision, arithmetic, &o, &rows, KEY);
                     for (r, &i) in rows.iter().enumerate() {
                         for j in 0..n {
-                            let expected = plain(precision, arithmetic, &o, i, j);
+                            let expected = entry(precision, arithmetic, &o, i, j, KEY);
                             let got = c[r * n + j];
                             assert_eq!(got, expected, "{precision} {m}x{n}x{k} at {i},{j}");
                         }

@@ -105,6 +105,22 @@ impl FromStr for DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// Rows to train on.
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::Digits => DIGITS_TRAIN,
+            Self::Figure2 { n, .. } | Self::Logistic { n, .. } => n as usize,
+        }
+    }
+
+    /// Numbers of a row, the constant of the digits included, padding not.
+    pub const fn columns(self) -> usize {
+        match self {
+            Self::Digits => PIXELS + 1,
+            Self::Figure2 { d, .. } | Self::Logistic { d, .. } => d as usize,
+        }
+    }
+
     /// The data set of the paper's Figure 2 at each of its sizes, n = 2⁷ … 2¹⁶ with d = 1024.
     pub fn figure2_sizes() -> impl Iterator<Item = Self> {
         (7..=16).map(|p| Self::Figure2 { n: 1 << p, d: 1024 })

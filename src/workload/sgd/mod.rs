@@ -150,29 +150,30 @@ impl SgdCase {
     /// each coordinate in the update.
     pub fn operations(&self, data: &Dataset) -> u64 {
         let entries = (data.d * data.outputs) as u64;
-        entries * (4 * rows_drawn(self, data.n) + 4 * u64::from(self.steps))
+        entries * (4 * rows_drawn(data.n, self.batch, self.steps) + 4 * u64::from(self.steps))
     }
 
     /// Bytes that all steps must move: each row drawn read once, the model read and written once a
     /// step, each in its format.
     pub fn bytes(&self, data: &Dataset) -> u64 {
         let (storage, model) = (self.precision.storage(), self.precision.accumulator());
-        let rows = storage.bytes(data.d as u64) * rows_drawn(self, data.n);
+        let rows = storage.bytes(data.d as u64) * rows_drawn(data.n, self.batch, self.steps);
         rows + 2 * model.bytes((data.d * data.outputs) as u64) * u64::from(self.steps)
     }
 
     /// Numbers of the data set that all steps process: rows drawn times columns. Divided by
     /// nanoseconds they give the GNPS of Buckwild! (De Sa et al. 2017).
     pub fn numbers(&self, data: &Dataset) -> u64 {
-        data.d as u64 * rows_drawn(self, data.n)
+        data.d as u64 * rows_drawn(data.n, self.batch, self.steps)
     }
 }
 
-/// Rows of all minibatches together: b each, less at the end of an epoch.
-fn rows_drawn(case: &SgdCase, n: usize) -> u64 {
-    let per_epoch = n.div_ceil(case.batch) as u64;
-    let (epochs, rest) = (u64::from(case.steps) / per_epoch, u64::from(case.steps) % per_epoch);
-    epochs * n as u64 + rest * case.batch as u64
+/// Rows of n that all minibatches draw together: b each, less at the end of an epoch.
+pub fn rows_drawn(n: usize, batch: usize, steps: u32) -> u64 {
+    let batch = batch.clamp(1, n.max(1));
+    let per_epoch = n.div_ceil(batch) as u64;
+    let (epochs, rest) = (u64::from(steps) / per_epoch, u64::from(steps) % per_epoch);
+    epochs * n as u64 + rest * batch as u64
 }
 
 /// The grids of a case's fixed-point formats.

@@ -1,0 +1,317 @@
+//! An SGD case: data set, f64 trajectory and optimum, device run, verification.
+
+use std::rc::Rc;
+
+use super::session::{Clocked, Prepared, Runner, Session, Unmeasured};
+use crate::gpu::{Command, Context, TimingMethod};
+use crate::number::{Arithmetic, Precision};
+use crate::problem::dataset::{Dataset, DatasetSpec};
+use crate::record::{Record, Stage, Status, TrajectoryPoint};
+use crate::truth::sgd::{Objective, Optimum};
+use crate::workload::sgd::{
+    CpuSgd, GpuOptions, GpuSgd, Plan, SgdCase, SgdError, rows_drawn, sources_sha256,
+};
+
+/// The last data set with its optimum, and what was computed on it.
+#[derive(Default)]
+pub struct SgdCache {
+    data: Option<Rc<Inputs>>,
+    trajectories: Vec<((usize, u32), Rc<Snapshots>)>,
+}
+
+/// The model after some numbers of steps.
+type Snapshots = Vec<(u32, Vec<f64>)>;
+
+struct Inputs {
+    data: Dataset,
+    optimum: Optimum,
+    seed: u32,
+}
+
+impl From<SgdError> for Unmeasured {
+    fn from(error: SgdError) -> Self {
+        match error {
+            SgdError::Gpu(error) => error.into(),
+            error => Self::new(Status::Skipped, error),
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn prepare_sgd(
+        &mut self,
+        spec: DatasetSpec,
+        batch: usize,
+        steps: u32,
+        precision: Precision,
+        context: Option<Rc<Context>>,
+        record: &mut Record,
+    ) -> Result<Prepared, Unmeasured> {
+        record.batch = Some(batch as u64);
+        record.steps = Some(steps.into());
+        record.data_set = spec.to_string();
+        let (seed, trial) = (self.selection.seed, self.selection.trial);
+        let inputs = self.sgd.inputs(spec, seed)?;
+        let data = &inputs.data;
+        let case = SgdCase { seed, trial, ..SgdCase::new(data, precision, batch, steps) };
+        case.check(data)?;
+        describe(&case, &inputs, record);
+        let truth = self.sgd.trajectory(&case, &inputs);
+        match context {
+            Some(context) => {
+                let checks = self.selection.checks;
+                prepare_gpu(&case, &inputs, &truth, context, checks, record)
+            }
+            None => prepare_cpu(&case, &inputs, &truth, record),
+        }
+    }
+}
+
+/// The columns known from the case and its data.
+fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
+    let data = &inputs.data;
+    record.examples = Some(data.n as u64);
+    record.features = Some(data.d as u64);
+    record.classes = data.test.as_ref().map(|_| data.outputs as u64);
+    record.problem = if data.test.is_some() { "data set" } else { "seeded" }.to_owned();
+    if data.test.is_none() {
+        record.distribution = "normal".to_owned();
+    }
+    record.inputs_sha256 = data.sha256.clone();
+    record.loss_function = case.loss.name().to_owned();
+    record.learning_rate = Some(case.learning_rate.into());
+    record.regularisation = Some(case.regularisation.into());
+    record.output_format = case.precision.accumulator().name().to_owned();
+    record.operations = Some(case.operations(data));
+    record.bytes = Some(case.bytes(data));
+    record.throughput_unit = "GNPS".to_owned();
+    record.wgsl_sha256 = sources_sha256(case.precision, case.loss);
+    record.primary_error_metric = "loss_gap".to_owned();
+    record.reference = "f64 trajectory and optimum".to_owned();
+    record.bound_kind = "none".to_owned();
+}
+
+impl SgdCache {
+    fn inputs(&mut self, spec: DatasetSpec, seed: u32) -> Result<Rc<Inputs>, Unmeasured> {
+        if let Some(inputs) = &self.data
+            && inputs.data.spec == spec
+            && inputs.seed == seed
+        {
+            return Ok(inputs.clone());
+        }
+        self.data = None;
+        self.trajectories.clear();
+        let data = spec.load(seed).map_err(|e| Unmeasured::new(Status::Skipped, e))?;
+        let objective =
+            Objective { data: &data, loss: data.loss, regularisation: data.regularisation.into() };
+        let optimum = objective.optimum().map_err(|e| Unmeasured::new(Status::Failed, e))?;
+        let inputs = Rc::new(Inputs { data, optimum, seed });
+        self.data = Some(inputs.clone());
+        Ok(inputs)
+    }
+
+    /// The f64 trajectory, which all precisions and devices share.
+    fn trajectory(&mut self, case: &SgdCase, inputs: &Inputs) -> Rc<Snapshots> {
+        let name = (case.batch, case.steps);
+        if let Some((_, found)) = self.trajectories.iter().find(|(n, _)| *n == name) {
+            return found.clone();
+        }
+        let grids = crate::workload::sgd::Grids::new(Precision::D32fM32f, &inputs.data);
+        let plan = Plan::new(case, &inputs.data, &grids);
+        let objective = Objective::new(case, &inputs.data);
+        let snapshots = Rc::new(objective.trajectory(case, &plan));
+        self.trajectories.push((name, snapshots.clone()));
+        snapshots
+    }
+}
+
+fn prepare_gpu(
+    case: &SgdCase,
+    inputs: &Rc<Inputs>,
+    truth: &Snapshots,
+    context: Rc<Context>,
+    checks: bool,
+    record: &mut Record,
+) -> Result<Prepared, Unmeasured> {
+    let data = &inputs.data;
+    if let Some(answer) = &context.fingerprint.unmodelled {
+        let reason =
+            format!("no mirror models this device ({answer}) and no bound covers a run of SGD");
+        return Err(Unmeasured::new(Status::Skipped, reason));
+    }
+    context.reset_peak();
+    let gpu = GpuSgd::prepare_with(&context, case, data, GpuOptions { checks, chunk_bytes: None })?;
+    if case.precision.storage() == crate::number::Format::F16 {
+        record.f16_path = "packed".to_owned();
+    }
+    record.pipeline_compile_ns = Some(gpu.compile_ns());
+    record.peak_device_memory_bytes = Some(context.peak_bytes());
+    record.dataset_step = gpu.grids().data.map(|grid| grid.step().into());
+    record.model_step = gpu.grids().model.map(|grid| grid.step().into());
+    context.run(gpu.conversion_commands(), 1)?;
+    context.run(gpu.trajectory_commands(), 1)?;
+    let words = gpu.snapshot_words(&context)?;
+
+    let mut mirror = CpuSgd::prepare(case, data, context.fingerprint.arithmetic)?;
+    mirror.run_trajectory();
+    let pairs = words.iter().zip(mirror.snapshot_words());
+    let differing = |(a, b): (&(u32, Vec<u32>), &(u32, Vec<u32>))| {
+        let words = a.1.iter().zip(&b.1);
+        words.filter(|(a, b)| a != b).count() + usize::from(a.1.len() != b.1.len() || a.0 != b.0)
+    };
+    let mismatches: usize = pairs.map(differing).sum();
+    record.verified_fraction = Some(1.0);
+    record.mirror_mismatches = Some(mismatches as u64);
+    if mismatches > 0 || words.len() != mirror.snapshot_words().len() {
+        let reason = format!(
+            "{mismatches} words of the model differ from the mirror over {} snapshots",
+            words.len()
+        );
+        return Err(Unmeasured::new(Status::Wrong, reason));
+    }
+    let snapshots = gpu.snapshots(&context)?;
+    let trajectory = judge(case, inputs, truth, &snapshots, record)?;
+    let total = [gpu.conversion_commands(), gpu.commands()].concat();
+    let verified = gpu.model_words(&context)?;
+    let method = context.timing;
+    let runner = GpuRunner { context, gpu, total, verified };
+    Ok(Prepared::new(std::mem::take(record), Box::new(runner), method).with_sgd(
+        trajectory,
+        case.numbers(data),
+        rows_drawn(data.n, case.batch, case.steps),
+    ))
+}
+
+fn prepare_cpu(
+    case: &SgdCase,
+    inputs: &Rc<Inputs>,
+    truth: &Snapshots,
+    record: &mut Record,
+) -> Result<Prepared, Unmeasured> {
+    let data = &inputs.data;
+    let mut cpu = CpuSgd::prepare(case, data, Arithmetic::host())?;
+    record.wgsl_sha256.clear();
+    record.dataset_step = cpu.grids().data.map(|grid| grid.step().into());
+    record.model_step = cpu.grids().model.map(|grid| grid.step().into());
+    cpu.run_trajectory();
+    let trajectory = judge(case, inputs, truth, &cpu.snapshots(), record)?;
+    let verified = cpu.model_words();
+    let (numbers, examples) = (case.numbers(data), rows_drawn(data.n, case.batch, case.steps));
+    let converts = case.precision != Precision::D32fM32f;
+    let runner = CpuRunner { inputs: inputs.clone(), cpu, converts, verified };
+    Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
+        .with_sgd(trajectory, numbers, examples))
+}
+
+/// Fills the error columns from the model after the last step, and the trajectory.
+fn judge(
+    case: &SgdCase,
+    inputs: &Inputs,
+    truth: &Snapshots,
+    snapshots: &[(u32, Vec<f32>)],
+    record: &mut Record,
+) -> Result<Vec<TrajectoryPoint>, Unmeasured> {
+    let objective = Objective::new(case, &inputs.data);
+    let point = |(step, model): &(u32, Vec<f32>)| {
+        let model: Vec<f64> = model.iter().map(|&w| w.into()).collect();
+        let loss = objective.value(&model);
+        let exact = truth.iter().find(|(at, _)| at == step).map(|(_, exact)| exact);
+        TrajectoryPoint {
+            case_id: record.case_id.clone(),
+            step: (*step).into(),
+            loss: Some(loss),
+            loss_gap: Some(loss - inputs.optimum.loss),
+            distance_to_f64_trajectory: exact.map(|exact| distance(&model, exact)),
+            distance_to_optimum: Some(distance(&model, &inputs.optimum.model)),
+            test_accuracy: objective.test_accuracy(&model),
+            ..TrajectoryPoint::default()
+        }
+    };
+    let trajectory: Vec<TrajectoryPoint> = snapshots.iter().map(point).collect();
+    let Some((last, (_, model))) = trajectory.last().zip(snapshots.last()) else {
+        return Err(Unmeasured::new(Status::Failed, "the run recorded no model"));
+    };
+    record.primary_error = last.loss_gap;
+    record.loss_gap = last.loss_gap;
+    record.distance_to_f64_trajectory = last.distance_to_f64_trajectory;
+    record.distance_to_optimum = last.distance_to_optimum;
+    record.test_accuracy = last.test_accuracy;
+    let non_finite = model.iter().filter(|w| !w.is_finite()).count();
+    record.non_finite_count = Some(non_finite as u64);
+    Ok(trajectory)
+}
+
+/// ‖a − b‖ / ‖b‖, in the Euclidean norm.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let norm2 = |x: f64, y: f64| (x - y) * (x - y);
+    let difference: f64 = a.iter().zip(b).map(|(&a, &b)| norm2(a, b)).sum();
+    let size: f64 = b.iter().map(|&b| b * b).sum();
+    if difference == 0.0 { 0.0 } else { (difference / size).sqrt() }
+}
+
+const SIDE_STAGES: &[Stage] = &[Stage::Conversion, Stage::Total];
+
+struct GpuRunner {
+    context: Rc<Context>,
+    gpu: GpuSgd,
+    total: Vec<Command>,
+    verified: Vec<u32>,
+}
+
+impl Runner for GpuRunner {
+    fn main_stage(&self) -> Stage {
+        Stage::Run
+    }
+
+    fn side_stages(&self) -> &'static [Stage] {
+        if self.gpu.conversion_commands().is_empty() { &[] } else { SIDE_STAGES }
+    }
+
+    fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
+        let commands = match stage {
+            Stage::Conversion => self.gpu.conversion_commands(),
+            Stage::Total => &self.total,
+            _ => self.gpu.commands(),
+        };
+        let elapsed = self.context.run(commands, iterations)?;
+        Ok(Clocked { host_ns: elapsed.host_ns, device_ns: elapsed.device_ns })
+    }
+
+    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
+        Ok(self.gpu.model_words(&self.context)? == self.verified)
+    }
+}
+
+struct CpuRunner {
+    inputs: Rc<Inputs>,
+    cpu: CpuSgd,
+    converts: bool,
+    verified: Vec<u32>,
+}
+
+impl Runner for CpuRunner {
+    fn main_stage(&self) -> Stage {
+        Stage::Run
+    }
+
+    fn side_stages(&self) -> &'static [Stage] {
+        if self.converts { SIDE_STAGES } else { &[] }
+    }
+
+    fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
+        let started = std::time::Instant::now();
+        for _ in 0..iterations {
+            if stage != Stage::Run {
+                self.cpu.convert(&self.inputs.data);
+            }
+            if stage != Stage::Conversion {
+                self.cpu.run();
+            }
+        }
+        Ok(Clocked { host_ns: started.elapsed().as_nanos() as f64, device_ns: None })
+    }
+
+    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
+        Ok(self.cpu.model_words() == self.verified)
+    }
+}
