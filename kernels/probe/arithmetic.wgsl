@@ -1,7 +1,7 @@
 // What the device's f32 arithmetic does: src/gpu/fingerprint.rs chooses the operands, so that
 // nothing is a constant here, and judges the results. One entry point an operation, so that no
 // operation is compiled together with another.
-// operands: one case an element, the bits of a, b, c, and of two packed f16.
+// operands: one case an element, the bits of a, b and c.
 // results: one case an element, bits.
 
 @group(0) @binding(0) var<storage, read> operands: array<vec4<u32>>;
@@ -47,13 +47,4 @@ fn two_sum(@builtin(global_invocation_id) id: vec3<u32>) {
     let b = sum - x.x;
     let error = (x.x - (sum - b)) + (x.y - b);
     results[id.x] = bitcast<vec4<u32>>(vec4<f32>(error, 0.0, 0.0, 0.0));
-}
-
-// f16 to f32 and back by the packing functions: both halves unpacked, then a and b packed.
-@compute @workgroup_size(64)
-fn convert(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (id.x >= arrayLength(&operands)) { return; }
-    let x = operands[id.x];
-    let unpacked = bitcast<vec2<u32>>(unpack2x16float(x.w));
-    results[id.x] = vec4<u32>(unpacked, pack2x16float(bitcast<vec2<f32>>(x.xy)), 0u);
 }

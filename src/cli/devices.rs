@@ -61,7 +61,8 @@ fn properties(info: &DeviceInfo) -> Vec<(&'static str, String)> {
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
     list.extend([
         ("driver", driver.trim().to_owned()),
-        ("PCI", format!("{:04x}:{:04x} {}", info.vendor_id, info.device_id, info.pci_bus_id)),
+        ("vendor and device", format!("{:04x}:{:04x}", info.vendor_id, info.device_id)),
+        ("PCI bus id", info.pci_bus_id.clone()),
         ("largest buffer", bytes(info.max_buffer_bytes)),
         ("largest binding", bytes(info.max_binding_bytes)),
         ("storage buffers", info.max_storage_buffers.to_string()),

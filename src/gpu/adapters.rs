@@ -121,7 +121,7 @@ pub fn discover(selection: Option<&str>) -> Result<Vec<Candidate>, SelectionErro
 /// The line to print on stderr where the search that gave `devices` found no adapter at all.
 pub fn no_gpu_hint(devices: &[Candidate]) -> Option<&'static str> {
     (devices.first()?.adapters_found == 0).then_some(
-        "no GPU adapter found, only the CPU is measured; \
+        "no GPU adapter found (WGPU_BACKEND, if set, limits the search), so there is only the CPU; \
          a software Vulkan driver adds one (Debian: apt-get install mesa-vulkan-drivers)",
     )
 }
@@ -343,5 +343,134 @@ fn match_entry(infos: &[&DeviceInfo], entry: &str) -> Vec<bool> {
         infos.iter().map(exact).collect()
     } else {
         infos.iter().map(part).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu::{Backend, DeviceType};
+
+    fn adapter(name: &str, backend: Backend, bus: &str) -> DeviceInfo {
+        let mut info = wgpu::AdapterInfo::new(DeviceType::DiscreteGpu, backend);
+        info.name = name.into();
+        info.device_pci_bus_id = bus.into();
+        identify(info)
+    }
+
+    /// A CPU with two identical GPUs, enumerated against the order of their bus ids.
+    fn machine() -> Vec<DeviceInfo> {
+        let h100 = "NVIDIA H100 80GB HBM3";
+        let mut infos = vec![
+            adapter(h100, Backend::Vulkan, "0000:c1:00.0"),
+            adapter(h100, Backend::Vulkan, "0000:41:00.0"),
+            adapter("NVIDIA GeForce RTX 4090/PCIe/SSE2", Backend::Gl, ""),
+            describe_cpu(),
+        ];
+        number(&mut infos);
+        infos
+    }
+
+    fn chosen(list: &str) -> Result<Vec<usize>, SelectionError> {
+        let infos = machine();
+        let chosen = select(&infos.iter().collect::<Vec<_>>(), list)?;
+        Ok((0..infos.len()).filter(|&i| chosen[i]).collect())
+    }
+
+    #[test]
+    fn slugs_keep_what_names_a_device() {
+        let cases = [
+            ("llvmpipe (LLVM 15.0.6, 256 bits)", "vulkan", "llvmpipe-vulkan"),
+            ("NVIDIA H100 80GB HBM3", "vulkan", "nvidia-h100-80gb-hbm3-vulkan"),
+            ("AMD Radeon RX 7900 XTX (RADV NAVI31)", "vulkan", "amd-radeon-rx-7900-xtx-vulkan"),
+            ("Intel(R) UHD Graphics 620 (KBL (GT2))", "gl", "intel-uhd-graphics-620-gl"),
+            (
+                "NVIDIA GeForce RTX 4090 Laptop GPU",
+                "vulkan",
+                "nvidia-geforce-rtx-4090-laptop-vulkan",
+            ),
+            ("Apple M2 Max", "metal", "apple-m2-max-metal"),
+            ("(unknown) \u{1f600}", "dx12", "gpu-dx12"),
+        ];
+        for (name, backend, expected) in cases {
+            assert_eq!(slug(name, backend), expected);
+        }
+    }
+
+    #[test]
+    fn slugs_are_short_and_plain() {
+        let long = "A. Very Long Name_of#a GPU that No Vendor Would Sell ".repeat(4);
+        for name in [long.as_str(), "é\u{0}\n", "", "(((", ")x(y"] {
+            let infos = &mut vec![adapter(name, Backend::Vulkan, ""); 99];
+            number(infos);
+            let slugs: std::collections::HashSet<_> = infos.iter().map(|i| &i.slug).collect();
+            assert_eq!(slugs.len(), 99);
+            for slug in slugs {
+                assert!(slug.len() <= SLUG_BYTES, "{slug}");
+                assert!(
+                    slug.bytes().all(|b| b.is_ascii_lowercase()
+                        || b.is_ascii_digit()
+                        || b"-.".contains(&b)),
+                    "{slug}"
+                );
+                assert!(slug.contains("-vulkan"), "{slug}");
+            }
+        }
+    }
+
+    #[test]
+    fn identical_gpus_are_numbered_by_their_bus() {
+        let slugs: Vec<_> = machine().into_iter().map(|info| info.slug).collect();
+        let expected = [
+            "nvidia-h100-80gb-hbm3-vulkan-2",
+            "nvidia-h100-80gb-hbm3-vulkan",
+            "nvidia-geforce-rtx-4090-pcie-sse2-gl",
+            "cpu",
+        ];
+        assert_eq!(slugs, expected);
+        assert!(machine().iter().enumerate().all(|(i, info)| info.index == i));
+    }
+
+    #[test]
+    fn selection_takes_indices_names_and_words() {
+        assert_eq!(chosen(""), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(chosen(" , all"), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(chosen("cpu"), Ok(vec![3]));
+        assert_eq!(chosen("3, 0"), Ok(vec![0, 3]));
+        assert_eq!(chosen("H100"), Ok(vec![0, 1]));
+        assert_eq!(chosen("nvidia-h100-80gb-hbm3-vulkan"), Ok(vec![1]), "a slug is not a part");
+        assert_eq!(chosen("4090"), Ok(vec![2]), "no index, so a name");
+        assert_eq!(chosen("geforce rtx,-GL"), Ok(vec![2]));
+    }
+
+    #[test]
+    fn an_entry_without_a_match_is_named_with_the_valid_ones() {
+        let error = chosen("cpu,TPU").unwrap_err().to_string();
+        assert!(error.contains("\"TPU\""), "{error}");
+        assert!(error.contains("1 nvidia-h100-80gb-hbm3-vulkan, 2 nvidia-geforce"), "{error}");
+        assert!(error.contains("3 cpu") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn backends_are_those_of_wgpu() {
+        use wgpu::Backends;
+        for name in ["vulkan", "VK", "gl", "gles", "opengl", "metal", "mtl", "dx12", "d3d12"] {
+            assert_eq!(parse_backends(name), Ok(Backends::from_comma_list(name)));
+        }
+        assert_eq!(parse_backends("vk, gl"), Ok(Backends::VULKAN | Backends::GL));
+        for bad in ["vulcan", "vk,", "vk;gl", "noop"] {
+            let entry = bad.split(',').next_back().unwrap_or_default().to_owned();
+            assert_eq!(parse_backends(bad), Err(SelectionError::Backend { entry }));
+        }
+    }
+
+    #[test]
+    fn the_hint_needs_a_search_without_adapters() {
+        let cpu =
+            |adapters_found| Candidate { info: describe_cpu(), adapter: None, adapters_found };
+        assert!(no_gpu_hint(&[cpu(0)]).is_some_and(|hint| hint.contains("mesa-vulkan-drivers")));
+        assert_eq!(no_gpu_hint(&[cpu(1)]), None, "adapters were found and not selected");
+        assert!(matches!(cpu(0).open(), Err(GpuError::NotAGpu { .. })));
+        assert!(!cpu(0).info.name.is_empty() && cpu(0).info.max_buffer_bytes > 0);
     }
 }

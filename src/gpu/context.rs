@@ -34,6 +34,7 @@ pub struct Context {
     pub(super) timer: Option<Timer>,
     pub(super) pace: Mutex<Pace>,
     commands: AtomicU64,
+    has_packing: bool,
 }
 
 /// A compiled entry point.
@@ -165,6 +166,10 @@ impl Context {
             timer: None,
             pace: Mutex::default(),
             commands: AtomicU64::new(0),
+            has_packing: adapter
+                .get_downlevel_capabilities()
+                .flags
+                .contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
         };
         context.probe_timing()?;
         context.fingerprint = Fingerprint::probe(&context)?;
@@ -180,7 +185,7 @@ impl Context {
     ///
     /// # Errors
     /// [`GpuError::Compile`] where the WGSL is invalid, an override is unknown, the entry point is
-    /// missing or has no binding in group 0, or the driver refuses it.
+    /// missing, or the driver refuses it.
     pub fn pipeline(
         &self,
         composed: &Composed,
@@ -222,8 +227,8 @@ impl Context {
         if checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: the kernels are this crate's own; their indices and loops are bounded by the
-        // shapes that their buffers were made for, and every kernel also runs in tests with checks.
+        // SAFETY: kernels are embedded sources, never a user's; the documentation of `pipeline`
+        // states what they must keep to when they are not checked.
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
@@ -373,6 +378,11 @@ impl Context {
         }
     }
 
+    /// Whether kernels may use `pack2x16float` and `unpack2x16float`.
+    pub(super) fn has_packing(&self) -> bool {
+        self.has_packing
+    }
+
     pub(super) fn device(&self) -> &wgpu::Device {
         &self.device
     }
@@ -391,9 +401,7 @@ fn watch(device: &wgpu::Device) -> Arc<Faults> {
     let faults = Arc::<Faults>::default();
     let (lost, other) = (faults.clone(), faults.clone());
     device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            lost.report(GpuError::Lost { reason: one_line(&message) });
-        }
+        lost.report(GpuError::Lost { reason: one_line(&format!("{reason:?} {message}")) });
     });
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let (operation, reason) = ("device".into(), one_line(&error.to_string()));

@@ -2,13 +2,14 @@
 
 use super::context::Context;
 use super::error::GpuError;
-use super::kernel::{Composed, Source, compose};
+use super::kernel::{Source, compose};
 use crate::number::Arithmetic;
 use crate::number::arithmetic::Ops;
 use crate::with_ops;
 use half::f16;
 
 pub(super) const ARITHMETIC: Source = crate::wgsl!("probe/arithmetic.wgsl");
+pub(super) const CONVERT: Source = crate::wgsl!("probe/convert.wgsl");
 pub(super) const HALF: Source = crate::wgsl!("probe/half.wgsl");
 
 /// What a device does where IEEE 754 and WGSL leave a choice.
@@ -40,7 +41,7 @@ const FUSION: [[f32; 3]; 4] = [
     [1.0 + exp2(-12), 1.0 + exp2(-13), -1.0 - exp2(-12) - exp2(-13)],
     [-1.0 - exp2(-12), 1.0 + exp2(-13), 1.0 + exp2(-12) + exp2(-13)],
     [1.0 + exp2(-12), 1.0 + exp2(-13), -1.0],
-    [3.0 + exp2(-10), 5.0 + exp2(-10), -15.0 - exp2(-7)],
+    [3.0 + exp2(-12), 5.0 + exp2(-12), -15.0 - exp2(-9)],
 ];
 
 /// Sums a + b and products a·b that are ties, and that lie just off a tie, of both signs.
@@ -92,6 +93,9 @@ fn cases() -> Vec<[f32; 3]> {
     [&FUSION[..], &ROUNDING, &TINY, &SUMS, &PACKED].concat()
 }
 
+/// Invocations in a workgroup of every probe, one a case.
+const WORKGROUP_SIZE: usize = 64;
+
 /// Result words, one element a case.
 type Words = Vec<[u32; 4]>;
 
@@ -102,9 +106,10 @@ struct Observed {
     add: Words,
     multiply: Words,
     two_sum: Words,
+    /// Nothing where the device lacks the packing functions.
     convert: Words,
     /// [`HALVES`] as loaded by a kernel that has f16.
-    half: Option<Words>,
+    half: Words,
 }
 
 impl Fingerprint {
@@ -131,55 +136,55 @@ impl Fingerprint {
 
 impl Observed {
     fn of(context: &Context) -> Result<Self, GpuError> {
-        let composed = compose(&[ARITHMETIC]);
-        let operands = operands();
-        let ask = |entry| ask(context, &composed, entry, &operands);
+        let operands = operands(&cases());
+        let ask_of = |source, entry| ask(context, source, entry, &operands, cases().len());
+        let ask_arithmetic = |entry| ask_of(ARITHMETIC, entry);
+        let (has_packing, has_f16) = (context.has_packing(), context.info.shader_f16);
+        let halves = half_operands();
         Ok(Self {
-            explicit: ask("multiply_add_explicit")?,
-            operators: ask("multiply_add_operators")?,
-            add: ask("add")?,
-            multiply: ask("multiply")?,
-            two_sum: ask("two_sum")?,
-            convert: ask("convert")?,
-            half: match context.info.shader_f16 {
-                true => Some(self::ask(context, &compose(&[HALF]), "widen", &half_operands())?),
-                false => None,
-            },
+            explicit: ask_arithmetic("multiply_add_explicit")?,
+            operators: ask_arithmetic("multiply_add_operators")?,
+            add: ask_arithmetic("add")?,
+            multiply: ask_arithmetic("multiply")?,
+            two_sum: ask_arithmetic("two_sum")?,
+            convert: if has_packing { ask_of(CONVERT, "convert")? } else { Words::new() },
+            half: if has_f16 { ask(context, HALF, "widen", &halves, 2)? } else { Words::new() },
         })
     }
 }
 
 /// Bits of a, b, c of each case, and two of [`HALVES`] in turn.
-fn operands() -> Vec<u32> {
-    let pair = |i: usize| {
-        let at = 2 * i % HALVES.len();
-        u32::from(HALVES[at]) | u32::from(HALVES[at + 1]) << 16
-    };
-    let bits = |(i, [a, b, c]): (usize, [f32; 3])| [a.to_bits(), b.to_bits(), c.to_bits(), pair(i)];
-    cases().into_iter().enumerate().flat_map(bits).collect()
+fn operands(cases: &[[f32; 3]]) -> Vec<u32> {
+    let pairs = half_operands().into_iter().cycle();
+    cases
+        .iter()
+        .zip(pairs)
+        .flat_map(|([a, b, c], pair)| [a.to_bits(), b.to_bits(), c.to_bits(), pair])
+        .collect()
 }
 
 fn half_operands() -> Vec<u32> {
     HALVES.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(pair[1]) << 16).collect()
 }
 
-/// Runs one probe: `operands` at binding 0, four words a result at binding 1.
+/// Runs one probe: `operands` at binding 0, the words of `count` results at binding 1.
 fn ask(
     context: &Context,
-    composed: &Composed,
+    source: Source,
     entry: &str,
     operands: &[u32],
+    count: usize,
 ) -> Result<Words, GpuError> {
-    let bytes: &[u8] = bytemuck::cast_slice(operands);
-    let from = context.buffer("probe operands", bytes.len() as u64)?;
-    // Four words a result, at least one result a case of two words.
-    let to = context.buffer("probe results", 2 * bytes.len() as u64)?;
-    context.upload(&from, bytes)?;
-    let pipeline = context.pipeline(composed, entry, &[], false)?;
-    let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], [1, 1, 1])?;
+    let operands: &[u8] = bytemuck::cast_slice(operands);
+    let result_bytes = (count * size_of::<[u32; 4]>()) as u64;
+    let from = context.buffer("probe operands", operands.len() as u64)?;
+    let to = context.buffer("probe results", result_bytes)?;
+    context.upload(&from, operands)?;
+    let pipeline = context.pipeline(&compose(&[source]), entry, &[], false)?;
+    let workgroups = [count.div_ceil(WORKGROUP_SIZE) as u32, 1, 1];
+    let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
     context.run(&[command], 1)?;
-    let words = context.read(&to, 0, 2 * bytes.len() as u64)?;
-    Ok(bytemuck::pod_collect_to_vec(&words))
+    Ok(bytemuck::pod_collect_to_vec(&context.read(&to, 0, result_bytes)?))
 }
 
 /// The predictions of one model for fma, sum and product of a case.
@@ -231,10 +236,9 @@ fn contradictions(observed: &Observed, cases: &[[f32; 3]], model: Arithmetic) ->
             ("product", observed.multiply[i][0], product),
         ];
         for (what, bits, expected) in answers.into_iter().filter(|&(_, b, e)| !same(b, e)) {
-            let [a, b, c] = case.map(f32::to_bits);
-            let expected = expected.to_bits();
+            let ([a, b, c], model) = (case.map(f32::to_bits), expected.to_bits());
             found.push(format!(
-                "{what} of {a:08x} {b:08x} {c:08x} is {bits:08x}, the closest model says {expected:08x}"
+                "{what} of {a:08x} {b:08x} {c:08x} is {bits:08x}, the closest model has {model:08x}"
             ));
         }
     }
@@ -266,27 +270,182 @@ fn rounds_to_nearest(observed: &Observed) -> bool {
 }
 
 fn packs_to_nearest_even(observed: &Observed) -> bool {
-    let start = observed.convert.len() - PACKED.len();
-    PACKED.iter().zip(&observed.convert[start..]).all(|([a, b, _], words)| {
+    let packs = |([a, b, _], words): (&[f32; 3], &[u32; 4])| {
         let [a, b] = [a, b].map(|x| u32::from(f16::from_f32(*x).to_bits()));
         words[2] == a | b << 16
-    })
+    };
+    let last = observed.convert.iter().rev();
+    !observed.convert.is_empty() && PACKED.iter().rev().zip(last).all(packs)
 }
 
 /// Whether f16 subnormals became zero, if they all did or none did, however they were loaded.
 fn flushes_halves(observed: &Observed) -> Option<bool> {
-    let unpacked = observed.convert.iter().flat_map(|words| &words[..2]);
-    let loaded = observed.half.iter().flatten().flatten();
-    let pairs = |words: Vec<&u32>| {
-        words.into_iter().copied().zip(HALVES.into_iter().cycle()).collect::<Vec<_>>()
-    };
-    let pairs = [pairs(unpacked.collect()), pairs(loaded.collect())].concat();
-    let agrees = |flush: bool| {
-        pairs.iter().all(|&(bits, half)| {
-            let half = f16::from_bits(half);
-            let gone = flush && half.classify() == std::num::FpCategory::Subnormal;
-            same(bits, if gone { 0.0 } else { half.to_f32() })
-        })
-    };
+    let unpacked = observed.convert.iter().flat_map(|words| &words[..2]).zip(HALVES.iter().cycle());
+    let loaded = observed.half.iter().flatten().zip(&HALVES);
+    let widened: Vec<(&u32, &u16)> = unpacked.chain(loaded).collect();
+    let agrees = |flush: bool| widened.iter().all(|&(&bits, &half)| same(bits, widen(half, flush)));
     [false, true].into_iter().find(|&flush| agrees(flush))
+}
+
+fn widen(half: u16, flush: bool) -> f32 {
+    let half = f16::from_bits(half);
+    let gone = flush && half.classify() == std::num::FpCategory::Subnormal;
+    if gone { 0.0 } else { half.to_f32() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a device of this arithmetic would answer, with TwoSum and contraction as given.
+    fn simulate(model: Arithmetic, contracts: bool, two_sum: bool) -> Observed {
+        let fused = Arithmetic { fused_fma: contracts, ..model };
+        let words = |f: &dyn Fn([f32; 3]) -> f32| -> Words {
+            cases().into_iter().map(|case| [f(case).to_bits(); 4]).collect()
+        };
+        let widen = |half| widen(half, model.flush_f16_subnormals).to_bits();
+        let convert = |(i, [a, b, _]): (usize, [f32; 3])| {
+            let [a, b] = [a, b].map(|x| u32::from(f16::from_f32(x).to_bits()));
+            let at = 2 * i % HALVES.len();
+            [widen(HALVES[at]), widen(HALVES[at + 1]), a | b << 16, 0]
+        };
+        Observed {
+            explicit: words(&|case| predict(model, case)[0]),
+            operators: words(&|case| predict(fused, case)[0]),
+            add: words(&|case| predict(model, case)[1]),
+            multiply: words(&|case| predict(model, case)[2]),
+            two_sum: words(&|[a, b, _]| {
+                let error = (f64::from(a) + f64::from(b)) - f64::from(a + b);
+                if two_sum { error as f32 } else { 0.0 }
+            }),
+            convert: cases().into_iter().enumerate().map(convert).collect(),
+            half: Words::new(),
+        }
+    }
+
+    fn models() -> impl Iterator<Item = Arithmetic> {
+        (0..8).map(|bits| Arithmetic {
+            fused_fma: bits & 1 != 0,
+            flush_f32_subnormals: bits & 2 != 0,
+            flush_f16_subnormals: bits & 4 != 0,
+        })
+    }
+
+    #[test]
+    fn every_model_is_recognised() {
+        for arithmetic in models() {
+            for (contracts_mul_add, two_sum_survives) in [(false, true), (true, false)] {
+                let observed = simulate(arithmetic, contracts_mul_add, two_sum_survives);
+                let expected = Fingerprint {
+                    arithmetic,
+                    contracts_mul_add,
+                    two_sum_survives,
+                    rounds_to_nearest: true,
+                    pack2x16_nearest_even: true,
+                    unmodelled: None,
+                };
+                assert_eq!(judge(&observed), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_truncates_is_not_modelled() {
+        let toward_zero = |exact: f64| {
+            let near = exact as f32;
+            let beyond = f64::from(near).abs() > exact.abs();
+            if beyond { f32::from_bits(near.to_bits() - 1) } else { near }
+        };
+        for model in models() {
+            let mut observed = simulate(model, false, true);
+            for (words, [a, b, _]) in observed.add.iter_mut().zip(cases()) {
+                words[0] = toward_zero(f64::from(a) + f64::from(b)).to_bits();
+            }
+            let fingerprint = judge(&observed);
+            assert!(!fingerprint.rounds_to_nearest);
+            assert!(fingerprint.unmodelled.is_some_and(|why| why.contains("sum of")));
+        }
+    }
+
+    #[test]
+    fn one_odd_answer_is_not_modelled() {
+        let [fused, ..] = models().filter(|m| m.fused_fma).collect::<Vec<_>>()[..] else {
+            unreachable!("half of the models are fused")
+        };
+        let mut observed = simulate(fused, false, true);
+        let unfused = Arithmetic { fused_fma: false, ..fused };
+        observed.explicit[0][2] = predict(unfused, FUSION[0])[0].to_bits();
+        let why = judge(&observed).unmodelled;
+        assert!(why.is_some_and(|why| why.starts_with("fma of vectors of 3f800800")));
+
+        let mut observed = simulate(fused, false, true);
+        let normal = |half| widen(half, true).to_bits();
+        observed.half = vec![[0; 4], std::array::from_fn(|i| normal(HALVES[4 + i]))];
+        let why = judge(&observed).unmodelled;
+        assert!(why.is_some_and(|why| why.starts_with("f16 subnormals")));
+    }
+
+    #[test]
+    fn wrong_packing_is_seen() {
+        let exact = Arithmetic {
+            fused_fma: true,
+            flush_f32_subnormals: false,
+            flush_f16_subnormals: false,
+        };
+        let mut observed = simulate(exact, false, true);
+        let last = observed.convert.len() - 1;
+        observed.convert[last][2] ^= 1 << 16;
+        assert!(!judge(&observed).pack2x16_nearest_even);
+    }
+
+    /// Uniform bits from an LCG (Knuth's MMIX), whose high half is good enough for operands.
+    fn random_words() -> impl FnMut() -> u32 {
+        let mut state = 1u64;
+        move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        }
+    }
+
+    /// Finite operands whose products reach from far below the subnormals to 2^120; in every
+    /// second case c cancels the product, where fused and unfused differ most.
+    fn random_cases(count: usize) -> Vec<[f32; 3]> {
+        let mut word = random_words();
+        let mut number = |low: u32, high: u32| {
+            let (bits, exponent) = (word(), word());
+            f32::from_bits(bits & 0x807f_ffff | (low + exponent % (high - low)) << 23)
+        };
+        let case = |i: usize| {
+            let (a, b, c) = (number(47, 187), number(47, 187), number(0, 187));
+            [a, b, if i.is_multiple_of(2) { -(a * b) } else { c }]
+        };
+        (0..count).map(case).collect()
+    }
+
+    #[test]
+    fn the_fingerprint_predicts_random_operands() {
+        super::super::tests::on_each_device(|context| {
+            let arithmetic = context.fingerprint.arithmetic;
+            let cases = random_cases(1 << 16);
+            let operands = operands(&cases);
+            let answer = |entry| ask(context, ARITHMETIC, entry, &operands, cases.len()).unwrap();
+            let observed = Observed {
+                explicit: answer("multiply_add_explicit"),
+                operators: Words::new(),
+                add: answer("add"),
+                multiply: answer("multiply"),
+                two_sum: Words::new(),
+                convert: Words::new(),
+                half: Words::new(),
+            };
+            let wrong = contradictions(&observed, &cases, arithmetic);
+            if context.fingerprint.unmodelled.is_none() {
+                assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), cases.len(), wrong[0]);
+            }
+            let other = Arithmetic { fused_fma: !arithmetic.fused_fma, ..arithmetic };
+            assert!(!contradictions(&observed, &cases, other).is_empty(), "fma must matter here");
+        });
+    }
 }

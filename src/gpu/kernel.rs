@@ -111,7 +111,8 @@ mod tests {
         for probe in crate::gpu::PROBES {
             let module = naga::front::wgsl::parse_str(&compose(&[probe]).wgsl)
                 .unwrap_or_else(|error| panic!("{}: {error}", probe.path));
-            Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16)
+            let f16 = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+            Validator::new(ValidationFlags::all(), f16)
                 .validate(&module)
                 .unwrap_or_else(|error| panic!("{}: {error}", probe.path));
         }

@@ -8,6 +8,9 @@ mod fingerprint;
 mod kernel;
 mod timer;
 
+#[cfg(test)]
+mod tests;
+
 pub use adapters::{Candidate, DeviceInfo, discover, discover_from_env, no_gpu_hint};
 pub use buffer::{Buffer, Uniforms};
 pub use context::{Command, Context, Pipeline};
@@ -17,4 +20,5 @@ pub use kernel::{Composed, Source, compose};
 pub use timer::{Elapsed, TimingMethod};
 
 /// The kernels that a [`Context`] probes its device with. The last one needs `SHADER_F16`.
-pub const PROBES: [Source; 3] = [timer::PROBE, fingerprint::ARITHMETIC, fingerprint::HALF];
+pub const PROBES: [Source; 4] =
+    [timer::PROBE, fingerprint::ARITHMETIC, fingerprint::CONVERT, fingerprint::HALF];

@@ -244,19 +244,42 @@ impl Context {
 
     fn timestamps_scale(&self) -> Result<bool, GpuError> {
         let work = self.timing_probe()?;
-        let mut repeats = 1;
-        // Long enough that launching is small beside it.
-        while self.run(&work, repeats)?.host_ns < 5e6 && repeats < SUBMISSION_COMMANDS / 2 {
-            repeats *= 2;
-        }
+        let repeats = self.repeats_lasting(2e6, &work)?;
         let mut credible = 0;
         for _ in 0..3 {
-            let once = self.run(&work, repeats)?.device_ns;
-            let twice = self.run(&work, 2 * repeats)?.device_ns;
-            let ratio = once.zip(twice).map(|(once, twice)| twice / once);
+            let ratio = self.ratio_of_double(&work, repeats)?;
             credible += usize::from(ratio.is_some_and(|ratio| DOUBLE.contains(&ratio)));
         }
         Ok(credible >= 2)
+    }
+
+    /// Repeats, a power of two, that take at least `ns` even when nothing disturbs them: long
+    /// enough that launching is small beside the work, short enough to go undisturbed.
+    pub(super) fn repeats_lasting(&self, ns: f64, work: &[Command]) -> Result<u64, GpuError> {
+        let mut repeats = 1;
+        loop {
+            let mut shortest = f64::INFINITY;
+            for _ in 0..3 {
+                shortest = shortest.min(self.run(work, repeats)?.host_ns);
+            }
+            if shortest >= ns || repeats >= SUBMISSION_COMMANDS {
+                return Ok(repeats);
+            }
+            repeats *= 2;
+        }
+    }
+
+    /// How many times as long twice the repeats take by timestamps. Of a few interleaved runs the
+    /// shortest count, since on a software adapter other programs run in between. `None` where a
+    /// pair of timestamps was not credible.
+    fn ratio_of_double(&self, work: &[Command], repeats: u64) -> Result<Option<f64>, GpuError> {
+        let (mut once, mut twice) = (Some(f64::INFINITY), Some(f64::INFINITY));
+        for _ in 0..5 {
+            let shorter = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.min(b));
+            once = shorter(once, self.run(work, repeats)?.device_ns);
+            twice = shorter(twice, self.run(work, 2 * repeats)?.device_ns);
+        }
+        Ok(once.zip(twice).map(|(once, twice)| twice / once))
     }
 
     /// A list of one dispatch that computes, and hardly touches memory.
@@ -279,4 +302,40 @@ fn key(commands: &[Command]) -> u64 {
     let mut hasher = DefaultHasher::new();
     commands.iter().for_each(|command| command.id.hash(&mut hasher));
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_credible_pairs_of_timestamps_count() {
+        assert_eq!(credible_ns(100, 300, 0.5, 100.0), Some(100.0));
+        assert_eq!(credible_ns(100, 300, 0.5, 99.0), None, "longer than the host waited");
+        assert_eq!(credible_ns(0, 300, 1.0, 1e9), None, "begin not written");
+        assert_eq!(credible_ns(300, 0, 1.0, 1e9), None, "end not written");
+        assert_eq!(credible_ns(300, 200, 1.0, 1e9), None, "out of order");
+        assert_eq!(credible_ns(300, 300, 1.0, 1e9), None, "no time at all");
+    }
+
+    #[test]
+    fn submissions_hold_whole_lists_of_about_250_ms() {
+        let at = |ns_per_command| Some(Learnt { commands: 1, ns_per_command });
+        assert_eq!(Learnt::next(None, 3, 100), 3, "an unknown short list goes alone");
+        assert_eq!(Learnt::next(None, 1000, 5000), FIRST_COMMANDS);
+        assert_eq!(Learnt::next(at(1e6), 100, 5000), 200, "two lists of 100 ms");
+        assert_eq!(Learnt::next(at(1e6), 1000, 5000), 250, "part of a list of 1 s");
+        assert_eq!(Learnt::next(at(1e10), 10, 50), 1, "commands cannot be split");
+        assert_eq!(Learnt::next(at(1.0), 7, u64::MAX), 16_380, "whole lists under the cap");
+        assert_eq!(Learnt::next(at(0.0), 7, 5), 5, "no more than remain");
+    }
+
+    #[test]
+    fn a_short_remainder_does_not_displace_what_was_learnt() {
+        let old = Learnt { commands: 100, ns_per_command: 1e6 };
+        assert_eq!(Learnt::update(Some(old), 1, 5e6).ns_per_command, 1e6);
+        assert_eq!(Learnt::update(Some(old), 80, 8e6).ns_per_command, 1e5);
+        assert_eq!(Learnt::update(Some(old), 1, 1e9).ns_per_command, 1e9, "far too long");
+        assert_eq!(Learnt::update(None, 4, 8.0).ns_per_command, 2.0);
+    }
 }
