@@ -1,11 +1,12 @@
 //! SGD kernels against their mirrors, bit by bit, on every adapter present.
 
 use tradeoff::gpu::{Candidate, Context, Source, compose, discover_from_env};
-use tradeoff::mirror::sgd::residual_of;
-use tradeoff::number::Precision;
+use tradeoff::mirror::sgd::{F16, Number, Setting, Workspace, residual_of, step};
 use tradeoff::number::philox::philox4x32;
+use tradeoff::number::{Arithmetic, Precision, Rounding};
 use tradeoff::problem::dataset::{Dataset, DatasetSpec, Loss};
-use tradeoff::workload::sgd::{CpuSgd, GpuOptions, GpuSgd, SgdCase};
+use tradeoff::truth::sgd::Objective;
+use tradeoff::workload::sgd::{CpuSgd, GpuOptions, GpuSgd, Grids, Plan, SgdCase, Step};
 use tradeoff::{wgsl, with_ops};
 
 /// Opens every adapter; says so where there is none.
@@ -38,11 +39,8 @@ fn compare(context: &Context, case: &SgdCase, data: &Dataset, options: GpuOption
     if !gpu.conversion_commands().is_empty() {
         context.run(gpu.conversion_commands(), 1).unwrap();
     }
-    let stored: Vec<u32> = gpu.data_words(context).unwrap().concat();
-    let expected = cpu.data_words();
-    if stored.len() == expected.len() {
-        assert_eq!(differing(&stored, &expected), 0, "{name}: converted data");
-    }
+    let stored = gpu.data_words(context).unwrap();
+    assert_eq!(differing(&stored, &cpu.data_words()), 0, "{name}: converted data");
     context.run(gpu.trajectory_commands(), 1).unwrap();
     cpu.run_trajectory();
     let snapshots = gpu.snapshot_words(context).unwrap();
@@ -132,5 +130,226 @@ fn logistic_equals_its_mirror() {
             }
             assert_eq!(wrong, 0, "{} of {COUNT} on {}", wrong, context.info.slug);
         });
+    }
+}
+
+/// The data set over four buffers, with the run-time checks of wgpu: the same bits.
+#[test]
+fn chunks_and_checks_change_nothing() {
+    let data = DatasetSpec::Figure2 { n: 150, d: 70 }.load(11).unwrap();
+    let row_bytes = data.d_padded as u64 * 4;
+    for context in contexts() {
+        for precision in Precision::SGD {
+            for (batch, rows, checks) in [(64, 38, false), (100, 40, true), (7, 75, true)] {
+                let options = GpuOptions { checks, chunk_bytes: Some(rows * row_bytes) };
+                let case = SgdCase::new(&data, precision, batch, 6);
+                compare(&context, &case, &data, options);
+            }
+        }
+        let case = SgdCase::new(&data, Precision::D32fM32f, 7, 6);
+        let options = GpuOptions { chunk_bytes: Some(37 * row_bytes), ..GpuOptions::default() };
+        let error = GpuSgd::prepare_with(&context, &case, &data, options).unwrap_err();
+        assert!(error.to_string().contains("over the device's limit"), "{error}");
+    }
+}
+
+/// More than 64 blocks of rows (a second level of sums), and more workgroups than one dimension of
+/// a grid holds.
+#[test]
+fn large_batches_equal_their_mirror() {
+    for context in contexts() {
+        let data = DatasetSpec::Figure2 { n: 5000, d: 9 }.load(4).unwrap();
+        for precision in Precision::SGD {
+            for batch in [4097, 5000] {
+                let case = SgdCase::new(&data, precision, batch, 5);
+                let options = GpuOptions { checks: batch == 5000, ..GpuOptions::default() };
+                compare(&context, &case, &data, options);
+            }
+        }
+        let data = DatasetSpec::Figure2 { n: 270_000, d: 3 }.load(4).unwrap();
+        assert!(data.n as u64 * 16 / 64 > 65_535);
+        for batch in [data.n, data.n - 1] {
+            let case = SgdCase::new(&data, Precision::D8M8Sr, batch, 3);
+            compare(&context, &case, &data, GpuOptions::default());
+        }
+    }
+}
+
+/// One row, one column, one step, and shapes about the multiples of 4, 8 and 64.
+#[test]
+fn awkward_shapes_equal_their_mirror() {
+    let contexts = contexts();
+    for (n, d) in [(1, 1), (2, 3), (3, 5), (5, 63), (9, 64), (4, 65), (6, 257)] {
+        let data = DatasetSpec::Figure2 { n, d }.load(n).unwrap();
+        for context in &contexts {
+            for precision in [Precision::D16fM16fSr, Precision::D8M8Sr, Precision::D16M16Sr] {
+                let case = SgdCase::new(&data, precision, n.div_ceil(2) as usize, 9);
+                compare_whole(context, &case, &data);
+            }
+        }
+    }
+}
+
+/// As [`compare`], where a small model may well stay at zero.
+fn compare_whole(context: &Context, case: &SgdCase, data: &Dataset) {
+    let gpu = GpuSgd::prepare(context, case, data).unwrap();
+    let mut cpu = CpuSgd::prepare(case, data, context.fingerprint.arithmetic).unwrap();
+    context.run(gpu.conversion_commands(), 1).unwrap();
+    context.run(gpu.commands(), 1).unwrap();
+    cpu.run();
+    let name = format!("{} {} {}", context.info.slug, data.spec, case.precision);
+    assert_eq!(gpu.model_words(context).unwrap(), cpu.model_words(), "{name}");
+}
+
+fn norm(v: impl IntoIterator<Item = f64>) -> f64 {
+    v.into_iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+fn distance(a: &[f64], b: &[f32]) -> f64 {
+    norm(a.iter().zip(b).map(|(a, &b)| a - f64::from(b)))
+}
+
+/// Bound on the rounding errors of one full-gradient step of least squares in f32 from `w`, to
+/// first order and then doubled: each product x·w is off by (d + 8)u |x|·|w|, its residual by u
+/// more, the sum over b rows by (b + 8)u of its absolute values, the update by 4u of its terms.
+fn step_rounding(data: &Dataset, w: &[f64], alpha: f64) -> f64 {
+    let (u, n, d) = (2f64.powi(-24), data.n as f64, data.d as f64);
+    let mut sums = vec![0.0; data.d_padded];
+    for (x, &y) in data.x.chunks(data.d_padded).zip(&data.targets) {
+        let product: f64 = x.iter().zip(w).map(|(&x, w)| f64::from(x) * w).sum();
+        let absolute: f64 = x.iter().zip(w).map(|(&x, w)| (f64::from(x) * w).abs()).sum();
+        let residual = (product - f64::from(y)).abs();
+        let wrong = u * ((d + 8.0) * absolute + residual + (n + 8.0) * residual);
+        sums.iter_mut().zip(x).for_each(|(s, &x)| *s += wrong * f64::from(x).abs());
+    }
+    let update = 4.0 * u * norm(w.iter().copied());
+    2.0 * (alpha / n * norm(sums) + 2.0 * update)
+}
+
+/// Full gradient descent in f32 stays within its rounding errors of the f64 trajectory: a step of
+/// at most 1/L carries an earlier error on without enlarging it.
+#[test]
+fn f32_follows_the_f64_trajectory_and_coarser_formats_less() {
+    let data = DatasetSpec::Figure2 { n: 300, d: 40 }.load(6).unwrap();
+    let case = SgdCase::new(&data, Precision::D32fM32f, data.n, 64);
+    let plan = Plan::new(&case, &data, &Grids::new(case.precision, &data));
+    let exact = Objective::new(&case, &data).trajectory(&case, &plan);
+    let run = |precision| {
+        let mut cpu =
+            CpuSgd::prepare(&SgdCase { precision, ..case }, &data, Arithmetic::host()).unwrap();
+        cpu.run_trajectory();
+        cpu.snapshots()
+    };
+    let alpha = f64::from(case.learning_rate);
+    // |w| grows to the optimum and no residual exceeds the targets: the largest of the bounds at
+    // the recorded models, doubled for those between them.
+    let largest = exact.iter().map(|(_, w)| step_rounding(&data, w, alpha)).fold(0.0, f64::max);
+    let first = step_rounding(&data, &vec![0.0; data.d_padded], alpha);
+    let f32_run = run(Precision::D32fM32f);
+    for ((steps, exact), (_, got)) in exact.iter().zip(&f32_run) {
+        let (error, bound) = (distance(exact, got), 2.0 * f64::from(*steps) * largest.max(first));
+        assert!(error <= bound, "step {steps}: {error:e} over {bound:e}");
+        assert!(bound < 0.05 * norm(exact.iter().copied()), "the bound says nothing: {bound:e}");
+    }
+    // f32, 16-bit and 8-bit grids: their units are apart by a factor of 256, their errors by less
+    // (they grow differently with the steps) but by a factor that shows the order.
+    let end = &exact.last().unwrap().1;
+    let errors = [Precision::D32fM32f, Precision::D16M16Sr, Precision::D8M8Sr]
+        .map(|precision| distance(end, &run(precision).last().unwrap().1));
+    assert!(
+        errors[0] > 0.0 && errors[1] > 4.0 * errors[0] && errors[2] > 4.0 * errors[1],
+        "{errors:?}"
+    );
+}
+
+/// Where f32 gradient descent stops, what it takes for the gradient is its own rounding error.
+#[test]
+fn full_gradient_descent_reaches_the_optimum_in_f32() {
+    let data = DatasetSpec::Figure2 { n: 300, d: 20 }.load(2).unwrap();
+    let case = SgdCase::new(&data, Precision::D32fM32f, data.n, 2000);
+    let objective = Objective::new(&case, &data);
+    let optimum = objective.optimum().unwrap();
+    let mut cpu = CpuSgd::prepare(&case, &data, Arithmetic::host()).unwrap();
+    cpu.run();
+    let model: Vec<f64> = cpu.model().iter().map(|&w| w.into()).collect();
+    let alpha = f64::from(case.learning_rate);
+    // At rest |α·∇f| is at most the rounding error of a step; in a cycle, as much again.
+    let bound = 2.0 * step_rounding(&data, &optimum.model, alpha) / alpha;
+    let gradient_norm = objective.gradient_norm(&model);
+    assert!(gradient_norm <= bound, "{gradient_norm:e} over {bound:e}");
+    assert!(bound < 1e-2 * objective.gradient_norm(&vec![0.0; model.len()]));
+}
+
+#[test]
+fn digits_are_learnt() {
+    let data = DatasetSpec::Digits.load(1).unwrap();
+    for (precision, least) in
+        [(Precision::D32fM32f, 0.9), (Precision::D16fM16fSr, 0.9), (Precision::D8M8Sr, 0.9)]
+    {
+        let case = SgdCase::new(&data, precision, 32, 900); // 20 epochs
+        let objective = Objective::new(&case, &data);
+        let accuracy = |model: Vec<f32>| {
+            let model: Vec<f64> = model.into_iter().map(f64::from).collect();
+            objective.test_accuracy(&model).unwrap()
+        };
+        let mut cpu = CpuSgd::prepare(&case, &data, Arithmetic::host()).unwrap();
+        cpu.run();
+        let reached = accuracy(cpu.model());
+        assert!(reached > least, "{precision}: {reached}");
+    }
+    assert!(
+        Objective::new(&SgdCase::new(&data, Precision::D32fM32f, 1, 1), &data)
+            .test_accuracy(&vec![0.0; 10 * data.d_padded])
+            .is_some_and(|chance| chance < 0.2)
+    );
+}
+
+/// One mirror step of an n = 1 least-squares problem from `model`, with rate and decay given.
+fn one_step<M: Number>(model: &mut [M], x: &[f32], y: f32, now: Step) {
+    let setting = Setting {
+        d_padded: model.len(),
+        outputs: 1,
+        loss: Loss::LeastSquares,
+        rounding: Rounding::Stochastic,
+        arithmetic: Arithmetic::host(),
+    };
+    let mut workspace = Workspace::new(&setting, 1);
+    let now = Step { batch: 1, rows: 1, half_bits: 1, scale: 1.0, ..now };
+    step(&setting, &now, x, &[y], &[0], model, &mut workspace);
+}
+
+#[test]
+fn stored_values_never_move_without_an_update() {
+    let x: Vec<f32> = (0..64).map(|i| i as f32 - 31.5).collect();
+    for trial in 0..50 {
+        let now = Step { trial, ..Step::default() };
+        let bytes: Vec<i8> = (0..64).map(|i| (i * 4 - 127) as i8).collect();
+        let words: Vec<i16> = (0..64).map(|i| (i * 1040 - 32_767) as i16).collect();
+        let halves: Vec<F16> = (0..64).map(|i| F16(i * 480 + 1)).collect();
+        let (mut a, mut b, mut c) = (bytes.clone(), words.clone(), halves.clone());
+        one_step(&mut a, &x, 1.0, now);
+        one_step(&mut b, &x, 1.0, now);
+        one_step(&mut c, &x, 1.0, now);
+        assert!(a == bytes && b == words && c == halves, "trial {trial}");
+    }
+}
+
+/// The mean of stochastically rounded updates is the update, within six standard errors of a
+/// mean of 20,000 numbers of standard deviation at most ½, plus the 2⁻¹⁶ that 16 bits cut off.
+#[test]
+fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
+    let x = vec![1.0; 8];
+    let (trials, target) = (20_000, 10.0 - 0.3);
+    let mut sums = [0.0; 8];
+    for trial in 0..trials {
+        let mut model = vec![10i8; 8];
+        // z = 80, r = 80 − 79 = 1: each coordinate becomes 10 − 0.3.
+        one_step(&mut model, &x, 79.0, Step { trial, rate: 0.3, ..Step::default() });
+        sums.iter_mut().zip(&model).for_each(|(s, &w)| *s += f64::from(w));
+    }
+    let tolerance = 6.0 * 0.5 / f64::from(trials).sqrt() + 2f64.powi(-16);
+    for sum in sums {
+        let mean = sum / f64::from(trials);
+        assert!((mean - target).abs() <= tolerance, "{mean}");
     }
 }

@@ -131,7 +131,8 @@ impl DatasetSpec {
         match self {
             Self::Digits => digits(seed),
             Self::Figure2 { n, d } | Self::Logistic { n, d } => {
-                if n == 0 || d == 0 || u64::from(n) * u64::from(d.next_multiple_of(4)) >> 32 != 0 {
+                let numbers = u64::from(n) * u64::from(d).next_multiple_of(4);
+                if numbers == 0 || numbers > u64::from(u32::MAX) {
                     return Err(DatasetError::Shape(self));
                 }
                 Ok(synthetic(self, n as usize, d as usize, seed))

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::mirror::sgd::shuffle;
+use crate::mirror::sgd::{shuffle, vectorise};
 use crate::problem::dataset::{Dataset, Loss};
 use crate::workload::sgd::{Plan, SgdCase};
 
@@ -112,7 +112,7 @@ impl<'a> Objective<'a> {
     fn block_sum(&self, model: &[f64], rows: &[u32]) -> Vec<f64> {
         let Dataset { d_padded, outputs, ref targets, .. } = *self.data;
         let mut sum = vec![0.0; model.len()];
-        pulp::Arch::new().dispatch(
+        vectorise(
             #[inline(always)]
             || {
                 for &row in rows {
@@ -387,7 +387,7 @@ struct Cholesky {
 impl Cholesky {
     /// Factors the symmetric matrix whose lower triangle is `a`, in place.
     fn new(mut a: Vec<f64>, d: usize) -> Result<Self, OptimumError> {
-        pulp::Arch::new().dispatch(
+        vectorise(
             #[inline(always)]
             || {
                 for i in 0..d {

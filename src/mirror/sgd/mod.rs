@@ -1,11 +1,12 @@
 //! Mirrors of the SGD kernels of `kernels/sgd/`: the same values by the same operations.
 //!
 //! What is summed in a fixed order on the device is summed in that order here; what is independent
-//! there (rows, coordinates) is spread over threads and vector lanes here. A block of rows goes
-//! through residual and gradient while it is in cache, which changes no value.
+//! there (rows, coordinates) is spread over threads and vector lanes here. Each row goes through
+//! residual and gradient while it is in cache, which changes no value.
 
 mod number;
 mod shuffle;
+mod vectorise;
 
 use rayon::prelude::*;
 
@@ -19,6 +20,7 @@ use crate::workload::sgd::Step;
 pub(crate) use number::pack_words;
 pub use number::{F16, Number};
 pub use shuffle::shuffle;
+pub(crate) use vectorise::vectorise;
 
 /// Rows whose products with their residuals are summed in order before any other.
 pub const BLOCK: usize = 64;
@@ -51,6 +53,8 @@ pub struct Workspace {
     residuals: Vec<f32>,
     /// ⌈batch/64⌉ × outputs × d_padded.
     partials: Vec<f32>,
+    /// One row as f32 for each block of rows: ⌈batch/64⌉ × d_padded.
+    wide: Vec<f32>,
 }
 
 impl Workspace {
@@ -61,6 +65,7 @@ impl Workspace {
             weights: vec![0.0; entries],
             residuals: vec![0.0; batch * setting.outputs],
             partials: vec![0.0; batch.div_ceil(BLOCK) * entries],
+            wide: vec![0.0; batch.div_ceil(BLOCK) * setting.d_padded],
         }
     }
 }
@@ -70,7 +75,7 @@ pub fn convert<D: Number>(arithmetic: Arithmetic, inverse_step: f32, x: &[f32], 
     const PIECE: usize = 1 << 14;
     with_ops!(arithmetic, O => {
         stored.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(stored, x)| {
-            pulp::Arch::new().dispatch(
+            vectorise(
                 #[inline(always)]
                 || {
                     for (stored, &x) in stored.iter_mut().zip(x) {
@@ -99,6 +104,9 @@ pub fn step<D: Number, M: Number>(
     });
 }
 
+/// Rows, residuals, partial gradient and scratch of one block.
+type Block<'a> = (((&'a [u32], &'a mut [f32]), &'a mut [f32]), &'a mut [f32]);
+
 /// The inputs of one step.
 struct View<'a, D> {
     setting: &'a Setting,
@@ -121,70 +129,63 @@ impl<D: Number> View<'_, D> {
         let partials = &mut workspace.partials[..batch.div_ceil(BLOCK) * entries];
         let residuals = &mut workspace.residuals[..batch * outputs];
         let (stored, weights) = (&*model, &workspace.weights[..]);
-        let block = |((rows, residuals), partial): ((&[u32], &mut [f32]), &mut [f32])| {
-            pulp::Arch::new().dispatch(
+        let wide = &mut workspace.wide[..];
+        let block = |(((rows, residuals), partial), wide): Block<'_>| {
+            vectorise(
                 #[inline(always)]
-                || {
-                    self.residuals::<M, O>(rows, stored, weights, residuals);
-                    self.gradient::<O>(rows, residuals, partial);
-                },
+                || self.block::<M, O>(rows, stored, weights, residuals, partial, wide),
             );
         };
         if batch * entries < PARALLEL {
             rows.chunks(BLOCK)
                 .zip(residuals.chunks_mut(BLOCK * outputs))
                 .zip(partials.chunks_mut(entries))
+                .zip(wide.chunks_mut(self.setting.d_padded))
                 .for_each(block);
         } else {
             rows.par_chunks(BLOCK)
                 .zip(residuals.par_chunks_mut(BLOCK * outputs))
                 .zip(partials.par_chunks_mut(entries))
+                .zip(wide.par_chunks_mut(self.setting.d_padded))
                 .for_each(block);
         }
         let last_level = combine::<O>(partials, entries);
-        pulp::Arch::new().dispatch(
+        vectorise(
             #[inline(always)]
             || self.update::<M, O>(last_level, partials, weights, model),
         );
     }
 
-    /// `kernels/sgd/residual.wgsl` for the rows of one block.
+    /// `kernels/sgd/residual.wgsl` and `gradient_rows.wgsl` for the rows of one block.
     #[inline(always)]
-    fn residuals<M: Number, O: Ops>(
+    fn block<M: Number, O: Ops>(
         &self,
         rows: &[u32],
         stored: &[M],
         weights: &[f32],
         residuals: &mut [f32],
+        partial: &mut [f32],
+        wide: &mut [f32],
     ) {
         let Setting { d_padded, outputs, loss, arithmetic, .. } = *self.setting;
+        partial.fill(0.0);
         for (&row, residuals) in rows.iter().zip(residuals.chunks_exact_mut(outputs)) {
             let row = row as usize;
-            let x = &self.x[row * d_padded..(row + 1) * d_padded];
+            let narrow = &self.x[row * d_padded..(row + 1) * d_padded];
+            let x = D::widen(narrow, wide, arithmetic.flush_f16_subnormals);
             for (output, residual) in residuals.iter_mut().enumerate() {
                 let range = output * d_padded..(output + 1) * d_padded;
                 let product = if D::INT8 && M::INT8 {
-                    dot_i8(x, &stored[range]) as f32
+                    dot_i8(narrow, &stored[range]) as f32
                 } else {
-                    dot_f32::<D, O>(x, &weights[range], arithmetic.flush_f16_subnormals)
+                    dot_f32::<O>(x, &weights[range])
                 };
                 let y = self.targets[row * outputs + output];
                 *residual = residual_of::<O>(loss, product, self.now.scale, y);
             }
-        }
-    }
-
-    /// `kernels/sgd/gradient_rows.wgsl` for the rows of one block.
-    #[inline(always)]
-    fn gradient<O: Ops>(&self, rows: &[u32], residuals: &[f32], partial: &mut [f32]) {
-        let Setting { d_padded, outputs, arithmetic, .. } = *self.setting;
-        partial.fill(0.0);
-        for (&row, residuals) in rows.iter().zip(residuals.chunks_exact(outputs)) {
-            let row = row as usize;
-            let x = &self.x[row * d_padded..(row + 1) * d_padded];
             for (&r, sums) in residuals.iter().zip(partial.chunks_exact_mut(d_padded)) {
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = O::fma(r, x.load(arithmetic.flush_f16_subnormals), *sum);
+                for (sum, &x) in sums.iter_mut().zip(x) {
+                    *sum = O::fma(r, x, *sum);
                 }
             }
         }
@@ -247,17 +248,17 @@ fn combine<O: Ops>(partials: &mut [f32], entries: usize) -> usize {
 /// `kernels/sgd/dot_f32.wgsl` and the tree of `residual.wgsl`: number e belongs to accumulator
 /// e mod 64, which is component e mod 4 of lane ⌊e/4⌋ mod 16.
 #[inline(always)]
-fn dot_f32<D: Number, O: Ops>(x: &[D], w: &[f32], flush: bool) -> f32 {
+fn dot_f32<O: Ops>(x: &[f32], w: &[f32]) -> f32 {
     let mut sums = [0.0; 4 * LANES];
     let (x_chunks, x_rest) = x.as_chunks::<{ 4 * LANES }>();
     let (w_chunks, w_rest) = w.as_chunks::<{ 4 * LANES }>();
     for (x, w) in x_chunks.iter().zip(w_chunks) {
-        for ((sum, x), &w) in sums.iter_mut().zip(x).zip(w) {
-            *sum = O::fma(x.load(flush), w, *sum);
+        for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+            *sum = O::fma(x, w, *sum);
         }
     }
-    for ((sum, x), &w) in sums.iter_mut().zip(x_rest).zip(w_rest) {
-        *sum = O::fma(x.load(flush), w, *sum);
+    for ((sum, &x), &w) in sums.iter_mut().zip(x_rest).zip(w_rest) {
+        *sum = O::fma(x, w, *sum);
     }
     let four = |s: &[f32]| O::add(O::add(s[0], s[1]), O::add(s[2], s[3]));
     let mut lanes = [0.0; LANES];
@@ -297,7 +298,7 @@ fn logistic_residual<O: Ops>(z: f32, y: f32) -> f32 {
     p = O::fma(p, t, 8.333_452e-3);
     p = O::fma(p, t, 4.166_579_6e-2);
     p = O::fma(p, t, 1.666_666_5e-1);
-    p = O::fma(p, t, 5.000_000_1e-1);
+    p = O::fma(p, t, 0.5);
     p = O::fma(p, t, 1.0);
     p = O::fma(p, t, 1.0);
     let e = f32::from_bits(p.to_bits().wrapping_sub((k as u32) << 23));
@@ -355,7 +356,7 @@ mod tests {
             ("8.3334519073e-3", 8.333_452e-3),
             ("4.1665795894e-2", 4.166_579_6e-2),
             ("1.6666665459e-1", 1.666_666_5e-1),
-            ("5.0000001201e-1", 5.000_000_1e-1),
+            ("5.0000001201e-1", 0.5), // the nearest f32
             ("1.442695040888963407", std::f32::consts::LOG2_E),
             ("-2.12194440e-4", -2.121_944_4e-4),
         ] {

@@ -10,6 +10,14 @@ pub trait Number: Copy + Default + Send + Sync + 'static {
     const BITS: u32;
     /// Its value as f32; `flush` reads f16 subnormals as zero.
     fn load(self, flush: bool) -> f32;
+    /// A row as f32, in `scratch` where it is not f32 already.
+    #[inline(always)]
+    fn widen<'a>(row: &'a [Self], scratch: &'a mut [f32], flush: bool) -> &'a [f32] {
+        for (wide, x) in scratch.iter_mut().zip(row) {
+            *wide = x.load(flush);
+        }
+        scratch
+    }
     /// What is stored for `x`; `random` is 16 bits for stochastic rounding.
     fn round(x: f32, rounding: Rounding, random: u32) -> Self;
     /// Its value where [`Number::INT8`] holds.
@@ -27,6 +35,11 @@ impl Number for f32 {
     #[inline(always)]
     fn load(self, _: bool) -> f32 {
         self
+    }
+
+    #[inline(always)]
+    fn widen<'a>(row: &'a [Self], _: &'a mut [f32], _: bool) -> &'a [f32] {
+        row
     }
 
     #[inline(always)]

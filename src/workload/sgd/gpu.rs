@@ -56,7 +56,7 @@ pub struct GpuSgd {
     model: Buffer,
     model_bytes: u64,
     history: Buffer,
-    data: Vec<Buffer>,
+    data: Vec<(Buffer, u64)>,
     conversion: Vec<Command>,
     steps: Vec<Command>,
     trajectory: Vec<Command>,
@@ -91,6 +91,9 @@ impl GpuSgd {
         let (steps, trajectory) = builder.build(data, &uniforms)?;
         let compile_ns = conversion_ns + pipelines.0.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
         let Buffers { model, model_bytes, history, stored, .. } = buffers;
+        let storage = case.precision.storage();
+        let pieces = data.x.chunks(chunks.rows_per_chunk * data.d_padded);
+        let bytes = pieces.map(|piece| storage.bytes(piece.len() as u64));
         Ok(Self {
             plan,
             grids,
@@ -99,7 +102,7 @@ impl GpuSgd {
             model,
             model_bytes,
             history,
-            data: stored,
+            data: stored.into_iter().zip(bytes).collect(),
             conversion,
             steps,
             trajectory,
@@ -166,11 +169,13 @@ impl GpuSgd {
         Ok(snapshots.map(|(step, words)| (step, decode(words))).collect())
     }
 
-    /// The stored data set's words, chunk after chunk, for comparison bit by bit. A chunk's last
-    /// words may be padding.
-    pub fn data_words(&self, context: &Context) -> Result<Vec<Vec<u32>>, GpuError> {
-        let read = |buffer: &Buffer| context.read(buffer, 0, buffer.bytes());
-        self.data.iter().map(|buffer| Ok(words(&read(buffer)?))).collect()
+    /// The stored data set's words, for comparison bit by bit.
+    pub fn data_words(&self, context: &Context) -> Result<Vec<u32>, GpuError> {
+        let mut all = Vec::new();
+        for (buffer, bytes) in &self.data {
+            all.extend(words(&context.read(buffer, 0, *bytes)?));
+        }
+        Ok(all)
     }
 }
 
