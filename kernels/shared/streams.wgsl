@@ -5,4 +5,3 @@ const STREAM_CONVERT_A: u32 = 1u;
 const STREAM_CONVERT_B: u32 = 2u;
 const STREAM_MODEL: u32 = 3u;
 const STREAM_SHUFFLE: u32 = 4u;
-const STREAM_CONVERT_DATA: u32 = 5u;

@@ -337,11 +337,11 @@ impl Session {
         if context.is_some() {
             record.runtime_checks = Some(self.selection.checks);
         }
-        match &case.work {
-            &Work::Matmul { shape, kernel } => {
+        match case.work {
+            Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
-            &Work::Sgd { data, batch, steps } => {
+            Work::Sgd { data, batch, steps } => {
                 self.prepare_sgd(data, batch, steps, case.precision, context, record)
             }
         }

@@ -154,15 +154,10 @@ fn prepare_gpu(
 
     let mut mirror = CpuSgd::prepare(case, data, context.fingerprint.arithmetic)?;
     mirror.run_trajectory();
-    let pairs = words.iter().zip(mirror.snapshot_words());
-    let differing = |(a, b): (&(u32, Vec<u32>), &(u32, Vec<u32>))| {
-        let words = a.1.iter().zip(&b.1);
-        words.filter(|(a, b)| a != b).count() + usize::from(a.1.len() != b.1.len() || a.0 != b.0)
-    };
-    let mismatches: usize = pairs.map(differing).sum();
+    let mismatches = words_that_differ(&words, mirror.snapshot_words());
     record.verified_fraction = Some(1.0);
-    record.mirror_mismatches = Some(mismatches as u64);
-    if mismatches > 0 || words.len() != mirror.snapshot_words().len() {
+    record.mirror_mismatches = Some(mismatches);
+    if mismatches > 0 {
         let reason = format!(
             "{mismatches} words of the model differ from the mirror over {} snapshots",
             words.len()
@@ -180,6 +175,16 @@ fn prepare_gpu(
         case.numbers(data),
         rows_drawn(data.n, case.batch, case.steps),
     ))
+}
+
+/// Words of the model that differ over all snapshots. A word that one side lacks differs.
+fn words_that_differ(device: &[(u32, Vec<u32>)], mirror: &[(u32, Vec<u32>)]) -> u64 {
+    let flat = |all: &[(u32, Vec<u32>)]| -> Vec<u32> {
+        all.iter().flat_map(|(step, words)| std::iter::once(*step).chain(words.clone())).collect()
+    };
+    let (device, mirror) = (flat(device), flat(mirror));
+    let differing = device.iter().zip(&mirror).filter(|(a, b)| a != b).count();
+    (differing + device.len().abs_diff(mirror.len())) as u64
 }
 
 fn prepare_cpu(

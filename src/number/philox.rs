@@ -12,12 +12,10 @@ pub enum Stream {
     ConvertA = 1,
     /// Rounding of operand B on conversion: counter (row, ⌊column/8⌋, 0, stream).
     ConvertB = 2,
-    /// Rounding of an SGD model's update: counter (coordinate, output, step, stream).
+    /// Rounding of an SGD model's update: counter (⌊coordinate/8⌋, output, step, stream).
     Model = 3,
     /// Round function of the minibatch permutation: counter (half, round, epoch, stream).
     Shuffle = 4,
-    /// Rounding of an SGD data set on conversion: counter (row, ⌊column/8⌋, 0, stream).
-    ConvertData = 5,
 }
 
 const M0: u32 = 0xd251_1f53;

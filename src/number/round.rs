@@ -247,9 +247,9 @@ mod tests {
             prop_assert!(same(f16_nearest(y), y));
             if x.abs() < 65_504.0 {
                 let nearest = f16::from_f32(x).to_f32();
-                let gap = f64::from((f64::from(x) - f64::from(nearest)).abs());
+                let gap = (f64::from(x) - f64::from(nearest)).abs();
                 let step = (f64::from(y) - f64::from(x)).abs();
-                prop_assert!(step + gap <= 2f64.powi(-24).max(f64::from(x.abs()) * 2f64.powi(-10)));
+                prop_assert!(step + gap <= 2f64.powi(-24).max(f64::from(x).abs() * 2f64.powi(-10)));
             }
         }
 

@@ -61,6 +61,7 @@ pub struct Kernel {
 }
 
 const PHILOX: Source = wgsl!("shared/philox.wgsl");
+const STREAMS: Source = wgsl!("shared/streams.wgsl");
 const ROUNDING: Source = wgsl!("shared/rounding.wgsl");
 const INTEGERS: Source = wgsl!("sgd/integers.wgsl");
 const SHAPE: Source = wgsl!("sgd/shape.wgsl");
@@ -107,7 +108,7 @@ fn loss_file(loss: Loss) -> Source {
 /// The kernels of a step, in the order of [`Stage::ALL`].
 pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
     let (storage, model) = (precision.storage(), precision.accumulator());
-    let mut formats = vec![PHILOX, ROUNDING, INTEGERS, SHAPE, four(storage)];
+    let mut formats = vec![PHILOX, STREAMS, ROUNDING, INTEGERS, SHAPE, four(storage)];
     if model != storage {
         formats.push(four(model));
     }
@@ -119,7 +120,7 @@ pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
     let rows = wgsl!("sgd/gradient_rows.wgsl");
     let (partials, apply) = (wgsl!("sgd/partials.wgsl"), wgsl!("sgd/apply.wgsl"));
     let files = |stage| match stage {
-        Stage::Shuffle => vec![PHILOX, SHAPE, wgsl!("sgd/shuffle.wgsl")],
+        Stage::Shuffle => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/shuffle.wgsl")],
         Stage::Residual => {
             let own = [loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
             with(&[&data, &weights, &own])

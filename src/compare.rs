@@ -1,0 +1,1 @@
+//! Runs, devices or backends side by side.

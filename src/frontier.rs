@@ -1,0 +1,1 @@
+//! The settings that no other beats in both speed and error.
