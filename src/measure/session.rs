@@ -9,6 +9,7 @@ use super::selection::Selection;
 use super::sgd::SgdCache;
 use super::statistics::Summary;
 use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
+use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
 use crate::workload::sgd::rows_drawn;
@@ -292,11 +293,15 @@ impl Session {
         }
     }
 
-    /// Fingerprints of the devices opened so far, by slug, for `run.json`.
+    /// Fingerprints of the devices opened so far, by slug, for `run.json`; of the CPU, the
+    /// arithmetic that its mirrors use.
     pub fn fingerprints(&self) -> serde_json::Value {
         let opened = self.contexts.iter().flatten().flatten();
-        let entries = opened.map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
-        serde_json::Value::Object(entries.collect())
+        let gpus = opened.map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
+        let cpus = self.devices.iter().filter(|device| device.is_cpu());
+        let host = serde_json::json!({ "arithmetic": Arithmetic::host() });
+        let cpus = cpus.map(|device| (device.info.slug.clone(), host.clone()));
+        serde_json::Value::Object(gpus.chain(cpus).collect())
     }
 
     /// Prepares and verifies a case. What cannot be timed comes back as its finished row.

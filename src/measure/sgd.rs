@@ -84,6 +84,7 @@ fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
     record.output_format = case.precision.accumulator().name().to_owned();
     record.operations = Some(case.operations(data));
     record.bytes = Some(case.bytes(data));
+    record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
     record.wgsl_sha256 = sources_sha256(case.precision, case.loss);
     record.primary_error_metric = "loss_gap".to_owned();
@@ -243,6 +244,10 @@ fn judge(
     record.test_accuracy = last.test_accuracy;
     let non_finite = model.iter().filter(|w| !w.is_finite()).count();
     record.non_finite_count = Some(non_finite as u64);
+    if non_finite > 0 {
+        let reason = format!("{non_finite} weights are not finite: the run diverged");
+        return Err(Unmeasured::new(Status::Wrong, reason));
+    }
     Ok(trajectory)
 }
 

@@ -122,7 +122,10 @@ pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
     let files = |stage| match stage {
         Stage::Shuffle => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/shuffle.wgsl")],
         Stage::Residual => {
-            let own = [loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
+            let mut own = vec![loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
+            if loss == Loss::Logistic {
+                own.push(wgsl!("shared/reciprocal.wgsl"));
+            }
             with(&[&data, &weights, &own])
         }
         Stage::UpdateRows => {
