@@ -308,6 +308,21 @@ fn key(commands: &[Command]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::tests::on_each_device;
+
+    /// A list that is known to be slow goes out a command at a time, its transfers too.
+    #[test]
+    fn transfers_alone_in_a_submission_keep_the_timestamps() {
+        on_each_device(|context| {
+            let [work] = context.timing_probe().unwrap();
+            let buffer = context.buffer("cleared", 64).unwrap();
+            let list = [context.clear(&buffer), work];
+            let slow = Learnt { commands: 1, ns_per_command: SUBMISSION_NS };
+            context.lock_pace().0.insert(key(&list), slow);
+            let elapsed = context.run(&list, 1).unwrap();
+            assert_eq!(elapsed.device_ns.is_some(), context.timing == TimingMethod::Timestamps);
+        });
+    }
 
     #[test]
     fn only_credible_pairs_of_timestamps_count() {
