@@ -247,6 +247,26 @@ impl CaseName {
     }
 }
 
+impl CaseName {
+    /// Inputs and training, which the name does not tell: `normal seed 1 trial 0`.
+    pub fn details(&self) -> String {
+        let (steps, loss, [learning_rate, regularisation]) = &self.training;
+        let number = |name, value: Option<String>| value.map(|value| format!("{name} {value}"));
+        let float = |bits: &Option<u64>| bits.map(|bits| f64::from_bits(bits).to_string());
+        let parts = [
+            Some(self.problem.clone()),
+            number("seed", self.seed.map(|seed| seed.to_string())),
+            number("trial", self.trial.map(|trial| trial.to_string())),
+            Some(loss.clone()),
+            number("steps", steps.map(|steps| steps.to_string())),
+            number("learning rate", float(learning_rate)),
+            number("regularisation", float(regularisation)),
+        ];
+        let said = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        said.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// As a bench id spells it, without the kernel.
 impl fmt::Display for CaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

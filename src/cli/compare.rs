@@ -67,13 +67,11 @@ impl From<ByArg> for By {
     }
 }
 
-/// A percentage as a fraction. The sign is demanded: `5` and `0.05` could be meant either way.
+/// The number of a percentage. The sign is demanded: `5` and `0.05` could be meant either way.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    let fraction = number.filter(|percent| percent.is_finite() && *percent >= 0.0);
-    fraction
-        .map(|percent| percent / 100.0)
-        .ok_or_else(|| "write a percentage of at least 0, such as 5%".to_owned())
+    let percent = number.filter(|percent| percent.is_finite() && *percent >= 0.0);
+    percent.ok_or_else(|| "write a percentage of at least 0, such as 5%".to_owned())
 }
 
 impl Compare {
@@ -88,8 +86,8 @@ impl Compare {
             table(&comparison)
         };
         output::print(&text)?;
-        if let Some(fraction) = self.fail_if_slower
-            && tell_slower(&comparison, fraction)
+        if let Some(percent) = self.fail_if_slower
+            && tell_slower(&comparison, percent)
         {
             // Not an error, which would be status 2. Nothing is left to be dropped or flushed.
             process::exit(1);
@@ -169,15 +167,14 @@ impl Compare {
     }
 }
 
-/// Names the cases in which B is slower by more than a fraction, and says whether there are any.
-fn tell_slower(comparison: &Comparison, fraction: f64) -> bool {
+/// Names the cases in which B is slower by more than a percentage, and says whether there are any.
+fn tell_slower(comparison: &Comparison, percent: f64) -> bool {
     let mut any = false;
-    for pair in comparison.slower_by(fraction) {
+    for pair in comparison.slower_by(percent / 100.0) {
         let ratio = significant(pair.ratio, 4);
         eprintln!(
-            "slower by more than {} %: {}, {}: ratio {ratio}, 95 % interval {}",
-            fraction * 100.0,
-            pair.case,
+            "slower by more than {percent} %: {}, {}: ratio {ratio}, 95 % interval {}",
+            case(pair, comparison),
             kernels(comparison, pair),
             interval(pair)
         );
@@ -189,11 +186,10 @@ fn tell_slower(comparison: &Comparison, fraction: f64) -> bool {
 fn table(comparison: &Comparison) -> String {
     let head = ["case", "kernel", "A", "B", "B/A", "95 % interval", "B is", "error B/A", "bits"];
     let mut cells = vec![head.map(str::to_owned).to_vec()];
-    let seeds = varies(comparison, |pair| (&pair.case.problem, pair.case.seed, pair.case.trial));
     for pair in &comparison.pairs {
         let (a, b) = comparison.rows(pair);
         cells.push(vec![
-            case(pair, seeds),
+            case(pair, comparison),
             kernels(comparison, pair),
             time(a.median_ns),
             time(b.median_ns),
@@ -232,22 +228,16 @@ fn methods(comparison: &Comparison) -> String {
     text
 }
 
-/// Whether a property is not the same in all pairs.
-fn varies<'a, K: PartialEq>(comparison: &'a Comparison, of: impl Fn(&'a Pair) -> K) -> bool {
-    let mut keys = comparison.pairs.iter().map(of);
-    let first = keys.next();
-    keys.any(|key| Some(&key) != first.as_ref())
-}
-
-fn case(pair: &Pair, with_problem: bool) -> String {
-    let case = &pair.case;
-    if !with_problem {
-        return case.to_string();
+/// The case, with its inputs and training where the name alone is that of several pairs.
+fn case(pair: &Pair, comparison: &Comparison) -> String {
+    let name = pair.case.to_string();
+    let alike = |other: &&Pair| {
+        kernels(comparison, other) == kernels(comparison, pair) && other.case.to_string() == name
+    };
+    match comparison.pairs.iter().filter(alike).count() {
+        1 => name,
+        _ => format!("{name} ({})", pair.case.details()),
     }
-    let number = |name: &str, value: Option<u64>| value.map(|v| format!(" {name} {v}"));
-    let seed = number("seed", case.seed).unwrap_or_default();
-    let trial = number("trial", case.trial.map(u64::from)).unwrap_or_default();
-    format!("{case} ({}{seed}{trial})", case.problem)
 }
 
 fn kernels(comparison: &Comparison, pair: &Pair) -> String {

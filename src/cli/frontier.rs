@@ -33,7 +33,7 @@ pub struct FrontierArgs {
     #[arg(long)]
     device: Option<String>,
     /// Name the fastest setting whose error is at most this.
-    #[arg(long, value_parser = max_error)]
+    #[arg(long, value_parser = max_error, allow_negative_numbers = true)]
     max_error: Option<f64>,
     /// Error column [default: each workload's primary error].
     #[arg(long, value_name = "COLUMN")]
@@ -83,6 +83,11 @@ impl FrontierArgs {
             );
         }
         let (form, frontiers) = (&self.form, &survey.frontiers);
+        let repeated = |point: &&Point| point.rows.len() > point.draws;
+        let repeated = frontiers.iter().flat_map(|f| &f.points).filter(repeated).count();
+        if repeated > 0 {
+            eprintln!("{repeated} settings were measured several times; the fastest row counts");
+        }
         let text = match self.max_error {
             Some(limit) if !form.json && !form.csv => {
                 frontiers.iter().map(|f| answer(f, &rows, limit)).collect()
@@ -174,8 +179,8 @@ impl FrontierArgs {
                 record.kernel.clone(),
                 significant(point.throughput, 4),
                 shown(point.throughput_ci, 4),
-                significant(point.error, 3),
-                point.error_ci.map_or_else(|| "-".to_owned(), |ci| shown(ci, 3)),
+                significant(point.error, 4),
+                point.error_ci.map_or_else(|| "-".to_owned(), |ci| shown(ci, 4)),
                 relation,
             ]);
         }

@@ -240,15 +240,15 @@ fn case(record: &Record) -> impl Eq + std::hash::Hash + use<> {
     (texts.map(String::clone), numbers, record.learning_rate.map(f64::to_bits))
 }
 
-/// What no two measurements have in common, whatever their run is called: time is not so coarse
-/// that a case ends twice in one second with the same median and the same quartiles.
+/// What no two measurements have in common, whatever their run is called: a case does not end twice
+/// in one second with the same times to the last bit.
 fn measurement(record: &Record) -> Option<impl Eq + std::hash::Hash + use<>> {
-    if record.status != Status::Ok {
+    if record.status != Status::Ok || record.median_ns.is_none() {
         return None;
     }
-    let times = [record.median_ns?, record.min_ns?, record.mad_ns?].map(f64::to_bits);
+    let times = [record.median_ns, record.min_ns, record.mad_ns, record.median_ci95_high_ns];
     let draw = (record.seed, record.trial);
-    Some((record.utc.clone(), record.case_id.clone(), draw, times))
+    Some((record.utc.clone(), record.case_id.clone(), draw, times.map(|x| x.map(f64::to_bits))))
 }
 
 #[cfg(test)]
