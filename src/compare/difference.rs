@@ -12,6 +12,8 @@ pub struct Difference {
     pub what: &'static str,
     /// Pairs in which it does.
     pub pairs: usize,
+    /// All pairs.
+    pub of: usize,
     /// The first such case.
     pub case: String,
     /// What A has there.
@@ -22,10 +24,10 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, pairs, case, a, b } = self;
+        let Self { what, pairs, of, case, a, b } = self;
         let shown = |text: &str| if text.is_empty() { "none".into() } else { format!("`{text}`") };
         let (a, b) = (shown(a), shown(b));
-        write!(f, "different {what} in {pairs} of the cases: in {case}, A has {a}, B has {b}")
+        write!(f, "different {what} in {pairs} of {of} cases: in {case}, A has {a}, B has {b}")
     }
 }
 
@@ -53,8 +55,8 @@ fn of(comparison: &Comparison, (what, value): Aspect) -> Option<Difference> {
         (a != b).then(|| (pair.case.to_string(), a, b))
     });
     let differing: Vec<_> = differing.collect();
-    let pairs = differing.len();
-    differing.into_iter().next().map(|(case, a, b)| Difference { what, pairs, case, a, b })
+    let (pairs, of) = (differing.len(), comparison.pairs.len());
+    differing.into_iter().next().map(|(case, a, b)| Difference { what, pairs, of, case, a, b })
 }
 
 /// Enough of a hash to tell one from the next in a message.
