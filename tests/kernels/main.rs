@@ -1,97 +1,70 @@
-//! Every matmul kernel on every adapter present: bits against the mirror, error against the bound.
+//! Every kernel on every adapter present, against its mirror and its bound: one named test a case.
+//!
+//! The list comes from the registry of kernels and from the adapters; listing opens no device.
+//! `TRADEOFF_DEVICES` and wgpu's variables choose adapters as they do for a run. Without an
+//! adapter the tests are listed as ignored; `TRADEOFF_REQUIRE_GPU=vulkan,gl` makes that a failure.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+mod devices;
+mod matmul;
+mod numbers;
+
+use std::process::ExitCode;
 use std::sync::Arc;
-use tradeoff::gpu::{Context, discover};
-use tradeoff::mirror::{convert::Operands, matmul::multiply};
-use tradeoff::number::Precision;
-use tradeoff::problem::matrix::{Distribution, MatmulProblem};
-use tradeoff::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
 
-const SHAPES: [(usize, usize, usize); 8] = [
-    (1, 1, 1),
-    (1, 37, 5),
-    (37, 1, 5),
-    (5, 3, 300),
-    (64, 64, 64),
-    (65, 66, 67),
-    (257, 131, 73),
-    (16, 200, 1100),
-];
+use devices::{Device, NO_ADAPTER, Required};
+use libtest_mimic::{Arguments, Trial};
 
-fn main() {
+/// Random shapes of matmul, shared out among the devices.
+const RANDOM_SHAPES: u32 = 50;
+
+fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = vec![];
-    for candidate in discover(Some("all")).expect("devices") {
-        if candidate.is_cpu() {
-            continue;
+    let (required, devices) = match prepare() {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
         }
-        let context = Arc::new(candidate.open().expect("open"));
-        println!("{} {:?} {:?}", context.info.slug, context.fingerprint, context.timing);
-        for kernel in Kernel::ALL {
-            for precision in Precision::MATMUL {
-                for native in [false, true] {
-                    if native
-                        && !(context.info.shader_f16
-                            && precision.storage() == tradeoff::number::Format::F16)
-                    {
-                        continue;
-                    }
-                    for (m, n, k) in SHAPES {
-                        let context = context.clone();
-                        let name = format!(
-                            "{}/{precision}/{kernel}/{}/{m}x{n}x{k}",
-                            context.info.slug,
-                            if native { "native" } else { "packed" }
-                        );
-                        trials.push(Trial::test(name, move || {
-                            check(&context, kernel, precision, native, Shape { m, n, k })
-                        }));
-                    }
-                }
-            }
-        }
+    };
+    let trials = trials(&required, &devices);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // A test asked for by its whole name (nextest asks for each so) says nothing of the others.
+    let whole_run = !arguments.list && !arguments.exact;
+    if whole_run && !required.report(&devices) {
+        return ExitCode::FAILURE;
     }
-    libtest_mimic::run(&arguments, trials).exit()
+    conclusion.exit_code()
 }
 
-fn check(
-    context: &Context,
-    kernel: Kernel,
-    precision: Precision,
-    native: bool,
-    shape: Shape,
-) -> Result<(), Failed> {
-    let problem = MatmulProblem::generate(Distribution::Normal, shape.m, shape.n, shape.k, 1)?;
-    let key = [1, 0];
-    let source = KernelSource::of(kernel, precision, native);
-    let gpu = GpuMatmul::prepare(context, &source, &problem.a, &problem.b, key, true)?;
-    gpu.poison(context)?;
-    context.run(gpu.conversion(), 1)?;
-    let e = context.run(gpu.product(), 1)?;
-    let c = gpu.result(context)?;
-    let arithmetic = context.fingerprint.arithmetic;
-    let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
-    let rows: Vec<_> = (0..shape.m).collect();
-    let mirror = multiply(precision, arithmetic, &operands, &rows, key);
-    let bad: Vec<_> = (0..c.len()).filter(|&i| c[i] != mirror[i]).collect();
-    if let Ok(_) = std::env::var("TIMES") {
-        println!(
-            "{precision} {kernel} {shape} {native}: {:.3} ms {:.2} GF",
-            e.device_ns.unwrap_or(e.host_ns) / 1e6,
-            shape.operations() as f64 / e.device_ns.unwrap_or(e.host_ns)
-        );
+fn trials(required: &Required, devices: &[Arc<Device>]) -> Vec<Trial> {
+    let mut trials: Vec<_> = required.trial(devices).into_iter().collect();
+    if devices.is_empty() {
+        trials.extend(matmul::names_without_adapter().map(ignored));
     }
-    if !bad.is_empty() {
-        return Err(format!(
-            "{} of {} differ; first at {}: {} against {}",
-            bad.len(),
-            c.len(),
-            bad[0],
-            c[bad[0]],
-            mirror[bad[0]]
-        )
-        .into());
+    let random_cases = RANDOM_SHAPES.div_ceil(devices.len().max(1) as u32);
+    let of_device = |device: &Arc<Device>| {
+        let mut trials = numbers::trials(device);
+        trials.push(matmul::random_shapes(device, random_cases));
+        trials.extend(matmul::trials(device));
+        trials
+    };
+    // In turns, so that threads wait for different devices.
+    let mut queues: Vec<_> = devices.iter().map(|device| of_device(device).into_iter()).collect();
+    while queues.iter().any(|queue| queue.len() > 0) {
+        trials.extend(queues.iter_mut().filter_map(Iterator::next));
     }
-    Ok(())
+    trials
+}
+
+/// What is required and what is there. Nothing is opened.
+fn prepare() -> Result<(Required, Vec<Arc<Device>>), String> {
+    let required = Required::from_env()?;
+    let devices = devices::discover().map_err(|error| error.to_string())?;
+    Ok((required, devices))
+}
+
+/// A test that says what is missing: ignored, and a failure where it is run all the same.
+fn ignored(name: String) -> Trial {
+    Trial::test(format!("{NO_ADAPTER}/{name}"), || Err("no GPU adapter to run it on".into()))
+        .with_ignored_flag(true)
 }
