@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Failed, Trial};
-use tradeoff::gpu::{
-    Candidate, Composed, Context, GpuError, SelectionError, discover_from_env, no_gpu_hint,
-};
+use tradeoff::gpu::{Candidate, Context, SelectionError, discover_from_env, no_gpu_hint};
 
 /// Stands for a device in the names of tests that have none.
 pub const NO_ADAPTER: &str = "no-adapter";
@@ -87,32 +85,6 @@ pub fn discover() -> Result<Vec<Arc<Device>>, SelectionError> {
         eprintln!("{}", hint.unwrap_or("TRADEOFF_DEVICES selects no GPU adapter"));
     }
     Ok(devices)
-}
-
-/// Runs one entry point over `bindings`, each the bytes that a storage buffer starts with, and
-/// returns what the last of them then holds.
-pub fn run_kernel(
-    context: &Context,
-    composed: &Composed,
-    entry: &str,
-    constants: &[(&str, f64)],
-    bindings: &[&[u8]],
-    workgroups: u32,
-) -> Result<Vec<u32>, GpuError> {
-    let buffers = bindings
-        .iter()
-        .map(|bytes| {
-            let buffer = context.buffer(entry, bytes.len() as u64)?;
-            context.upload(&buffer, bytes)?;
-            Ok(buffer)
-        })
-        .collect::<Result<Vec<_>, GpuError>>()?;
-    let pipeline = context.pipeline(composed, entry, constants, false)?;
-    let bound: Vec<_> = (0..).zip(&buffers).collect();
-    let command = context.dispatch(&pipeline, &bound, [workgroups, 1, 1])?;
-    context.run(&[command], 1)?;
-    let (last, bytes) = (&buffers[buffers.len() - 1], bindings[bindings.len() - 1].len());
-    Ok(bytemuck::pod_collect_to_vec(&context.read(last, 0, bytes as u64)?))
 }
 
 /// The backends of which an adapter must have been tested.
