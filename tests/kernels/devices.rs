@@ -40,10 +40,7 @@ impl Device {
 
     /// Hands the context to `body`, opening it first where that was not done yet. Others wait: a
     /// context is for one thread at a time.
-    pub fn with<T>(
-        &self,
-        body: impl FnOnce(&Context) -> Result<T, Failed>,
-    ) -> Result<T, Failed> {
+    pub fn with<T>(&self, body: impl FnOnce(&Context) -> Result<T, Failed>) -> Result<T, Failed> {
         // A test that panicked leaves the device as usable as one that failed.
         let mut slot = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         let context = match slot.take() {

@@ -68,9 +68,9 @@ impl Data {
             Self::Zeros => 0.0,
             Self::Tiny if of_a => scaled(if vector % 5 == 4 { 1e-42 } else { 1e-30 }),
             Self::Tiny => scaled(1e-10),
-            Self::Wide if random[1] % 16 == 0 => 0f32.copysign(x),
+            Self::Wide if random[1].is_multiple_of(16) => 0f32.copysign(x),
             Self::Wide => scaled(exp2(below(39) - 26)),
-            Self::Huge if random[1] % 16 == 0 => 0.0,
+            Self::Huge if random[1].is_multiple_of(16) => 0.0,
             Self::Huge => scaled(exp2(below(128))),
             Self::Graded if vector == 3 => 0.0,
             Self::Graded => {
@@ -257,7 +257,8 @@ fn check(device: &Device, source: &KernelSource, case: Case) -> Result<(), Faile
     let problem = case.data.problem(case.shape, case.seed)?;
     let computed = device.with(|context| compute(context, source, &problem, case.checks))?;
     let fingerprint = &computed.fingerprint;
-    let convert = |arithmetic| Operands::convert(precision, arithmetic, &problem.a, &problem.b, KEY);
+    let convert =
+        |arithmetic| Operands::convert(precision, arithmetic, &problem.a, &problem.b, KEY);
     let operands = convert(fingerprint.arithmetic);
     if fingerprint.unmodelled.is_none() {
         // What a device reads of an f16 subnormal is not what it stores.

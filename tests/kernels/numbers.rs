@@ -299,8 +299,11 @@ fn int8_sums(context: &Context) -> Result<(), Failed> {
             let joined = join(join(sum.xy, bitcast<i32>(chunks.x)), bitcast<i32>(chunks.y));
             return vec4<u32>(joined, bitcast<u32>(nearest_f32(sum.xy)), bitcast<u32>(nearest_f32(joined)));
         }";
-    let files =
-        [wgsl!("matmul/int8_scale.wgsl"), wgsl!("shared/reciprocal.wgsl"), wgsl!("matmul/int8_sum.wgsl")];
+    let files = [
+        wgsl!("matmul/int8_scale.wgsl"),
+        wgsl!("shared/reciprocal.wgsl"),
+        wgsl!("matmul/int8_sum.wgsl"),
+    ];
     let words = |sum: i64| [sum as u32, (sum >> 32) as u32, 0, 0];
     let any = |i| {
         let [low, high, shift, _] = random(i);
@@ -374,7 +377,8 @@ fn load(
     let from = context.buffer("patterns", 2 * PATTERNS as u64)?;
     context.upload(&from, bytemuck::cast_slice(&patterns))?;
     let extent = PATTERNS as f64;
-    let constants = ["M", "N", "K", "LDA", "LDB", "LDC", "SEED", "TRIAL"].map(|name| (name, extent));
+    let constants =
+        ["M", "N", "K", "LDA", "LDB", "LDC", "SEED", "TRIAL"].map(|name| (name, extent));
     for (file, text, each) in [(one, LOAD_ONE, 1), (four, LOAD_FOUR, 4)] {
         let main = Source { path: "load", text };
         let composed = compose(&[wgsl!("matmul/problem.wgsl"), file, main]);
@@ -391,9 +395,10 @@ fn load(
                 let same = bits == expected.to_bits() || (got.is_nan() && expected.is_nan());
                 if !same && !flushed {
                     let path = file.path;
-                    return Err(
-                        format!("{path} {entry}: {pattern:04x} is {got:e}, not {expected:e}").into()
-                    );
+                    return Err(format!(
+                        "{path} {entry}: {pattern:04x} is {got:e}, not {expected:e}"
+                    )
+                    .into());
                 }
             }
         }
