@@ -154,7 +154,7 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     ]
     .map(|shape| case(shape, Data::Normal, false))
     .into();
-    cases.push(case(shape(rows + 1, columns + 1, 20), Data::Normal, true));
+    cases.push(case(shape(rows / 2 + 1, columns / 2 + 1, 20), Data::Normal, true));
     for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
         cases.push(case(shape(19, 21, 35), data, false));
     }
