@@ -306,7 +306,7 @@ fn same_bytes(name: &str, got: &[u8], expected: &[u8]) -> Result<(), Failed> {
     Err(format!("converted {name} differs from the mirror's, first at byte {first:?}").into())
 }
 
-/// A as DESIGN's storage formats and `kernels/matmul/problem.wgsl` lay it out: rows of LDA.
+/// A as `kernels/matmul/problem.wgsl` lays it out: rows of LDA, the padding zero.
 fn pack_a(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
     let element = |i, q| if q < shape.k { operands.a[i * shape.k + q] } else { 0.0 };
     let places = (0..shape.m).flat_map(|i| (0..shape.lda()).map(move |q| (i, q)));
@@ -367,8 +367,8 @@ fn within_bound(
     Err(format!("the error is {:.3} times its bound: {worst:?}", worst.ratio).into())
 }
 
-/// Whether an operand, a sum or a scaled sum might exceed its format. Sums stay below twice |A||B|
-/// where the bound is not vacuous by far; 2 more covers the rounding of what is compared.
+/// Whether an operand, a sum or a scaled sum might exceed its format. Rounding makes the sums of
+/// these shapes exceed |A||B| by less than a factor of 2; another 2 is to spare.
 fn may_overflow(
     precision: Precision,
     problem: &MatmulProblem,
