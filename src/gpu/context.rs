@@ -348,7 +348,13 @@ impl Context {
         match cause {
             None => {}
             Some(wgpu::Error::OutOfMemory { .. }) => return Err(Caught::OutOfMemory),
-            Some(error) => return Err(Caught::Refused(one_line(&error.to_string()))),
+            Some(error) => {
+                // A lost device calls everything invalid, and its loss is told by a poll.
+                let poll = || self.device.poll(wgpu::PollType::Poll);
+                let _ = catch_unwind(AssertUnwindSafe(poll));
+                self.faults.check().map_err(Caught::Fault)?;
+                return Err(Caught::Refused(one_line(&error.to_string())));
+            }
         }
         self.faults.check().map_err(Caught::Fault)?;
         Ok(value)
