@@ -200,7 +200,10 @@ fn the_last_bit_of_one_entry() {
         "last bit of C[36, 25]",
         NAIVE_FP32,
         "number/out_f32.wgsl",
-        (STORE, "c[i * LDC + j] = bitcast<f32>(bitcast<u32>(values.x) ^ u32(i == 36u && j == 25u));"),
+        (
+            STORE,
+            "c[i * LDC + j] = bitcast<f32>(bitcast<u32>(values.x) ^ u32(i == 36u && j == 25u));",
+        ),
     );
     for (_, measured) in rows(&[one]) {
         let told = [format!("1 of {ENTRIES} entries differ from the mirror")];
@@ -215,7 +218,8 @@ fn the_last_bit_of_every_entry() {
     let flip = "bitcast<vec4<f32>>(bitcast<vec4<u32>>(values) ^ vec4<u32>(1u))";
     let tiled = format!("c[(i * LDC + j) >> 2u] = {flip};").leak();
     let scale = "return (sum * int8_step(maxima_a[i * PER_VECTOR]))";
-    let scaled = "return bitcast<f32>(1u ^ bitcast<u32>(sum * int8_step(maxima_a[i * PER_VECTOR])))";
+    let scaled =
+        "return bitcast<f32>(1u ^ bitcast<u32>(sum * int8_step(maxima_a[i * PER_VECTOR])))";
     let all = [
         sabotage(
             "f32, four at a time",
@@ -397,20 +401,23 @@ impl Bench {
         let results = root.path().join("results");
         let selection = Selection { results: results.clone(), ..selection };
         let clock = Clock::new();
-        let mut criterion = Criterion::default()
-            .with_measurement(clock.clone())
-            .output_directory(&root.path().join("criterion"))
-            .warm_up_time(Duration::from_millis(5))
-            .measurement_time(Duration::from_millis(20))
-            .sample_size(10)
-            .nresamples(100);
+        let criterion = || {
+            Criterion::default()
+                .with_measurement(clock.clone())
+                .output_directory(&root.path().join("criterion"))
+                .warm_up_time(Duration::from_millis(5))
+                .measurement_time(Duration::from_millis(20))
+                .sample_size(10)
+                .nresamples(100)
+        };
         let provenance = Provenance::collect();
         let session = Session::new(devices.to_vec(), selection, &provenance);
         let cases = session.plan();
         let mode = Mode { records: true, quick: false };
-        let mut harness = Harness::new(session, clock, mode, provenance, alter);
+        let clock = clock.clone();
+        let mut harness = Harness::new(session, clock, mode, provenance, &criterion, alter);
         for case in &cases {
-            harness.bench(&mut criterion, case, "").unwrap();
+            harness.bench(case, "").unwrap();
         }
         let folder = harness.folder.expect("a row makes the folder");
         let rows = read(folder.path()).unwrap();
@@ -581,7 +588,8 @@ fn a_device_lost_in_the_middle() {
                     ready.fail(why)
                 }
                 Ok(mut ready) => {
-                    let elapsed_ns = ready.run(1).unwrap_or_else(|e| panic!("{case}: {}", e.reason));
+                    let elapsed_ns =
+                        ready.run(1).unwrap_or_else(|e| panic!("{case}: {}", e.reason));
                     ready.finish(&[(1, elapsed_ns)])
                 }
                 Err(measured) => *measured,

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode, Throughput};
 use tradeoff::measure::{Case, MatmulOverride, Measured, Prepared, Session};
 use tradeoff::record::{Provenance, RecordError, RunFolder};
 
@@ -31,6 +31,8 @@ pub struct Harness<'a> {
     provenance: Option<Provenance>,
     pub folder: Option<RunFolder>,
     pub tally: Tally,
+    /// Criterion as the arguments configure it.
+    criterion: &'a dyn Fn() -> Criterion<Clock>,
     /// Alters each kernel before it is composed: nothing, except in tests of the harness.
     alter: MatmulOverride<'a>,
 }
@@ -41,66 +43,53 @@ impl<'a> Harness<'a> {
         clock: Clock,
         mode: Mode,
         provenance: Provenance,
+        criterion: &'a dyn Fn() -> Criterion<Clock>,
         alter: MatmulOverride<'a>,
     ) -> Self {
         let (provenance, folder, tally) = (Some(provenance), None, Tally::new());
-        Self { session, clock, mode, provenance, folder, tally, alter }
+        Self { session, clock, mode, provenance, folder, tally, criterion, alter }
     }
 
     /// Measures a case, unless criterion's filter names others.
     ///
-    /// Criterion runs the closure only if the case passes its filter, and not while listing: so
+    /// Criterion calls the closure only if the case passes its filter, and not while listing: so
     /// devices are opened, and the case prepared, in the closure's first call.
-    pub fn bench(
-        &mut self,
-        criterion: &mut Criterion<Clock>,
-        case: &Case,
-        place: &str,
-    ) -> Result<(), RecordError> {
+    pub fn bench(&mut self, case: &Case, place: &str) -> Result<(), RecordError> {
         let mut prepared: Option<Prepared> = None;
         let mut stopped: Option<Box<Measured>> = None;
-        let Self { session, clock, mode, alter, .. } = self;
-        let (unit, work) = session.throughput(case);
-        clock.set_unit(unit);
-        clock.take();
-        let mut group =
-            criterion.benchmark_group(format!("{}/{}", case.workload(), case.precision));
-        group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(work));
-        let id = BenchmarkId::new(format!("{}/{}", case.kernel(), case.shape()), &case.device_slug);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            group.bench_function(id, |bencher| {
-                if prepared.is_none() {
-                    eprintln!("{place} {case}");
-                    match prepare(session, case, *alter, mode) {
-                        Ok(ready) => prepared = Some(ready),
-                        Err(measured) => {
-                            stopped = Some(measured);
-                            resume_unwind(Box::new(NotTimed));
-                        }
-                    }
-                }
-                let Some(ready) = &mut prepared else { resume_unwind(Box::new(NotTimed)) };
-                let mut outcome = Ok(());
-                bencher.iter_custom(|iterations| {
-                    let elapsed_ns = ready.run(iterations).unwrap_or_else(|why| {
-                        outcome = Err(why);
-                        f64::NAN
-                    });
-                    Timed { iterations, elapsed_ns }
-                });
-                // Here criterion has analysed nothing yet: what is wrong leaves no estimate behind.
-                if let Err(why) = outcome.and_then(|()| ready.check()) {
-                    stopped = prepared.take().map(|ready| Box::new(ready.fail(why)));
-                    resume_unwind(Box::new(NotTimed));
-                }
-            });
-        }));
-        if let Err(payload) = outcome
-            && !payload.is::<NotTimed>()
-        {
-            resume_unwind(payload);
+        if self.mode.quick && self.mode.records {
+            // Quick criterion counts the whole of the first call into the time it may take, and
+            // would stop after one run: there the first call only tells that there is one.
+            if !self.in_criterion(case, |_, _| resume_unwind(Box::new(NotTimed))) {
+                return Ok(());
+            }
+            match self.prepare(case, place) {
+                Ok(ready) => prepared = Some(ready),
+                Err(measured) => return self.keep(&measured),
+            }
         }
-        drop(group);
+        self.in_criterion(case, |harness, bencher| {
+            if prepared.is_none() {
+                match harness.prepare(case, place) {
+                    Ok(ready) => prepared = Some(ready),
+                    Err(measured) => stopped = Some(measured),
+                }
+            }
+            let Some(ready) = &mut prepared else { resume_unwind(Box::new(NotTimed)) };
+            let mut outcome = Ok(());
+            bencher.iter_custom(|iterations| {
+                let elapsed_ns = ready.run(iterations).unwrap_or_else(|why| {
+                    outcome = Err(why);
+                    f64::NAN
+                });
+                Timed { iterations, elapsed_ns }
+            });
+            // Here criterion has analysed nothing yet: what is wrong leaves no estimate behind.
+            if let Err(why) = outcome.and_then(|()| ready.check()) {
+                stopped = prepared.take().map(|ready| Box::new(ready.fail(why)));
+                resume_unwind(Box::new(NotTimed));
+            }
+        });
         match (stopped, prepared) {
             (Some(measured), _) => self.keep(&measured),
             (None, Some(ready)) if self.mode.records => {
@@ -116,6 +105,42 @@ impl<'a> Harness<'a> {
             }
             (None, None) => Ok(()),
         }
+    }
+
+    /// Hands criterion a benchmark. Returns whether `body` left it as [`NotTimed`].
+    fn in_criterion(
+        &mut self,
+        case: &Case,
+        mut body: impl FnMut(&mut Self, &mut Bencher<'_, Clock>),
+    ) -> bool {
+        let (unit, work) = self.session.throughput(case);
+        self.clock.set_unit(unit);
+        self.clock.take();
+        let mut criterion = (self.criterion)();
+        let mut group =
+            criterion.benchmark_group(format!("{}/{}", case.workload(), case.precision));
+        group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(work));
+        let id = BenchmarkId::new(format!("{}/{}", case.kernel(), case.shape()), &case.device_slug);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            group.bench_function(id, |bencher| body(self, bencher));
+        }));
+        match outcome {
+            Ok(()) => false,
+            Err(payload) if payload.is::<NotTimed>() => true,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Everything about a case that can fail, before criterion begins to time it.
+    fn prepare(&mut self, case: &Case, place: &str) -> Result<Prepared, Box<Measured>> {
+        eprintln!("{place} {case}");
+        let mut ready = self.session.prepare_with(case, self.alter)?;
+        if self.mode.records
+            && let Err(why) = ready.time_side_stages()
+        {
+            return Err(Box::new(ready.fail(why)));
+        }
+        Ok(ready)
     }
 
     /// Writes a finished case to the run's folder, which the first one makes.
@@ -139,20 +164,4 @@ impl<'a> Harness<'a> {
         }
         Ok(())
     }
-}
-
-/// Everything about a case that can fail, before criterion begins to time it.
-fn prepare(
-    session: &mut Session,
-    case: &Case,
-    alter: MatmulOverride<'_>,
-    mode: &Mode,
-) -> Result<Prepared, Box<Measured>> {
-    let mut ready = session.prepare_with(case, alter)?;
-    if mode.records
-        && let Err(why) = ready.time_side_stages()
-    {
-        return Err(Box::new(ready.fail(why)));
-    }
-    Ok(ready)
 }

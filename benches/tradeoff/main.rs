@@ -43,6 +43,19 @@ fn mode() -> Mode {
 }
 
 fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let clock = Clock::new();
+    // Few and short samples: the plan is long, and `--sample-size` and its like lengthen them.
+    let criterion = || {
+        Criterion::default()
+            .with_measurement(clock.clone())
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_millis(600))
+            .nresamples(10_000)
+            .configure_from_args()
+    };
+    // Ends the program at once where the arguments are wrong or ask for help.
+    drop(criterion());
     let selection = Selection::from_env()?;
     let mode = mode();
     if mode.records {
@@ -52,28 +65,22 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Some(hint) = no_gpu_hint(&devices) {
         eprintln!("{hint}");
     }
-    let clock = Clock::new();
-    // Few and short samples: the plan is long, and `--sample-size` and its like lengthen them.
-    let mut criterion = Criterion::default()
-        .with_measurement(clock.clone())
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .nresamples(10_000)
-        .configure_from_args();
     let mut provenance = Provenance::collect();
     provenance.devices = devices.iter().map(|d| serde_json::json!(d.info)).collect();
     let session = Session::new(devices, selection, &provenance);
     let cases = session.plan();
     if cases.is_empty() {
-        return Err("nothing to measure: no selected precision belongs to a selected workload".into());
+        return Err(
+            "nothing to measure: no selected precision belongs to a selected workload".into()
+        );
     }
-    let mut harness = Harness::new(session, clock, mode, provenance, &|_| {});
+    let clock = clock.clone();
+    let mut harness = Harness::new(session, clock, mode, provenance, &criterion, &|_| {});
     for (index, case) in cases.iter().enumerate() {
         let place = format!("[{}/{}]", index + 1, cases.len());
-        harness.bench(&mut criterion, case, &place)?;
+        harness.bench(case, &place)?;
     }
-    criterion.final_summary();
+    criterion().final_summary();
     Ok(harness.tally.finish(harness.folder.as_ref().map(RunFolder::path)))
 }
 

@@ -243,7 +243,8 @@ fn entries<'a>(
     let entries = text.split(separator).map(str::trim).filter(|entry| !entry.is_empty());
     let entries: Vec<_> = entries.collect();
     if entries.is_empty() {
-        let reason = format!("`{text}` is a list of nothing; name something, or unset the variable");
+        let reason =
+            format!("`{text}` is a list of nothing; name something, or unset the variable");
         return Err(value(variable, reason));
     }
     Ok(entries)
