@@ -62,9 +62,7 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
         check_writable(&selection.results)?;
     }
     let devices = discover_from_env()?;
-    if let Some(hint) = no_gpu_hint(&devices) {
-        eprintln!("{hint}");
-    }
+    let hint = no_gpu_hint(&devices);
     let mut provenance = Provenance::collect();
     provenance.devices = devices.iter().map(|d| serde_json::json!(d.info)).collect();
     let session = Session::new(devices, selection, &provenance);
@@ -73,6 +71,9 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Err(
             "nothing to measure: no selected precision belongs to a selected workload".into()
         );
+    }
+    if let Some(hint) = hint {
+        eprintln!("{hint}");
     }
     let clock = clock.clone();
     let mut harness = Harness::new(session, clock, mode, provenance, &criterion, &|_| {});
