@@ -334,20 +334,27 @@ impl Context {
         Command { id: self.commands.fetch_add(1, Relaxed), step: Arc::new(step) }
     }
 
-    /// Runs wgpu calls and returns the first error that any of them raised.
+    /// Runs wgpu calls and returns the error that tells most of those that they raised.
     pub(super) fn scoped<T>(&self, body: impl FnOnce() -> T) -> Result<T, Caught> {
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
         self.faults.check().map_err(Caught::Fault)?;
         let scopes = [OutOfMemory, Internal, Validation].map(|f| self.device.push_error_scope(f));
         let value = body();
-        let mut first = None;
+        // A call on what an earlier call failed to make is invalid too: that says least.
+        let mut cause = None;
         for scope in scopes.into_iter().rev() {
-            first = first.or(pollster::block_on(scope.pop()));
+            cause = pollster::block_on(scope.pop()).or(cause);
         }
-        match first {
+        match cause {
             None => {}
             Some(wgpu::Error::OutOfMemory { .. }) => return Err(Caught::OutOfMemory),
-            Some(error) => return Err(Caught::Refused(one_line(&error.to_string()))),
+            Some(error) => {
+                // A lost device calls everything invalid, and its loss is told by a poll.
+                let poll = || self.device.poll(wgpu::PollType::Poll);
+                let _ = catch_unwind(AssertUnwindSafe(poll));
+                self.faults.check().map_err(Caught::Fault)?;
+                return Err(Caught::Refused(one_line(&error.to_string())));
+            }
         }
         self.faults.check().map_err(Caught::Fault)?;
         Ok(value)
@@ -376,6 +383,12 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Gives the device up, for good: every later use of this context is [`GpuError::Lost`], as
+    /// after a driver's reset or an unplugged GPU.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     /// Whether kernels may use `pack2x16float` and `unpack2x16float`.

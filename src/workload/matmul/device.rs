@@ -1,6 +1,6 @@
 //! A matrix product on a GPU: buffers, and the commands of its conversion and its product.
 
-use super::kernels::{KernelSource, conversion_sources};
+use super::kernels::KernelSource;
 use super::{Shape, output_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
@@ -159,7 +159,7 @@ impl Builder<'_> {
         b: &Buffer,
         compile_ns: &mut f64,
     ) -> Result<Converted, GpuError> {
-        let sources = &conversion_sources(self.source.precision)[0];
+        let sources = &self.source.conversion[0];
         let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
         let mut commands = vec![];
         let mut convert = |label, from: &Buffer, numbers: usize| {
@@ -186,8 +186,9 @@ impl Builder<'_> {
     ) -> Result<Converted, GpuError> {
         let Shape { m, n, .. } = self.shape;
         let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
-        let sources = conversion_sources(self.source.precision);
-        let [absmax, quantize] = &sources[..] else { unreachable!("int8 converts in two kernels") };
+        let [absmax, quantize] = &self.source.conversion[..] else {
+            unreachable!("int8 converts in two kernels")
+        };
         let per_vector = self.per_vector();
         let scales = |vectors: usize| if per_vector == 0.0 { 1 } else { vectors as u64 };
         let mut quantize_constants = self.problem_constants();
