@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let device = candidate.open()?;
         let [source, target] = [device.buffer("x", 4 << 20)?, device.buffer("y", 4 << 20)?];
         device.upload(&source, bytemuck::cast_slice(&x))?;
-        let pipeline = device.pipeline(&compose(&[KERNEL]), "main", &[], false)?;
+        let pipeline = device.pipeline(&compose(&[KERNEL]), "main", &[])?;
         let bindings = [(0, &source), (1, &target)];
         let work = [device.dispatch(&pipeline, &bindings, [1 << 14, 1, 1])?];
         device.run(&work, 1)?;

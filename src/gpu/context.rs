@@ -177,16 +177,25 @@ impl Context {
         Ok(context)
     }
 
-    /// Compiles an entry point. `constants` are the values of its `override`s.
-    ///
-    /// With `checks`, wgpu clamps every index, bounds every loop and zeroes workgroup memory, as
-    /// WebGPU demands. Without, the kernel must stay within its buffers, end its loops and write
-    /// its workgroup memory before reading it.
+    /// Compiles an entry point. `constants` are the values of its `override`s. As WebGPU demands,
+    /// wgpu clamps every index, bounds every loop and zeroes workgroup memory.
     ///
     /// # Errors
     /// [`GpuError::Compile`] where the WGSL is invalid, an override is unknown, the entry point is
     /// missing, or the driver refuses it.
     pub fn pipeline(
+        &self,
+        composed: &Composed,
+        entry: &str,
+        constants: &[(&str, f64)],
+    ) -> Result<Pipeline, GpuError> {
+        self.compile(composed, entry, constants, true)
+    }
+
+    /// The same; without `checks` nothing is clamped, bounded or zeroed. This is for the kernels of
+    /// this crate, which must then stay within their buffers, end their loops and write their
+    /// workgroup memory before reading it.
+    pub(crate) fn compile(
         &self,
         composed: &Composed,
         entry: &str,
@@ -227,8 +236,8 @@ impl Context {
         if checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: kernels are embedded sources, never a user's; the documentation of `pipeline`
-        // states what they must keep to when they are not checked.
+        // SAFETY: only this crate's own kernels come here unchecked; `compile` states what they
+        // must keep to, and the tests run each of them both ways.
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())

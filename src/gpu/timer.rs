@@ -288,7 +288,7 @@ impl Context {
         const WORKGROUPS: u32 = 64;
         const WORKGROUP_SIZE: u32 = 64;
         let state = self.buffer("timing probe", 4 * u64::from(WORKGROUPS * WORKGROUP_SIZE))?;
-        let pipeline = self.pipeline(&compose(&[PROBE]), "timing", &[], false)?;
+        let pipeline = self.compile(&compose(&[PROBE]), "timing", &[], false)?;
         Ok([self.dispatch(&pipeline, &[(0, &state)], [WORKGROUPS, 1, 1])?])
     }
 }

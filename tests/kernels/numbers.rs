@@ -66,7 +66,7 @@ fn ask(
     let from = context.buffer("questions", size_of_val(questions) as u64)?;
     let to = context.buffer("answers", bytes)?;
     context.upload(&from, bytemuck::cast_slice(questions))?;
-    let pipeline = context.pipeline(&composed, "ask", constants, false)?;
+    let pipeline = context.pipeline(&composed, "ask", constants)?;
     let workgroups = [questions.len().div_ceil(64) as u32, 1, 1];
     let command = context.dispatch(&pipeline, &[(6, &from), (7, &to)], workgroups)?;
     context.run(&[command], 1)?;
@@ -384,7 +384,7 @@ fn load(
         let composed = compose(&[wgsl!("matmul/problem.wgsl"), file, main]);
         for (entry, binding) in [("from_a", 0), ("from_b", 1)] {
             let to = context.buffer("loaded", 4 * PATTERNS as u64)?;
-            let pipeline = context.pipeline(&composed, entry, &constants, false)?;
+            let pipeline = context.pipeline(&composed, entry, &constants)?;
             let workgroups = [(PATTERNS / each / 64) as u32, 1, 1];
             let bindings = [(binding, &from), (7, &to)];
             context.run(&[context.dispatch(&pipeline, &bindings, workgroups)?], 1)?;

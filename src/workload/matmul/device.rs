@@ -55,7 +55,7 @@ impl GpuMatmul {
             constants.push(("PER_VECTOR", builder.per_vector()));
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
-        let pipeline = context.pipeline(&composed, "multiply", &constants, checks)?;
+        let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
         let product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
         context.upload(&source_a, bytemuck::cast_slice(&padded(a, shape.m, shape.lda())))?;
@@ -146,7 +146,7 @@ impl Builder<'_> {
         constants: &[(&str, f64)],
         compile_ns: &mut f64,
     ) -> Result<Pipeline, GpuError> {
-        let pipeline = self.context.pipeline(&compose(sources), entry, constants, self.checks)?;
+        let pipeline = self.context.compile(&compose(sources), entry, constants, self.checks)?;
         *compile_ns += pipeline.compile_ns;
         Ok(pipeline)
     }
