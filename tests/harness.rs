@@ -532,14 +532,16 @@ fn a_shape_over_a_limit_of_the_device_is_skipped_and_the_rest_runs_on() {
 fn a_shape_over_the_host_memory_is_skipped_and_the_rest_runs_on() {
     let (_guard, devices) = devices();
     let selection = Selection {
-        // 12 TB, and what only fits into 64 bits.
+        // 12 TB, and what only just fits into 64 bits; a Gram matrix of 160 PB.
         shapes: vec![Shape::square(1_000_000), "1x4294967295x16777216".parse().unwrap(), SHAPE],
         precisions: vec![Precision::Fp32, Precision::Int8],
         kernels: vec![Kernel::Naive],
+        data_sets: vec![DatasetSpec::Figure2 { n: 40, d: 100_000_000 }],
         ..selection()
     };
-    let bench = Bench::of(&devices, selection, &|_| {});
-    assert_eq!(bench.rows.len(), 6 * devices.len());
+    let precisions = [&selection.precisions[..], &[Precision::D8M8]].concat();
+    let bench = Bench::of(&devices, Selection { precisions, ..selection }, &|_| {});
+    assert_eq!(bench.rows.len(), 7 * devices.len());
     for row in &bench.rows {
         if row.shape == SHAPE.to_string() {
             assert_eq!(row.status, Status::Ok, "{}: {}", row.case_id, row.reason);

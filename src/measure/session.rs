@@ -1,6 +1,7 @@
 //! Devices opened when first needed, problems and truths kept while cases share them, and the way
 //! of one case from its plan to its row.
 
+use std::fmt::Display;
 use std::rc::Rc;
 
 use super::case::{Case, Work};
@@ -47,6 +48,22 @@ impl From<GpuError> for Unmeasured {
         };
         Self::new(status, error)
     }
+}
+
+/// Skips what needs more host memory, in bytes, than three quarters of what is free.
+pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), Unmeasured> {
+    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let wanted = sysinfo::RefreshKind::nothing().with_memory(kind);
+    let free = sysinfo::System::new_with_specifics(wanted).map(|system| system.available_memory());
+    let available = free.ok().filter(|&bytes| bytes > 0).map_or(u64::MAX, |bytes| bytes / 4 * 3);
+    if needed <= u128::from(available) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{what} needs {needed} bytes of host memory, over the {available} available; choose a \
+         smaller shape"
+    );
+    Err(Unmeasured::new(Status::Skipped, reason))
 }
 
 /// The stages of a verified case, ready to run any number of times.
