@@ -14,6 +14,7 @@ mod read;
 mod resume;
 mod row;
 mod run;
+pub mod summary;
 
 pub use merge::{MergeError, Merged, merge};
 pub use plan::{Resumption, RunPlan, Shard, ShardError};
