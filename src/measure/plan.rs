@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::Value;
+
 use super::case::{Case, Work};
 use super::sampler::{SamplerOptions, sample};
 use super::selection::VARIABLES;
@@ -59,15 +61,25 @@ pub fn run_plan(
         let Some(measured) = measure(session, case, options, observer) else {
             return Ok(Ending::Stopped);
         };
-        let fingerprints = session.fingerprints();
-        if folder.provenance().fingerprints != fingerprints {
-            folder.update_provenance(|provenance| provenance.fingerprints = fingerprints)?;
-        }
+        keep_fingerprints(session, folder)?;
         let Measured { record, samples, trajectory } = &measured;
         folder.append_case(record, samples, trajectory)?;
         observer.finished(record);
     }
     Ok(Ending::Complete)
+}
+
+/// Adds the fingerprints of the devices opened so far to those of a run that was resumed.
+fn keep_fingerprints(session: &Session, folder: &mut RunFolder) -> Result<(), RecordError> {
+    let mut all = folder.provenance().fingerprints.clone();
+    match (&mut all, session.fingerprints()) {
+        (Value::Object(all), Value::Object(new)) => all.extend(new),
+        (all, new) => *all = new,
+    }
+    if folder.provenance().fingerprints == all {
+        return Ok(());
+    }
+    folder.update_provenance(|provenance| provenance.fingerprints = all)
 }
 
 /// One case; `None` if it was stopped.
