@@ -8,8 +8,10 @@ use tradeoff::record::Shard;
 
 use super::selection::SelectionArgs;
 
-/// Lists the cases that a selection means, and why some will be skipped, as far as that is known
-/// without opening a device. Measures nothing.
+/// Lists the cases of a selection and why some will be skipped; measures nothing.
+///
+/// A case is known to be skipped where the limits that a device states, or the memory of the host,
+/// are too small for it. No device is opened.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

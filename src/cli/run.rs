@@ -14,10 +14,9 @@ use tradeoff::record::{
 use super::progress::{Progress, STOPPED_CODE, listen_to_ctrl_c};
 use super::selection::{SelectionArgs, Variables};
 
-/// Measures the selected cases: each is verified against the truth and its mirror, then timed, and
-/// a row of results/<run>/measurements.csv.
+/// Measures the selected cases: error, speed, and a row of results/<run>/measurements.csv for each.
 ///
-/// Ctrl-C stops after the current sample and keeps what was measured. Exit code 0; 1 if a case was
+/// A case is verified against the truth and its mirror, and then timed, as by `cargo bench`. Ctrl-C stops after the current sample and keeps what was measured. Exit code 0; 1 if a case was
 /// wrong or failed; 2 on bad input; 130 if stopped.
 #[derive(clap::Args)]
 #[command(after_help = "\
