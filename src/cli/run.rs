@@ -48,7 +48,7 @@ pub struct Run {
     ])]
     resume: Option<PathBuf>,
     /// Resume although a device, a driver, a kernel or the program has changed; run.json says so.
-    #[arg(long, requires = "resume")]
+    #[arg(long)]
     allow_changes: bool,
 }
 
@@ -65,6 +65,9 @@ struct Job {
 
 impl Run {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
+        // Not clap's `requires`, which gives way where a flag excludes --resume.
+        let useless = self.allow_changes && self.resume.is_none();
+        ensure!(!useless, "--allow-changes is of use with --resume <RUN> alone");
         let job = match &self.resume {
             Some(path) => self.resume(path)?,
             None => self.begin()?,

@@ -95,9 +95,10 @@ pub enum MergeError {
         /// The case.
         case: String,
     },
-    /// A sample or a point of a trajectory whose case has no row, or a row without all of them.
+    /// A sample or a point of a trajectory whose case has no row, or a row whose medians do not
+    /// follow from its samples.
     #[error(
-        "`{}`, line {line}: case `{case}` was cut short; finish the part with `tradeoff run --resume {}`",
+        "`{}`, line {line}: the row and the samples of case `{case}` do not fit, so it was cut short; finish the part with `tradeoff run --resume {}`",
         path.display(), part.display()
     )]
     Unfinished {
@@ -150,6 +151,7 @@ pub fn merge(parts: &[PathBuf], to: &Path, partial: bool) -> Result<Merged, Merg
     let plan = common_plan(&parts)?;
     check_schemas(&parts)?;
     let places = place_rows(&parts, &plan)?;
+    parts.iter().try_for_each(Part::check_finished)?;
     if let Some(first) = places.iter().position(Option::is_none).filter(|_| !partial) {
         let missing = places.iter().filter(|place| place.is_none()).count();
         let (planned, first) = (plan.cases.len(), plan.cases[first].clone());
@@ -181,9 +183,7 @@ impl Part {
         }
         let (rows, samples) = (read(&path)?, read_samples(&path)?);
         let points = read_trajectory(&path)?;
-        let part = Self { path, provenance, rows, samples, points };
-        part.check_finished()?;
-        Ok(part)
+        Ok(Self { path, provenance, rows, samples, points })
     }
 
     fn file<R: Row>(&self) -> PathBuf {

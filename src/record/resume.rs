@@ -14,6 +14,7 @@ use super::{
     Provenance, Record, RecordError, RunFolder, Sample, Stage, Status, TrajectoryPoint, read,
     read_provenance, read_samples, read_trajectory,
 };
+use crate::measure::statistics::Summary;
 
 /// A run that can be written to again.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct Resumed {
 pub struct Repairs {
     /// Lines cut off at the end of a table.
     pub cut_lines: usize,
-    /// Rows of `measurements.csv` without all of their samples, or of their trajectory.
+    /// Rows of `measurements.csv` without all of their samples or their trajectory.
     pub rows: usize,
     /// Samples without a row.
     pub samples: usize,
@@ -131,26 +132,37 @@ fn refuse_duplicates(path: &Path, rows: &[Record]) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// The cases whose row has all the samples that it counts, and the way of a timed SGD run to its
-/// last step. A row is written after these, so only a system that lost what it had accepted (a
-/// power cut) leaves one without.
+/// The cases whose row has all its samples, so that its medians follow from them, and the way of a
+/// timed SGD run to its last step. A row is written after these, so only a system that lost what it
+/// had accepted (a power cut) leaves one without.
 pub(super) fn complete_cases(
     rows: &[Record],
     samples: &[Sample],
     points: &[TrajectoryPoint],
 ) -> HashSet<String> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    for sample in samples.iter().filter(|s| matches!(s.stage, Stage::Product | Stage::Run)) {
-        *counts.entry(&sample.case_id).or_default() += 1;
+    let mut by_stage: HashMap<(&str, Stage), Vec<(u64, f64)>> = HashMap::new();
+    for sample in samples {
+        let stage = by_stage.entry((&sample.case_id, sample.stage)).or_default();
+        stage.push((sample.iterations, sample.elapsed_ns));
     }
-    let ends: HashSet<(&str, u64)> = points.iter().map(|p| (p.case_id.as_str(), p.step)).collect();
-    let has_all = |row: &&Record| {
-        let id = row.case_id.as_str();
-        let timed = row.status == Status::Ok;
-        row.samples.is_none_or(|n| n == counts.get(id).copied().unwrap_or(0))
-            && row.steps.is_none_or(|steps| !timed || ends.contains(&(id, steps)))
+    let gives = |id, stage, samples: Option<u64>, median_ns: Option<f64>| {
+        let Some(median_ns) = median_ns else { return true };
+        let Some(found) = by_stage.get(&(id, stage)) else { return false };
+        let summary = Summary::of(found.iter().copied());
+        samples.is_none_or(|samples| samples == found.len() as u64)
+            && summary.is_ok_and(|summary| summary.median_ns.to_bits() == median_ns.to_bits())
     };
-    rows.iter().filter(has_all).map(|row| row.case_id.clone()).collect()
+    let ends: HashSet<(&str, u64)> = points.iter().map(|p| (p.case_id.as_str(), p.step)).collect();
+    let complete = rows.iter().filter(|&row| {
+        let id = row.case_id.as_str();
+        let main = if row.workload == "sgd" { Stage::Run } else { Stage::Product };
+        let ended = row.steps.is_none_or(|steps| ends.contains(&(id, steps)));
+        gives(id, main, row.samples, row.median_ns)
+            && gives(id, Stage::Conversion, None, row.conversion_median_ns)
+            && gives(id, Stage::Total, None, row.total_median_ns)
+            && (ended || row.status != Status::Ok)
+    });
+    complete.map(|row| row.case_id.clone()).collect()
 }
 
 /// Keeps some, and tells how many were taken out.
@@ -276,20 +288,37 @@ mod tests {
         assert_eq!(before.changes(&now), ["device gpu-vulkan is not here"]);
     }
 
-    /// A run of three cases: `a` with 2 samples, `b` of SGD with 3, and `c`, skipped, with none.
+    /// A run of three cases: `a` with 2 samples of each stage, `b` of SGD with 3, and `c`, skipped,
+    /// with none.
     fn run() -> (tempfile::TempDir, std::path::PathBuf) {
         let root = tempfile::tempdir().unwrap();
         let mut run = RunFolder::create(root.path(), Provenance::collect()).unwrap();
         for (case, count) in [("a", 2), ("b", 3), ("c", 0)] {
             let row = Record {
                 case_id: case.into(),
+                workload: if case == "b" { "sgd" } else { "matmul" }.into(),
                 samples: Some(count).filter(|&n| n > 0),
+                median_ns: Some(10.0).filter(|_| count > 0),
+                total_median_ns: Some(20.0).filter(|_| count > 0),
                 steps: (case == "b").then_some(4),
                 status: if count > 0 { Status::Ok } else { Status::Skipped },
                 ..Record::default()
             };
-            let sample = |sample| Sample { case_id: case.into(), sample, ..Sample::default() };
-            let samples: Vec<Sample> = (0..count).map(sample).collect();
+            let main = if case == "b" { Stage::Run } else { Stage::Product };
+            let sample = |stage, sample, elapsed_ns| Sample {
+                case_id: case.into(),
+                stage,
+                sample,
+                iterations: 1,
+                elapsed_ns,
+                ..Sample::default()
+            };
+            let mut samples: Vec<Sample> = (0..count).map(|i| sample(main, i, 10.0)).collect();
+            // The lesser half alone would have another median.
+            samples.extend(
+                (0..count)
+                    .map(|i| sample(Stage::Total, i, 40.0 * (i + 1) as f64 / (count + 1) as f64)),
+            );
             let point = |&step| TrajectoryPoint {
                 case_id: case.into(),
                 step,
@@ -341,7 +370,7 @@ mod tests {
                 let (kept, samples, points) = state(&path);
                 assert_eq!(kept, rows, "{file} cut at {end}");
                 let expected: usize =
-                    rows.iter().map(|id| [2, 3, 0][(id.as_bytes()[0] - b'a') as usize]).sum();
+                    rows.iter().map(|id| [4, 6, 0][(id.as_bytes()[0] - b'a') as usize]).sum();
                 assert_eq!(samples, expected, "{file} cut at {end}");
                 assert_eq!(points, if rows.contains(&"b") { 3 } else { 0 }, "{file} cut at {end}");
                 resumed.folder.append(&Record::default()).unwrap();
