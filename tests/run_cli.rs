@@ -242,7 +242,10 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["fft"], "[possible values: matmul, sgd, all]"),
         (vec!["sgd", "--precision", "bf16"], "the selection has no case"),
         (vec!["--allow-changes"], "--resume <RUN>"),
-        (vec!["--resume", "x", "--seed", "1"], "'--resume <RUN>' cannot be used with: --seed <N> --output <DIR>"),
+        (
+            vec!["--resume", "x", "--seed", "1"],
+            "'--resume <RUN>' cannot be used with: --seed <N> --output <DIR>",
+        ),
     ] {
         let message = refused(&with(&["run"], &flags, &place));
         assert!(message.contains(told), "{flags:?}: {message}");
@@ -566,7 +569,8 @@ fn parts_that_do_not_fit_are_refused_by_file_and_line() {
     edit_lines(&path, |lines| lines.truncate(2));
     let message = refusal(&[a, b]);
     assert!(
-        message.contains(&table(b, "samples.csv")) && message.contains("so it was cut short; finish")
+        message.contains(&table(b, "samples.csv"))
+            && message.contains("so it was cut short; finish")
     );
     fs::write(&path, rows).unwrap();
 
