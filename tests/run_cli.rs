@@ -15,16 +15,22 @@ use tradeoff::record::{
     Provenance, Record, Sample, Stage, Status, read, read_provenance, read_samples, read_trajectory,
 };
 
-/// The program without what the environment selects. No backend that this search names exists where
-/// the tests run on Linux, so that a start does not wait for a driver; the CPU is always there.
+/// The program, with these arguments.
 fn tradeoff(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tradeoff"));
+    let mut command = alone(Command::new(env!("CARGO_BIN_EXE_tradeoff")));
+    command.args(arguments);
+    command
+}
+
+/// Without what the environment selects: on the CPU. A backend that no Linux has is searched, so
+/// that a start does not wait for a driver.
+fn alone(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TRADEOFF_") {
             command.env_remove(name);
         }
     }
-    command.env("WGPU_BACKEND", "dx12").env("TRADEOFF_DEVICES", "cpu").args(arguments);
+    command.env("WGPU_BACKEND", "dx12").env("TRADEOFF_DEVICES", "cpu");
     command
 }
 
@@ -650,4 +656,49 @@ fn every_verb_has_examples_and_every_shell_completions() {
         assert!(script.contains("allow-changes"), "{shell}");
     }
     assert!(refused(&["completions", "tcsh"]).contains("[possible values: bash,"));
+}
+
+/// The batch script of docs/FLEET.md, as Slurm would run it: each task once, one of them killed and
+/// submitted again, then the merge.
+#[cfg(unix)]
+#[test]
+fn the_script_of_fleet_md_works() {
+    let document = include_str!("../docs/FLEET.md");
+    let blocks: Vec<&str> = document.split("```bash\n").skip(1).collect();
+    let block = |i: usize| blocks[i].split("```").next().unwrap();
+    let (script, submit) = (block(0), block(1));
+    let selection = "selection=(matmul --precision fp16,int8 --size 256..4096 --time 10s)";
+    assert!(script.contains(selection) && script.contains("--array=1-4\n"), "{script}");
+    let small = "selection=(matmul --precision fp16,int8 --size 2..16 --time 20ms --samples 3)";
+    let script = script.replace(selection, small);
+
+    let root = tempfile::tempdir().unwrap();
+    let bin = root.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tradeoff"), bin.join("tradeoff")).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/env", bin.join("srun")).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let shell = |script: &str, task: usize| {
+        let mut command = alone(Command::new("bash"));
+        command
+            .args(["-c", script])
+            .current_dir(root.path())
+            .env("PATH", &path)
+            .env("SLURM_SUBMIT_DIR", &bin)
+            .env("SLURM_ARRAY_TASK_ID", task.to_string());
+        command
+    };
+    for task in 1..=4 {
+        let output = shell(&script, task).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    // What a task that was killed leaves, and the same task again.
+    let third = only_run(&root.path().join("shards/3"));
+    edit_lines(&third.join("measurements.csv"), |lines| lines.truncate(2));
+    let output = shell(&script, 3).output().unwrap();
+    assert!(text(&output.stderr).contains("1 cases are missing"), "{}", text(&output.stderr));
+    let merge = submit.split("--wrap '").nth(1).unwrap().split('\'').next().unwrap();
+    let output = shell(merge, 0).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(check_tables(&root.path().join("results/merged")).len(), 8);
 }

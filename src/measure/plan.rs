@@ -254,6 +254,35 @@ mod tests {
         }
     }
 
+    /// On every GPU here: the hash that a case is foreseen to have is the one that its row gets, and
+    /// a row of another kernel is named.
+    #[test]
+    fn kernels_are_identified_before_they_run() {
+        let variables = [
+            ("TRADEOFF_SIZES", "8"),
+            ("TRADEOFF_DATA_SETS", "figure2-16x8,logistic-16x8"),
+            ("TRADEOFF_BATCHES", "4"),
+            ("TRADEOFF_STEPS", "2"),
+        ];
+        let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let selection = Selection::from_variables(variables.into()).unwrap();
+        let devices = discover(None).unwrap();
+        let mut session = Session::new(devices, selection, &Provenance::collect());
+        let cases = distinct_cases(&session);
+        let mut rows: Vec<Record> = vec![];
+        for case in &cases {
+            rows.extend(session.prepare(case).ok().map(|prepared| prepared.record().clone()));
+        }
+        assert_eq!(kernel_changes(&rows, &session, &cases), [""; 0]);
+        let gpu_row = rows.iter_mut().find(|row| !row.wgsl_sha256.is_empty());
+        let Some(changed) = gpu_row else { return };
+        let id = changed.case_id.clone();
+        changed.wgsl_sha256 = "0123456789abcdef".into();
+        let told = kernel_changes(&rows, &session, &cases);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(&format!("the kernel of {id} was 0123456789ab… and is ")));
+    }
+
     /// Stops after so many cases.
     struct Count {
         left: usize,
