@@ -1,6 +1,7 @@
 //! The command line, one file a verb.
 
 mod devices;
+mod report;
 
 /// Measures what accuracy a speed costs, on every GPU present and on the CPU.
 #[derive(clap::Parser)]
@@ -13,6 +14,7 @@ pub struct Cli {
 #[derive(clap::Subcommand)]
 enum Verb {
     Devices(devices::Devices),
+    Report(report::Report),
 }
 
 impl Cli {
@@ -20,6 +22,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.verb {
             Verb::Devices(verb) => verb.run(),
+            Verb::Report(verb) => verb.run(),
         }
     }
 }
