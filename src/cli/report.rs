@@ -1,10 +1,10 @@
 //! `tradeoff report`: figures and tables for the paper and one HTML page.
 
-use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use tradeoff::report::{self, Options};
+
+use super::output;
 
 /// Makes figures and tables for a paper, and one HTML page, from results.
 #[derive(clap::Args)]
@@ -44,11 +44,7 @@ impl Report {
             .map(|f| format!("{}\n", figures.join(format!("{}.pdf", f.id)).display()))
             .collect();
         text += &format!("{}\n", report.page.display());
-        match io::stdout().write_all(text.as_bytes()) {
-            // The reader, such as `head`, has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            result => result.context("writing to stdout"),
-        }
+        output::print(&text)
     }
 }
 

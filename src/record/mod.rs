@@ -5,12 +5,14 @@
 //! [`RunFolder`] writes it, [`read()`] and its siblings read it, [`publish`] copies it without what
 //! tells whose machine it was.
 
+mod load;
 mod provenance;
 mod publish;
 mod read;
 mod row;
 mod run;
 
+pub use load::{LoadError, LoadedRun, Source, load};
 pub use provenance::Provenance;
 pub use publish::publish;
 pub use read::{Fault, ReadError, read, read_provenance, read_samples, read_trajectory};

@@ -157,7 +157,7 @@ impl Style {
 }
 
 /// A figure that is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Missing {
     /// Which.
     pub title: String,

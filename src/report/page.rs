@@ -2,11 +2,12 @@
 //!
 //! Its texts are made here, where they can be tested; the script only shows them.
 
-use minijinja::{Environment, context};
+use minijinja::value::Serde;
+use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::data::{Data, Run};
-use super::figure::{Figure, Mark, Panel};
+use super::figure::{Figure, Mark, Missing, Panel};
 use super::figures::Figures;
 use super::plot;
 use super::scale::significant;
@@ -29,31 +30,46 @@ pub fn page(data: &Data, figures: &Figures) -> Result<String, String> {
     let rows: Vec<TableRow> = (0..data.records.len()).map(|row| TableRow::of(data, row)).collect();
     let details: Vec<Details> = (0..data.records.len()).map(|row| Details::of(data, row)).collect();
     let embedded = serde_json::json!({ "dials": dials, "rows": details });
-    let measured = data.records.iter().filter(|r| r.status == Status::Ok).count();
+    let page = Page {
+        generator: GENERATOR,
+        version: env!("CARGO_PKG_VERSION"),
+        css: include_str!("page/page.css"),
+        js: include_str!("page/page.js"),
+        data: for_script(&embedded),
+        measured: data.records.iter().filter(|r| r.status == Status::Ok).count(),
+        devices: values(data, |record| &record.device).len(),
+        filters: filters(data),
+        dials,
+        kinds: kinds(data, figures),
+        missing: &figures.missing,
+        columns: COLUMNS,
+        rows,
+        runs: data.runs.iter().map(Cited::of).collect(),
+    };
     let mut environment = Environment::new();
     let template = include_str!("page/page.html");
     environment.add_template("page.html", template).map_err(|error| error.to_string())?;
-    environment
-        .get_template("page.html")
-        .and_then(|template| {
-            template.render(context! {
-                generator => GENERATOR,
-                version => env!("CARGO_PKG_VERSION"),
-                css => include_str!("page/page.css"),
-                js => include_str!("page/page.js"),
-                data => for_script(&embedded),
-                measured,
-                devices => values(data, |record| &record.device),
-                filters => filters(data),
-                dials,
-                kinds => kinds(data, figures),
-                missing => figures.missing.iter().map(missing).collect::<Vec<_>>(),
-                columns => COLUMNS,
-                rows,
-                runs => data.runs.iter().map(run).collect::<Vec<_>>(),
-            })
-        })
-        .map_err(|error| format!("{error:#}"))
+    let template = environment.get_template("page.html").map_err(|error| error.to_string())?;
+    template.render(Value::from(Serde(page))).map_err(|error| format!("{error:#}"))
+}
+
+/// What the template names.
+#[derive(Serialize)]
+struct Page<'a> {
+    generator: &'static str,
+    version: &'static str,
+    css: &'static str,
+    js: &'static str,
+    data: String,
+    measured: usize,
+    devices: usize,
+    filters: [Filter<'a>; 3],
+    dials: Vec<Dial>,
+    kinds: Vec<Kind<'a>>,
+    missing: &'a [Missing],
+    columns: [&'static str; 13],
+    rows: Vec<TableRow<'a>>,
+    runs: Vec<Cited<'a>>,
 }
 
 /// JSON that a script element can hold: without `<`, nothing in it ends the element, opens a
@@ -349,16 +365,23 @@ fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     text + &format!("; {}", source(data, mark.row))
 }
 
-fn missing(figure: &super::figure::Missing) -> minijinja::Value {
-    context! { title => figure.title, remedy => figure.remedy }
+/// A run as the page cites it.
+#[derive(Serialize)]
+struct Cited<'a> {
+    name: &'a str,
+    summary: String,
+    json: Option<String>,
 }
 
-fn run(run: &Run) -> minijinja::Value {
-    let json = run.provenance.as_ref().and_then(|p| serde_json::to_string_pretty(p).ok());
-    let summary = run.provenance.as_ref().map(|p| {
-        format!("{}, {}, {}, tradeoff {}, {}", p.utc, p.cpu, p.os, p.crate_version, p.build_profile)
-    });
-    context! { name => run.name, summary => summary.unwrap_or_default(), json }
+impl<'a> Cited<'a> {
+    fn of(run: &'a Run) -> Self {
+        let json = run.provenance.as_ref().and_then(|p| serde_json::to_string_pretty(p).ok());
+        let summary = run.provenance.as_ref().map(|p| {
+            let version = &p.crate_version;
+            format!("{}, {}, {}, tradeoff {version}, {}", p.utc, p.cpu, p.os, p.build_profile)
+        });
+        Self { name: &run.name, summary: summary.unwrap_or_default(), json }
+    }
 }
 
 #[cfg(test)]
