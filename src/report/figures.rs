@@ -508,11 +508,10 @@ fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
         figure(
             &["time-to-loss", workload, shape],
             format!("{workload} {shape}: time to a loss gap of {gap}"),
-            format!(
-                "When the training loss first came within {gap} of its optimum, at the measured \
-                 learning rate α that gets there soonest. The bar begins at the last recorded step \
-                 before that, when it had not."
-            ),
+            "When the training loss first came as near to its optimum as the gap says, at the measured \
+             learning rate α that gets there soonest. The bar begins at the last recorded step \
+             before that, when it had not."
+                .into(),
             panels,
         )
     };

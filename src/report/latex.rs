@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::data::Data;
 use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
-use super::scale::{Scale, significant};
+use super::scale::{Scale, significant, size_label};
 use crate::frontier::Interval;
 
 /// Rows from which a table is broken over pages.
@@ -46,9 +46,9 @@ pub fn picture(figure: &Figure) -> String {
     );
     let _ = writeln!(
         tex,
-        "\\begin{{groupplot}}[group style={{group size=1 by {}, vertical sep=14mm}}, width=84mm, height=55mm, \
+        "\\begin{{groupplot}}[group style={{group size=1 by {}, vertical sep=17mm}}, width=84mm, height=55mm, \
          xmode=log, legend columns=3, legend style={{draw=none, font=\\tiny, at={{(0.5,-0.32)}}, anchor=north}}, \
-         legend cell align=left, title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, mark size=1.6pt]",
+         legend cell align=left, title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, every axis plot/.append style={{mark size=1.6pt}}]",
         figure.panels.len()
     );
     for (position, panel) in figure.panels.iter().enumerate() {
@@ -101,7 +101,7 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
         escape(title), escape(x_label), scales.x.low
     );
     if !panel.sizes.is_empty() {
-        let sizes: Vec<String> = panel.sizes.iter().map(|&size| significant(size, 6)).collect();
+        let sizes: Vec<String> = panel.sizes.iter().map(|&size| size_label(size)).collect();
         let sizes = sizes.join(",");
         let _ = write!(tex, ", xtick={{{sizes}}}, xticklabels={{{sizes}}}");
     }
@@ -213,50 +213,88 @@ fn offsets(interval: Option<Interval>, value: f64) -> [f64; 2] {
     }
 }
 
-/// The data of the figure: a row a point, with the line of the CSV that it is from.
+/// The data of the figure: a row a point, with the line of the CSV that it is from. `R1:12` is line
+/// 12 of the file that the table's foot calls R1.
 pub fn table(figure: &Figure, data: &Data) -> String {
-    let rows: usize = figure.panels.iter().flat_map(|p| &p.series).map(|s| s.marks.len()).sum();
-    let (open, close) = match rows > LONG_TABLE {
-        true => ("\\begin{longtable}{llllll}", "\\end{longtable}"),
-        false => ("\\begin{tabular}{llllll}", "\\end{tabular}"),
+    let marks = || figure.panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
+    let columns = Columns {
+        y: figure.panels[0].y_names.is_empty(),
+        bound: marks().any(|mark| mark.bound.is_some()),
     };
-    let first = &figure.panels[0];
-    let y_label = if first.y_names.is_empty() { escape(&first.y_label) } else { "---".into() };
-    let header = format!(
-        "\\toprule\ndevice & setting & {} & {y_label} & bound & source \\\\\n\\midrule\n",
-        escape(&first.x_label)
+    let count = 4 + usize::from(columns.y) + usize::from(columns.bound);
+    let long = marks().count() > LONG_TABLE;
+    let environment = if long { "longtable" } else { "tabular" };
+    let mut tex = format!(
+        "% {}\n% \\usepackage{{booktabs,longtable}}\n\\begin{{{environment}}}{{{}}}\n{}",
+        escape(&figure.title),
+        "l".repeat(count),
+        columns.header(&figure.panels[0])
     );
-    let mut tex = format!("% {}\n% \\usepackage{{booktabs,longtable}}\n{open}\n{header}", escape(&figure.title));
-    if rows > LONG_TABLE {
+    if long {
         tex += "\\endhead\n";
     }
+    let mut runs: Vec<usize> = vec![];
     for panel in &figure.panels {
         for series in &panel.series {
             for mark in &series.marks {
-                tex += &row(panel, series, mark, data);
+                let run = data.citations[mark.row].run;
+                if !runs.contains(&run) {
+                    runs.push(run);
+                }
+                tex += &columns.row(panel, series, mark, data);
             }
         }
     }
-    tex + &format!("\\bottomrule\n{close}\n")
+    tex += "\\midrule\n";
+    for run in runs {
+        let file = data.citations.iter().find(|c| c.run == run).map_or("", |c| c.file.as_str());
+        let _ = writeln!(
+            tex,
+            "\\multicolumn{{{count}}}{{l}}{{R{}: {}}} \\\\",
+            run + 1,
+            escape(file)
+        );
+    }
+    tex + &format!("\\bottomrule\n\\end{{{environment}}}\n")
 }
 
-fn row(panel: &Panel, series: &Series, mark: &Mark, data: &Data) -> String {
-    let record = &data.records[mark.row];
-    let value = |value: f64, interval: Option<Interval>| {
-        let interval = interval.map(|i| {
-            format!(" [{}, {}]", number(i.low), number(i.high))
-        });
-        format!("{}{}", number(value), interval.unwrap_or_default())
-    };
-    let x = if mark.x.is_finite() { value(mark.x, mark.x_interval) } else { panel.never.to_owned() };
-    let y = if panel.y_names.is_empty() { value(mark.y, mark.y_interval) } else { "---".into() };
-    let bound = mark.bound.map_or_else(|| "---".to_owned(), number);
-    let kernel = format!("{}, {}", series.name, record.kernel);
-    let source = &data.citations[mark.row];
-    format!(
-        "{} & {} & {x} & {y} & {bound} & {}:{} \\\\\n",
-        escape(&panel.title), escape(&kernel), escape(&source.file), source.line
-    )
+/// The columns that a table has besides device, setting, x and source.
+struct Columns {
+    y: bool,
+    bound: bool,
+}
+
+impl Columns {
+    fn header(&self, panel: &Panel) -> String {
+        let mut cells = vec!["device".to_owned(), "setting".to_owned(), escape(&panel.x_label)];
+        cells.extend(self.y.then(|| escape(&panel.y_label)));
+        cells.extend(self.bound.then(|| "bound".to_owned()));
+        cells.push("source".to_owned());
+        format!("\\toprule\n{} \\\\\n\\midrule\n", cells.join(" & "))
+    }
+
+    fn row(&self, panel: &Panel, series: &Series, mark: &Mark, data: &Data) -> String {
+        let value = |value: f64, interval: Option<Interval>| {
+            let ends = interval.map(|i| format!(" [{}, {}]", number(i.low), number(i.high)));
+            format!("{}{}", number(value), ends.unwrap_or_default())
+        };
+        let named = panel.y_names.get(mark.y as usize).filter(|_| !self.y);
+        let setting = named.unwrap_or(&series.name);
+        let source = &data.citations[mark.row];
+        let mut cells = vec![
+            escape(&panel.title),
+            escape(&format!("{setting}, {}", data.records[mark.row].kernel)),
+            match mark.x.is_finite() {
+                true => value(mark.x, mark.x_interval),
+                false => panel.never.to_owned(),
+            },
+        ];
+        cells.extend(self.y.then(|| value(mark.y, mark.y_interval)));
+        let bound = || mark.bound.map_or_else(|| "---".to_owned(), number);
+        cells.extend(self.bound.then(bound));
+        cells.push(format!("R{}:{}", source.run + 1, source.line));
+        format!("{} \\\\\n", cells.join(" & "))
+    }
 }
 
 /// Three significant digits: `$2.91\cdot10^{-7}$`.
@@ -284,7 +322,6 @@ pub fn escape(text: &str) -> String {
             '>' => escaped += "\\textgreater{}",
             '|' => escaped += "\\textbar{}",
             '"' => escaped += "\\textquotedbl{}",
-            '-' => escaped += "{-}",
             'α' => escaped += "$\\alpha$",
             'μ' => escaped += "$\\mu$",
             '·' => escaped += "$\\cdot$",
@@ -311,7 +348,7 @@ mod tests {
     #[test]
     fn no_text_is_a_command() {
         assert_eq!(escape("a_b\\input{x}%&"), "a\\_b\\textbackslash{}input\\{x\\}\\%\\&");
-        assert_eq!(escape("D8M8-SR"), "D8M8{-}SR");
+        assert_eq!(escape("D8M8-SR"), "D8M8-SR");
         assert_eq!(escape("10⁻⁷ μs, α\n漢"), "10$^{-}$$^7$ $\\mu$s, $\\alpha$ ?");
         // Whatever the text, braces balance and nothing starts a command of its own.
         let odd: String = (0..0x3000).filter_map(char::from_u32).collect();

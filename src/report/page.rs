@@ -12,7 +12,7 @@ use super::figures::Figures;
 use super::plot;
 use super::scale::significant;
 use super::words::{self, interval, words};
-use crate::frontier::{Frontier, Interval};
+use crate::frontier::{Frontier, Interval, Standing};
 use crate::record::{Record, Status};
 
 /// How a page says that it is a report's.
@@ -39,6 +39,7 @@ pub fn page(data: &Data, figures: &Figures) -> Result<String, String> {
         measured: data.records.iter().filter(|r| r.status == Status::Ok).count(),
         devices: values(data, |record| &record.device).len(),
         filters: filters(data),
+        first_dial: first_dial(&dials),
         dials,
         kinds: kinds(data, figures),
         missing: &figures.missing,
@@ -65,6 +66,8 @@ struct Page<'a> {
     devices: usize,
     filters: [Filter<'a>; 3],
     dials: Vec<Dial>,
+    /// The dial that the page begins with.
+    first_dial: usize,
     kinds: Vec<Kind<'a>>,
     missing: &'a [Missing],
     columns: [&'static str; 13],
@@ -113,6 +116,8 @@ fn filters(data: &Data) -> [Filter<'_>; 3] {
 #[derive(Serialize)]
 struct Dial {
     label: String,
+    /// Positions on the frontier.
+    choices: usize,
     positions: Vec<Position>,
 }
 
@@ -128,8 +133,23 @@ struct Position {
     error_value: String,
     /// Of the fastest of the dial.
     speed_share: f64,
-    /// Digits of [`DIGITS_OF_A_BAR`].
+    /// See [`exactness`].
     exactness_share: f64,
+}
+
+/// The first dial with the most settings worth choosing: the one with most to tell.
+fn first_dial(dials: &[Dial]) -> usize {
+    let most = dials.iter().map(|dial| dial.choices).max();
+    dials.iter().position(|dial| Some(dial.choices) == most).unwrap_or_default()
+}
+
+/// A workload in plain words.
+fn plainly(workload: &str) -> &str {
+    match workload {
+        "matmul" => "matrix product",
+        "sgd" => "learning by SGD",
+        other => other,
+    }
 }
 
 impl Dial {
@@ -137,6 +157,7 @@ impl Dial {
         let positions = words::dial(frontier, &data.records);
         let exact = positions[0]; // a frontier has at least one point
         let fastest = positions.iter().map(|&p| frontier.points[p].throughput).fold(0.0, f64::max);
+        let least = frontier.points[exact].error;
         let Frontier { workload, shape, problem, device, device_name, .. } = frontier;
         let of = if shape.contains(problem.as_str()) { String::new() } else { format!(", {problem} inputs") };
         let on = if device_name == device { device.clone() } else { format!("{device} ({device_name})") };
@@ -152,14 +173,28 @@ impl Dial {
                 throughput: with_interval(point.throughput, point.throughput_ci, &frontier.throughput_unit),
                 error_value: format!("{} ({})", significant(point.error, 3), frontier.error_metric),
                 speed_share: point.throughput / fastest,
-                exactness_share: (-point.error.log10() / DIGITS_OF_A_BAR).clamp(0.01, 1.0),
+                exactness_share: exactness(&frontier.error_metric, point.error, least),
             }
         };
+        let workload = plainly(workload);
+        let on_frontier = |&&p: &&usize| frontier.points[p].standing == Standing::OnFrontier;
         Self {
             label: format!("{workload} {shape}{of}, on {on}"),
+            choices: positions.iter().filter(on_frontier).count(),
             positions: positions.iter().map(position).collect(),
         }
     }
+}
+
+/// Length of the bar of exactness: digits of a relative error, of [`DIGITS_OF_A_BAR`]; of other
+/// errors the least of the dial over this one. Never so short that it could not be seen.
+fn exactness(metric: &str, error: f64, least: f64) -> f64 {
+    let share = match metric {
+        _ if error <= 0.0 => 1.0,
+        "relative_frobenius" => -error.log10() / DIGITS_OF_A_BAR,
+        _ => least / error,
+    };
+    share.clamp(0.01, 1.0)
 }
 
 /// `240 (230 to 245) GFLOP/s`.
@@ -229,7 +264,7 @@ fn error(record: &Record) -> Option<String> {
 
 const COLUMNS: [&str; 13] = [
     "workload", "precision", "kernel", "shape", "device", "throughput", "unit", "median",
-    "error", "metric", "error / bound", "status", "source",
+    "error", "metric", "error / bound", "source", "status",
 ];
 
 #[derive(Serialize)]
@@ -274,8 +309,8 @@ impl<'a> TableRow<'a> {
             number(record.primary_error),
             text(&record.primary_error_metric),
             number(record.measured_over_bound),
-            text(&shortened(&status)),
             text(&citation),
+            text(&shortened(&status)),
         ];
         let Record { device, workload, precision, .. } = record;
         Self { index: row, device, workload, precision, status: record.status.name(), cells }
@@ -293,6 +328,8 @@ fn shortened(text: &str) -> String {
 #[derive(Serialize)]
 struct Kind<'a> {
     title: &'static str,
+    /// What all its figures have in common.
+    caption: &'a str,
     figures: Vec<Drawn<'a>>,
 }
 
@@ -300,7 +337,8 @@ struct Kind<'a> {
 struct Drawn<'a> {
     id: &'a str,
     title: &'a str,
-    caption: &'a str,
+    /// Where it differs from that of its kind.
+    own_caption: &'a str,
     legend: Vec<Entry>,
     panels: Vec<Card<'a>>,
 }
@@ -323,10 +361,11 @@ fn kinds<'a>(data: &Data, figures: &'a Figures) -> Vec<Kind<'a>> {
     let mut kinds: Vec<Kind> = vec![];
     for figure in &figures.figures {
         if kinds.last().is_none_or(|kind| kind.title != figure.kind) {
-            kinds.push(Kind { title: figure.kind, figures: vec![] });
+            kinds.push(Kind { title: figure.kind, caption: &figure.caption, figures: vec![] });
         }
         if let Some(kind) = kinds.last_mut() {
-            kind.figures.push(drawn(data, figure));
+            let own_caption = if kind.caption == figure.caption { "" } else { &figure.caption };
+            kind.figures.push(Drawn { own_caption, ..drawn(data, figure) });
         }
     }
     kinds
@@ -348,7 +387,7 @@ fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
     Drawn {
         id: &figure.id,
         title: &figure.title,
-        caption: &figure.caption,
+        own_caption: "",
         legend,
         panels: figure.panels.iter().enumerate().map(card).collect(),
     }

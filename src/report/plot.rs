@@ -15,7 +15,7 @@ use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
 use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
-use super::scale::{Scale, Tick, significant};
+use super::scale::{Scale, Tick, size_label};
 
 /// Millimetres in a point.
 const MM: f64 = 25.4 / 72.0;
@@ -208,9 +208,10 @@ struct Axes<'a> {
 impl Axes<'_> {
     /// Where sizes were measured, or as the scale has them.
     fn x_ticks(&self) -> Vec<Tick> {
-        let sizes = self.sizes.iter();
+        let Scale { low, high, .. } = self.scales.x;
+        let within = self.sizes.iter().filter(|&&size| low <= size && size <= high);
         let ticks: Vec<Tick> =
-            sizes.map(|&value| Tick { value, label: Some(significant(value, 6)) }).collect();
+            within.map(|&value| Tick { value, label: Some(size_label(value)) }).collect();
         if ticks.is_empty() { self.scales.x.ticks() } else { ticks }
     }
 

@@ -109,6 +109,11 @@ fn tick_label(digit: i32, exponent: i32) -> String {
     }
 }
 
+/// A size: a whole number as it is, another one in four significant digits.
+pub fn size_label(size: f64) -> String {
+    if size.fract() == 0.0 && size < 1e9 { format!("{size}") } else { significant(size, 4) }
+}
+
 /// A whole number in Unicode's superscripts.
 pub fn superscript(number: i32) -> String {
     let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
@@ -192,5 +197,6 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(significant(value, 3), text);
         }
+        assert_eq!([64.0, 65536.0, 135.0567].map(size_label), ["64", "65536", "135.1"]);
     }
 }

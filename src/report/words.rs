@@ -45,9 +45,9 @@ pub fn words(frontier: &Frontier, records: &[Record], point: usize, exact: usize
     let (this, base) = (&frontier.points[point], &frontier.points[exact]);
     let name = |point: &Point| records[point.row].precision.as_str();
     let speed = if point == exact {
-        format!("{}: the most exact setting here, so the one that others are compared with", name(this))
+        format!("{}: the most exact setting here; the others are compared with it.", name(this))
     } else {
-        format!("{}: {}", name(this), speed(this, base, name(base)))
+        format!("{}: {}.", name(this), speed(this, base, name(base)))
     };
     let steps = records[this.row].steps;
     let error = error(&frontier.error_metric, this.error, steps);
@@ -73,23 +73,23 @@ fn times(ratio: f64) -> String {
 /// The primary error, in words where its metric has some.
 fn error(metric: &str, value: f64, steps: Option<u64>) -> String {
     match metric {
-        _ if !value.is_finite() => format!("its error ({metric}) is no finite number"),
+        _ if !value.is_finite() => format!("Its error ({metric}) is no finite number."),
         "relative_frobenius" if value == 0.0 => {
-            "every number of the result equals the truth".to_owned()
+            "Every number of the result equals the truth.".to_owned()
         }
         "relative_frobenius" => {
-            format!("a number of the result is typically off by about {}", parts(value))
+            format!("A number of the result is typically off by about {}.", parts(value))
         }
         "loss_gap" => {
-            let when = steps.map_or("at the end".to_owned(), |s| format!("after {s} steps"));
+            let when = steps.map_or("At the end".to_owned(), |s| format!("After {s} steps"));
             match value {
                 v if v > 0.0 => {
-                    format!("{when}, the training loss is {} above the best possible", significant(v, 3))
+                    format!("{when}, the training loss is {} above the best possible.", significant(v, 3))
                 }
-                _ => format!("{when}, the training loss is the best possible"),
+                _ => format!("{when}, the training loss is the best possible."),
             }
         }
-        _ => format!("its error ({metric}) is {}", significant(value, 3)),
+        _ => format!("Its error ({metric}) is {}.", significant(value, 3)),
     }
 }
 
@@ -176,11 +176,11 @@ mod tests {
         let said = |metric, value| error(metric, value, Some(200));
         assert_eq!(
             said("loss_gap", 0.0094814),
-            "after 200 steps, the training loss is 0.00948 above the best possible"
+            "After 200 steps, the training loss is 0.00948 above the best possible."
         );
-        assert!(said("loss_gap", 0.0).ends_with("is the best possible"));
+        assert!(said("loss_gap", 0.0).ends_with("is the best possible."));
         assert!(said("relative_frobenius", 0.0).contains("equals the truth"));
-        assert_eq!(said("acceptance_rate", 0.5), "its error (acceptance_rate) is 0.500");
+        assert_eq!(said("acceptance_rate", 0.5), "Its error (acceptance_rate) is 0.500.");
         assert!(said("loss_gap", f64::INFINITY).contains("no finite number"));
     }
 

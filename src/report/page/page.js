@@ -29,7 +29,7 @@
     $("dial-speed-text").textContent = at.throughput;
     $("dial-error-text").textContent = at.error_value;
     $("dial-source").textContent = data.rows[at.row].source;
-    slider.setAttribute("aria-valuetext", `${at.speed}; ${at.error}. ${at.advice}`);
+    slider.setAttribute("aria-valuetext", `${at.speed} ${at.error} ${at.advice}`);
     all("button", stops).forEach((button, i) => button.setAttribute("aria-pressed", i == slider.value));
   };
 
