@@ -9,6 +9,7 @@ mod merge;
 mod output;
 mod progress;
 mod publish;
+mod report;
 mod run;
 mod selection;
 
@@ -36,6 +37,7 @@ Examples:
     Publish(publish::Publish),
     Compare(compare::Compare),
     Frontier(frontier::FrontierArgs),
+    Report(report::Report),
     Completions(completions::Completions),
 }
 
@@ -50,6 +52,7 @@ impl Cli {
             Verb::Publish(verb) => verb.run(),
             Verb::Compare(verb) => verb.run(),
             Verb::Frontier(verb) => verb.run(),
+            Verb::Report(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
         }
     }

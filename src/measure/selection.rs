@@ -27,7 +27,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 13] = [
+pub const VARIABLES: [&str; 14] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -41,6 +41,7 @@ pub const VARIABLES: [&str; 13] = [
     "TRADEOFF_CHECKS",
     "TRADEOFF_RESULTS",
     "TRADEOFF_REQUIRE_GPU",
+    "TRADEOFF_REQUIRE_CHROMIUM",
 ];
 
 /// How many examples a minibatch has.

@@ -1,0 +1,184 @@
+//! What a figure shows, whatever draws it: panels of points and lines on logarithmic axes.
+
+use crate::frontier::Interval;
+use crate::number::Precision;
+
+/// A figure of the paper.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Stem of its files.
+    pub id: String,
+    /// Of which kind: the heading of a section of the page.
+    pub kind: &'static str,
+    /// Heading.
+    pub title: String,
+    /// What the reader sees, in full sentences.
+    pub caption: String,
+    /// One at least.
+    pub panels: Vec<Panel>,
+}
+
+/// One pair of axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// Above the axes.
+    pub title: String,
+    /// What its rows share, by which the page filters.
+    pub workload: String,
+    /// The same.
+    pub device: String,
+    /// Label of the horizontal axis, with its unit.
+    pub x_label: String,
+    /// Measured sizes, where the horizontal axis has its ticks; empty for the scale's own.
+    pub sizes: Vec<f64>,
+    /// Names in place of a logarithmic vertical axis, from the top; empty for numbers.
+    pub y_names: Vec<String>,
+    /// Label of the vertical axis, with its unit.
+    pub y_label: String,
+    /// What the horizontal lane of values that were never reached is called.
+    pub never: &'static str,
+    /// In the order of the legend.
+    pub series: Vec<Series>,
+    /// Corners of the frontier, fastest first; drawn as steps between them.
+    pub frontier: Vec<(f64, f64)>,
+}
+
+/// Points of one setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// In the legend.
+    pub name: String,
+    /// Precision of its rows, by which the page filters.
+    pub precision: String,
+    /// How it looks.
+    pub style: Style,
+    /// Whether a line joins the points.
+    pub joined: bool,
+    /// The points.
+    pub marks: Vec<Mark>,
+}
+
+/// One point, with the row that it is from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Horizontal value; infinite where it was never reached.
+    pub x: f64,
+    /// Vertical value, or the position of its name.
+    pub y: f64,
+    /// Interval of `x`.
+    pub x_interval: Option<Interval>,
+    /// Interval of `y`.
+    pub y_interval: Option<Interval>,
+    /// Where a tick shows the theoretical bound.
+    pub bound: Option<f64>,
+    /// Position of the row in the report's data.
+    pub row: usize,
+    /// Drawn small: not the best of its setting.
+    pub minor: bool,
+}
+
+impl Mark {
+    /// A point without intervals or bound.
+    pub fn at(x: f64, y: f64, row: usize) -> Self {
+        Self { x, y, x_interval: None, y_interval: None, bound: None, row, minor: false }
+    }
+}
+
+/// Shape of a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each is what its name spells
+pub enum Shape {
+    Circle,
+    Square,
+    Triangle,
+    TriangleDown,
+    Diamond,
+    Pentagon,
+}
+
+/// Colour and marker of a series: colour and shape tell apart each on its own, and a hollow marker
+/// is stochastic rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Of Okabe and Ito (2008), distinct to the colour-blind: `#RRGGBB`. Black is the ink's colour.
+    pub colour: &'static str,
+    /// Shape of the markers.
+    pub shape: Shape,
+    /// Not filled.
+    pub hollow: bool,
+}
+
+/// The palette of Okabe and Ito, without the yellow, which is too light on white.
+const BLACK: &str = "#000000";
+const BLUE: &str = "#0072B2";
+const SKY: &str = "#56B4E9";
+const GREEN: &str = "#009E73";
+const ORANGE: &str = "#E69F00";
+const VERMILION: &str = "#D55E00";
+const PURPLE: &str = "#CC79A7";
+
+/// For what is no precision: batch sizes, and names that this build does not know.
+const CYCLE: [(&str, Shape); 6] = [
+    (BLUE, Shape::Circle),
+    (VERMILION, Shape::Square),
+    (GREEN, Shape::Triangle),
+    (PURPLE, Shape::Diamond),
+    (ORANGE, Shape::TriangleDown),
+    (SKY, Shape::Pentagon),
+];
+
+impl Style {
+    /// The style of the precision called `name`, the same in every figure.
+    pub fn of_precision(name: &str) -> Self {
+        use Precision as P;
+        let filled = |colour, shape| Self { colour, shape, hollow: false };
+        let hollow = |colour, shape| Self { colour, shape, hollow: true };
+        match name.parse() {
+            Ok(P::Fp32 | P::D32fM32f) => filled(BLACK, Shape::Circle),
+            Ok(P::Fp16 | P::D16fM16f) => filled(BLUE, Shape::Square),
+            Ok(P::D16fM16fSr) => hollow(BLUE, Shape::Square),
+            Ok(P::Fp16Acc16) => filled(SKY, Shape::Triangle),
+            Ok(P::Fp16Sr) => hollow(SKY, Shape::Triangle),
+            Ok(P::Bf16) => filled(ORANGE, Shape::TriangleDown),
+            Ok(P::Int8 | P::D8M8) => filled(VERMILION, Shape::Diamond),
+            Ok(P::Int8Sr | P::D8M8Sr) => hollow(VERMILION, Shape::Diamond),
+            Ok(P::Int8Rowwise | P::D8M32f) => filled(PURPLE, Shape::Pentagon),
+            Ok(P::Int8SrRowwise) => hollow(PURPLE, Shape::Pentagon),
+            Ok(P::D16M16Sr) => hollow(GREEN, Shape::TriangleDown),
+            Err(_) => Self::nth(name.bytes().map(usize::from).sum()),
+        }
+    }
+
+    /// The style of the series at `position` among those that are no precisions.
+    pub fn nth(position: usize) -> Self {
+        let (colour, shape) = CYCLE[position % CYCLE.len()];
+        Self { colour, shape, hollow: (position / CYCLE.len()) % 2 == 1 }
+    }
+}
+
+/// A figure that is left out.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Missing {
+    /// Which.
+    pub title: String,
+    /// Why, and the runs that would give it.
+    pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_settings_of_a_workload_look_alike() {
+        for settings in [&Precision::MATMUL[..], &Precision::SGD[..]] {
+            let styles: Vec<Style> =
+                settings.iter().map(|p| Style::of_precision(p.name())).collect();
+            for (i, style) in styles.iter().enumerate() {
+                assert!(!styles[..i].contains(style), "{}", settings[i]);
+            }
+        }
+        let batches: Vec<Style> = (0..2 * CYCLE.len()).map(Style::nth).collect();
+        assert!((1..batches.len()).all(|i| !batches[..i].contains(&batches[i])));
+    }
+}

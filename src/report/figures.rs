@@ -1,0 +1,615 @@
+//! The figures that the rows give, and for each that they do not give, which runs would.
+//!
+//! Every figure is drawn from the points of the frontiers, so a row that no frontier takes is in no
+//! figure. A roofline belongs into throughput against size as one more line of a panel, as soon as
+//! the rows have columns for the bandwidth and the peak of a device.
+
+use super::data::Data;
+use super::figure::{Figure, Mark, Missing, Panel, Series, Style};
+use super::scale::significant;
+use crate::frontier::{Frontier, Interval, Point};
+use crate::number::Precision;
+use crate::record::{Record, TrajectoryPoint};
+
+/// What is drawn, and what is not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// In the order of the report.
+    pub figures: Vec<Figure>,
+    /// What is left out.
+    pub missing: Vec<Missing>,
+}
+
+/// All figures of `data`. Time to a loss gap is measured to `target`, or else to the least of 1, 2
+/// and 5 times a power of ten that the best setting of each panel's problem reaches.
+pub fn figures(data: &Data, target: Option<f64>) -> Figures {
+    let mut all = Figures::default();
+    all.add(
+        error_against_throughput(data),
+        "Error against throughput",
+        "every device has one setting only; measure several: leave TRADEOFF_PRECISIONS unset",
+    );
+    all.add(throughput_against_size(data), "Throughput against size", "no workload was measured at two sizes on one device; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
+    all.add(error_against_k(data), "Error against k", "no device has products of two lengths k; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
+    let learning = Learning::of(data, target);
+    let learn = "no SGD run of two settings has a trajectory.csv beside it; measure one: TRADEOFF_WORKLOADS=sgd cargo bench, and name the folder of the run rather than a file";
+    all.add(loss(data, &learning, Against::Time), "Loss against time", learn);
+    all.add(loss(data, &learning, Against::Steps), "Loss against steps", learn);
+    all.add(time_to_target(data, &learning), "Time to a loss gap", learn);
+    all.add(step_time(data), "Time of a step against the size of the data set", "no batch size was measured on two sizes of a data set; measure several: TRADEOFF_WORKLOADS=sgd TRADEOFF_DATA_SETS=figure2-128x1024,figure2-1024x1024,figure2-8192x1024 TRADEOFF_BATCHES=1,32,1024,n cargo bench");
+    all.number_duplicates();
+    all
+}
+
+impl Figures {
+    fn add(&mut self, figures: Vec<Figure>, kind: &'static str, remedy: &str) {
+        if figures.is_empty() {
+            self.missing.push(Missing { title: kind.into(), remedy: remedy.into() });
+        }
+        self.figures.extend(figures.into_iter().map(|figure| Figure { kind, ..figure }));
+    }
+
+    /// Two figures of one name would overwrite each other's files.
+    fn number_duplicates(&mut self) {
+        for i in 1..self.figures.len() {
+            let taken = |id: &str| self.figures[..i].iter().any(|figure| figure.id == id);
+            let id = self.figures[i].id.clone();
+            if let Some(free) = taken(&id)
+                .then(|| (2..).map(|n| format!("{id}-{n}")).find(|id| !taken(id)))
+                .flatten()
+            {
+                self.figures[i].id = free;
+            }
+        }
+    }
+}
+
+/// A point with the frontier that it is on.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    frontier: &'a Frontier,
+    point: &'a Point,
+    record: &'a Record,
+}
+
+impl<'a> Setting<'a> {
+    fn all(data: &'a Data) -> impl Iterator<Item = Self> {
+        data.frontiers.iter().flat_map(|frontier| {
+            let record = |point: &Point| &data.records[point.row];
+            frontier.points.iter().map(move |point| Self { frontier, point, record: record(point) })
+        })
+    }
+
+    /// Of each precision, shape and problem the fastest.
+    fn fastest(data: &'a Data) -> Vec<Self> {
+        let mut found: Vec<Self> = vec![];
+        for setting in Self::all(data) {
+            let rival = |other: &Self| {
+                std::ptr::eq(other.frontier, setting.frontier)
+                    && other.record.precision == setting.record.precision
+            };
+            // Points of a frontier come fastest first.
+            if !found.iter().any(rival) {
+                found.push(setting);
+            }
+        }
+        found
+    }
+
+    fn mark(&self, x: f64, y: f64) -> Mark {
+        Mark::at(x, y, self.point.row)
+    }
+
+    fn throughput_interval(&self) -> Option<Interval> {
+        spread(self.point.throughput_ci)
+    }
+
+    /// Where the error would be if it were scaled until its worst entry met its bound.
+    fn bound(&self) -> Option<f64> {
+        let ratio = self.record.measured_over_bound.filter(|r| r.is_finite() && *r > 0.0)?;
+        Some(self.record.primary_error? / ratio).filter(|bound| bound.is_finite())
+    }
+
+    /// Which device this is, among those of one name too.
+    fn device(&self) -> [&'a str; 4] {
+        let Frontier { device, device_name, driver_info, .. } = self.frontier;
+        let cpu = if self.record.device_type == "cpu" { self.record.cpu.as_str() } else { "" };
+        [device, device_name, driver_info, cpu]
+    }
+
+    /// Name of a data set without its number of examples, and its number of features.
+    fn family(&self) -> (&'a str, Option<u64>) {
+        let name = self.record.data_set.split('-').next().unwrap_or_default();
+        (name, self.record.features)
+    }
+
+    /// What is counted, whether floating-point or integer operations.
+    fn dimension(&self) -> &'a str {
+        let unit = self.frontier.throughput_unit.as_str();
+        if unit == "GFLOP/s" { "GOP/s" } else { unit }
+    }
+
+    /// What else the settings of one frontier share: length and loss of an SGD run.
+    fn run(&self) -> (Option<u64>, &'a str, Option<u64>) {
+        let Record { steps, loss_function, regularisation, .. } = self.record;
+        (*steps, loss_function, regularisation.map(f64::to_bits))
+    }
+
+    fn is_full_batch(&self) -> bool {
+        self.record.batch.is_some() && self.record.batch == self.record.examples
+    }
+}
+
+/// An interval that is more than one value.
+fn spread(interval: Interval) -> Option<Interval> {
+    (interval.low < interval.high).then_some(interval)
+}
+
+/// Splits by a key, in the order in which the keys come.
+fn groups<T: Copy, K: PartialEq>(items: &[T], key: impl Fn(T) -> K) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = vec![];
+    for &item in items {
+        let key = key(item);
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups
+}
+
+/// A panel a device: `panel` gives its series and frontier, or nothing where it would be empty or
+/// mislead.
+fn panels<'a>(
+    settings: &[Setting<'a>],
+    axes: &Axes,
+    panel: impl Fn(&[Setting<'a>]) -> Option<(Vec<Series>, Vec<(f64, f64)>)>,
+) -> Vec<Panel> {
+    let devices = groups(settings, |setting| setting.device());
+    let named = |name: &str| devices.iter().filter(|([device, ..], _)| *device == name).count();
+    let title = |[device, name, driver, cpu]: [&str; 4]| match named(device) {
+        1 => device.to_owned(),
+        _ => {
+            let rest: Vec<&str> =
+                [name, driver, cpu].into_iter().filter(|t| !t.is_empty()).collect();
+            format!("{device} ({})", rest.join(", "))
+        }
+    };
+    let one = |(key, settings): &([&str; 4], Vec<Setting<'a>>)| {
+        let (series, frontier) = panel(settings)?;
+        Some(Panel {
+            title: title(*key),
+            workload: settings[0].frontier.workload.clone(),
+            device: key[0].to_owned(),
+            x_label: axes.x.clone(),
+            y_label: axes.y.clone(),
+            y_names: vec![],
+            sizes: vec![],
+            never: "never",
+            series,
+            frontier,
+        })
+    };
+    devices.iter().filter_map(one).collect()
+}
+
+struct Axes {
+    x: String,
+    y: String,
+}
+
+/// Ticks at the sizes that were measured, the same in all panels.
+fn with_sizes(mut panels: Vec<Panel>) -> Vec<Panel> {
+    let marks = panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
+    let mut sizes: Vec<f64> = marks.map(|mark| mark.x).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.dedup();
+    panels.iter_mut().for_each(|panel| panel.sizes.clone_from(&sizes));
+    panels
+}
+
+/// A series a precision, in the order in which precisions are measured; others behind.
+fn series(
+    settings: &[Setting],
+    joined: bool,
+    marks: impl Fn(&Setting) -> Vec<Mark>,
+) -> Vec<Series> {
+    let mut by_precision = groups(settings, |setting| setting.record.precision.as_str());
+    let order = |name: &str| Precision::all().position(|p| p.name() == name).unwrap_or(usize::MAX);
+    by_precision.sort_by_key(|(name, _)| order(name));
+    let one = |(name, settings): (&str, Vec<Setting>)| {
+        let mut marks: Vec<Mark> = settings.iter().flat_map(&marks).collect();
+        marks.sort_by(|a, b| if joined { a.x.total_cmp(&b.x) } else { std::cmp::Ordering::Equal });
+        Series {
+            name: name.to_owned(),
+            precision: name.to_owned(),
+            style: Style::of_precision(name),
+            joined,
+            marks,
+        }
+    };
+    by_precision.into_iter().map(one).filter(|series| !series.marks.is_empty()).collect()
+}
+
+fn distinct(series: &[Series], value: impl Fn(&Mark) -> f64) -> usize {
+    let mut values: Vec<u64> =
+        series.iter().flat_map(|s| &s.marks).map(|mark| value(mark).to_bits()).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.len()
+}
+
+fn figure(id: &[&str], title: String, caption: String, panels: Vec<Panel>) -> Option<Figure> {
+    let slug = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let parts: Vec<&str> = id.iter().copied().filter(|part| !part.is_empty()).collect();
+    let id: String = parts.join("-").chars().map(slug).collect();
+    let kind = ""; // `Figures::add` knows
+    (!panels.is_empty()).then_some(Figure { id, kind, title, caption, panels })
+}
+
+/// The name of an error for an axis.
+fn error_label(metric: &str, settings: &[Setting]) -> String {
+    match (metric, settings.first().and_then(|s| s.record.steps)) {
+        ("relative_frobenius", _) => "relative error (Frobenius)".to_owned(),
+        ("loss_gap", Some(steps)) => format!("loss gap after {steps} steps"),
+        _ => metric.replace('_', " "),
+    }
+}
+
+/// The unit of all throughputs: integer and floating-point operations together are operations.
+fn unit<'a>(settings: &[Setting<'a>]) -> &'a str {
+    let of = |setting: &Setting<'a>| setting.frontier.throughput_unit.as_str();
+    let first = settings.first().map_or("", of);
+    if settings.iter().all(|s| of(s) == first) { first } else { "GOP/s" }
+}
+
+const BOUND: &str = "A short tick is the a-priori bound: the error scaled until its worst entry would meet the bound of that entry.";
+
+fn error_against_throughput(data: &Data) -> Vec<Figure> {
+    let settings: Vec<Setting> = Setting::all(data).collect();
+    let figures = groups(&settings, |setting| {
+        let Frontier { workload, shape, problem, error_metric, .. } = setting.frontier;
+        let texts = [workload, shape, problem, error_metric].map(String::as_str);
+        (texts, setting.dimension(), setting.run())
+    });
+    let figures = figures.into_iter().filter_map(|(([workload, shape, problem, metric], ..), settings)| {
+        let unit = unit(&settings);
+        let axes = Axes { x: format!("throughput ({unit})"), y: error_label(metric, &settings) };
+        let panels = panels(&settings, &axes, |settings| {
+            let best = |s: &Setting| {
+                let same = |o: &&Setting| o.record.precision == s.record.precision;
+                settings.iter().find(same).is_some_and(|first| first.point.row == s.point.row)
+            };
+            let series = series(settings, false, |s| {
+                vec![Mark {
+                    x_interval: s.throughput_interval(),
+                    y_interval: s.point.error_ci.and_then(spread),
+                    bound: s.bound(),
+                    minor: !best(s),
+                    ..s.mark(s.point.throughput, s.point.error)
+                }]
+            });
+            let frontier = settings[0].frontier.on_frontier();
+            let frontier = frontier.map(|point| (point.throughput, point.error)).collect();
+            (settings.len() > 1).then_some((series, frontier))
+        });
+        let on = if shape.contains(problem) { String::new() } else { format!(", {problem} inputs") };
+        figure(
+            &["error-throughput", workload, shape],
+            format!("{workload} {shape}{on}: error against throughput"),
+            format!(
+                "Each marker is one setting; right is faster, low is more exact. The line is the \
+                 frontier: what no other setting beats in both. Bars are 95 % confidence intervals. \
+                 A small marker is a slower kernel or another learning rate of the same precision. {BOUND}"
+            ),
+            panels,
+        )
+    });
+    figures.collect()
+}
+
+/// Of a product the edge of the cube of as many multiplications; of SGD the number of examples.
+fn size(record: &Record) -> Option<f64> {
+    match (record.m, record.n, record.k, record.examples) {
+        // A power of 1/3 alone would put 64 at 63.99…
+        (Some(m), Some(n), Some(k), _) if m == n && n == k => Some(k as f64),
+        (Some(m), Some(n), Some(k), _) => Some((m as f64 * n as f64 * k as f64).cbrt()),
+        (.., examples) => examples.map(|n| n as f64),
+    }
+    .filter(|&size| size > 0.0)
+}
+
+fn throughput_against_size(data: &Data) -> Vec<Figure> {
+    let settings: Vec<Setting> =
+        Setting::fastest(data).into_iter().filter(|s| size(s.record).is_some()).collect();
+    let figures = groups(&settings, |s| {
+        let batch = if s.is_full_batch() { None } else { s.record.batch };
+        (s.frontier.workload.as_str(), s.dimension(), s.family(), batch, s.is_full_batch())
+    });
+    let figures =
+        figures.into_iter().filter_map(|((workload, _, (family, _), batch, full), settings)| {
+            let unit = unit(&settings);
+            let cubes =
+                settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
+            let x = match (family.is_empty(), cubes) {
+                (false, _) => "examples n",
+                (true, true) => "size m = n = k",
+                (true, false) => "size (m·n·k)^(1/3)",
+            };
+            let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
+            let panels = panels(&settings, &axes, |settings| {
+                let series = series(settings, true, |s| {
+                    let x = size(s.record).unwrap_or_default(); // filtered above
+                    let y_interval = s.throughput_interval();
+                    vec![Mark { y_interval, ..s.mark(x, s.point.throughput) }]
+                });
+                (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
+            });
+            let batch = match (batch, full) {
+                (_, true) => " n".to_owned(),
+                (Some(batch), _) => format!(" {batch}"),
+                _ => String::new(),
+            };
+            let what = if family.is_empty() {
+                String::new()
+            } else {
+                format!(" on {family}, batch{batch}")
+            };
+            figure(
+                &["throughput-size", workload, family, batch.trim()],
+                format!("{workload}{what}: throughput against size"),
+                "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
+                with_sizes(panels),
+            )
+        });
+    figures.collect()
+}
+
+fn error_against_k(data: &Data) -> Vec<Figure> {
+    let with_k: Vec<Setting> =
+        Setting::fastest(data).into_iter().filter(|s| s.record.k.is_some_and(|k| k > 0)).collect();
+    let figures = groups(&with_k, |s| {
+        let Frontier { workload, problem, error_metric, .. } = s.frontier;
+        [workload, problem, error_metric].map(String::as_str)
+    });
+    let figures = figures.into_iter().filter_map(|([workload, problem, metric], settings)| {
+        let axes = Axes { x: "length of a sum k".into(), y: error_label(metric, &settings) };
+        let panels = panels(&settings, &axes, |settings| {
+            let series = series(settings, true, |s| {
+                let k = s.record.k.unwrap_or_default() as f64; // filtered above
+                let y_interval = s.point.error_ci.and_then(spread);
+                vec![Mark { y_interval, bound: s.bound(), ..s.mark(k, s.point.error) }]
+            });
+            (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
+        });
+        figure(
+            &["error-k", workload, problem],
+            format!("{workload}, {problem} inputs: error against k"),
+            format!("The fastest kernel of each setting. {BOUND}"),
+            with_sizes(panels),
+        )
+    });
+    figures.collect()
+}
+
+/// How a setting learns: the learning rate and kernel of its precision that reach the target
+/// soonest, or if none does, that end lowest.
+struct Learned<'a> {
+    setting: Setting<'a>,
+    way: &'a [TrajectoryPoint],
+    /// Position in `way` of the first point at or below the target.
+    reached: Option<usize>,
+}
+
+/// The SGD settings of each problem, with the loss gap that time is measured to.
+struct Learning<'a> {
+    problems: Vec<([&'a str; 2], f64, Vec<Learned<'a>>)>,
+}
+
+impl<'a> Learning<'a> {
+    fn of(data: &'a Data, target: Option<f64>) -> Self {
+        let settings: Vec<Setting> = Setting::all(data)
+            .filter(|s| data.trajectories[s.point.row].iter().filter(|p| timed(p)).count() > 1)
+            .collect();
+        let problems = groups(&settings, |s| {
+            ([&s.frontier.workload, &s.frontier.shape].map(String::as_str), s.run())
+        });
+        let problems = problems.into_iter().map(|((key, _), settings)| {
+            let target = target.unwrap_or_else(|| reachable(data, &settings));
+            let groups = groups(&settings, |s| (s.device(), s.record.precision.as_str()));
+            let learned = groups.into_iter().filter_map(|(_, rivals)| tuned(data, &rivals, target));
+            (key, target, learned.collect())
+        });
+        Self { problems: problems.collect() }
+    }
+}
+
+/// Whether a point can be drawn: the initial model, at step 0, is on no logarithmic axis.
+fn timed(point: &TrajectoryPoint) -> bool {
+    point.step > 0
+        && point.elapsed_ns.is_some_and(|ns| ns > 0.0)
+        && point.loss_gap.is_some_and(f64::is_finite)
+}
+
+/// The least of 1, 2, 5 times a power of ten that is no less than the lowest gap over 0.
+fn reachable(data: &Data, settings: &[Setting]) -> f64 {
+    let gaps = settings.iter().flat_map(|s| &data.trajectories[s.point.row]);
+    let gaps = gaps.filter(|p| timed(p)).filter_map(|p| p.loss_gap).filter(|&gap| gap > 0.0);
+    let least = gaps.fold(f64::INFINITY, f64::min);
+    if least.is_infinite() {
+        return f64::MIN_POSITIVE; // every gap is 0: reached at the first point
+    }
+    let exponent = least.log10().floor() as i32;
+    let rounds = [1, 2, 5, 10].map(|digit| format!("{digit}e{exponent}").parse().unwrap_or(least));
+    rounds.into_iter().find(|&round| round >= least).unwrap_or(least)
+}
+
+fn tuned<'a>(data: &'a Data, rivals: &[Setting<'a>], target: f64) -> Option<Learned<'a>> {
+    let learned = rivals.iter().map(|&setting| {
+        let way = data.trajectories[setting.point.row].as_slice();
+        let reached =
+            way.iter().position(|p| timed(p) && p.loss_gap.is_some_and(|gap| gap <= target));
+        Learned { setting, way, reached }
+    });
+    let cost = |l: &Learned| {
+        let time = l.reached.and_then(|i| l.way[i].elapsed_ns).unwrap_or(f64::INFINITY);
+        let end = l.way.iter().rev().find_map(|p| p.loss_gap).unwrap_or(f64::INFINITY);
+        (time, end)
+    };
+    learned.min_by(|a, b| {
+        let (a, b) = (cost(a), cost(b));
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Against {
+    Time,
+    Steps,
+}
+
+fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
+    let one = |([workload, shape], _, learned): &([&str; 2], f64, Vec<Learned>)| {
+        let settings: Vec<Setting> = learned.iter().map(|l| l.setting).collect();
+        let x = if against == Against::Time { "time (ms)" } else { "steps" };
+        let axes = Axes { x: x.into(), y: "loss gap".into() };
+        let panels = panels(&settings, &axes, |settings| {
+            let series = series(settings, true, |s| {
+                let way = data.trajectories[s.point.row].iter().filter(|p| timed(p));
+                let mark = |p: &TrajectoryPoint| {
+                    let ms = p.elapsed_ns.unwrap_or_default() / 1e6;
+                    let x = if against == Against::Time { ms } else { p.step as f64 };
+                    s.mark(x, p.loss_gap.unwrap_or_default())
+                };
+                way.map(mark).collect()
+            });
+            (series.len() > 1).then_some((series, vec![]))
+        });
+        let (id, what) = match against {
+            Against::Time => ("loss-time", "time"),
+            Against::Steps => ("loss-steps", "steps"),
+        };
+        figure(
+            &[id, workload, shape],
+            format!("{workload} {shape}: loss against {what}"),
+            "Training loss less the loss at the optimum. Of each setting, the measured learning rate \
+             and kernel that bring it to the target soonest. The initial model, at 0, is on no \
+             logarithmic axis."
+                .into(),
+            panels,
+        )
+    };
+    learning.problems.iter().filter_map(one).collect()
+}
+
+fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
+    let one = |([workload, shape], target, learned): &([&str; 2], f64, Vec<Learned>)| {
+        let settings: Vec<Setting> = learned.iter().map(|l| l.setting).collect();
+        let gap = significant(*target, 1);
+        let axes = Axes { x: format!("time to a loss gap of {gap} (ms)"), y: String::new() };
+        let mut panels = panels(&settings, &axes, |settings| {
+            let series = series(settings, false, |s| {
+                let found = learned.iter().find(|l| l.setting.point.row == s.point.row);
+                found.map(|l| vec![arrival(l)]).unwrap_or_default()
+            });
+            let reached = series.iter().any(|s| s.marks.iter().any(|m| m.x.is_finite()));
+            (series.len() > 1 && reached).then_some((series, vec![]))
+        });
+        for panel in &mut panels {
+            panel.y_names = panel.series.iter().map(|s| label_with_rate(data, s)).collect();
+            for (position, series) in panel.series.iter_mut().enumerate() {
+                series.marks.iter_mut().for_each(|mark| mark.y = position as f64);
+            }
+        }
+        figure(
+            &["time-to-loss", workload, shape],
+            format!("{workload} {shape}: time to a loss gap of {gap}"),
+            "When the training loss first came as near to its optimum as the gap says, at the measured \
+             learning rate α that gets there soonest. The bar begins at the last recorded step \
+             before that, when it had not."
+                .into(),
+            panels,
+        )
+    };
+    learning.problems.iter().filter_map(one).collect()
+}
+
+/// When the target was reached: at the first recorded point there, and after the one before it.
+fn arrival(learned: &Learned) -> Mark {
+    let at = |i: usize| learned.way[i].elapsed_ns.unwrap_or_default() / 1e6;
+    let Some(reached) = learned.reached else { return learned.setting.mark(f64::INFINITY, 0.0) };
+    let before = (0..reached).rev().find(|&i| timed(&learned.way[i]));
+    let x_interval = before.map(|before| Interval { low: at(before), high: at(reached) });
+    Mark { x_interval, ..learned.setting.mark(at(reached), 0.0) }
+}
+
+fn label_with_rate(data: &Data, series: &Series) -> String {
+    let rate = series.marks.first().and_then(|mark| data.records[mark.row].learning_rate);
+    match rate {
+        Some(rate) => format!("{}, α = {}", series.name, significant(rate, 2)),
+        None => series.name.clone(),
+    }
+}
+
+/// Time of a step in μs.
+fn step_us(record: &Record, ns: Option<f64>) -> Option<f64> {
+    Some(ns? / record.steps.filter(|&steps| steps > 0)? as f64 / 1e3)
+}
+
+fn step_time(data: &Data) -> Vec<Figure> {
+    let settings: Vec<Setting> = Setting::fastest(data)
+        .into_iter()
+        .filter(|s| s.record.examples.is_some() && step_us(s.record, s.record.median_ns).is_some())
+        .collect();
+    let figures = groups(&settings, |s| {
+        (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str())
+    });
+    let figures = figures.into_iter().filter_map(|((workload, (family, features), precision), settings)| {
+        let axes = Axes { x: "examples n".into(), y: "time of a step (μs)".into() };
+        let panels = panels(&settings, &axes, |settings| {
+            let series = batch_series(settings);
+            let grows = series.iter().any(|s| distinct(std::slice::from_ref(s), |m| m.x) > 1);
+            grows.then_some((series, vec![]))
+        });
+        let d = features.map(|d| format!(", {d} features")).unwrap_or_default();
+        figure(
+            &["step-time", workload, family, precision],
+            format!("{workload} on {family}{d}, {precision}: time of a step"),
+            "One minibatch step against the number of examples; b is the size of the minibatch, and \
+             b = n is gradient descent. Bars are 95 % confidence intervals."
+                .into(),
+            with_sizes(panels),
+        )
+    });
+    figures.collect()
+}
+
+/// A series a batch size, rising; gradient descent last, with every row whose batch is all of n.
+fn batch_series(settings: &[Setting]) -> Vec<Series> {
+    let mut sizes: Vec<u64> = settings.iter().filter_map(|s| s.record.batch).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let of = |size: u64| settings.iter().filter(move |s| s.record.batch == Some(size));
+    // A size that is all of n wherever it was measured, and was so on one data set, is no series.
+    let sizes =
+        sizes.into_iter().filter(|&b| !(of(b).count() == 1 && of(b).all(Setting::is_full_batch)));
+    let mut named: Vec<(String, Vec<&Setting>)> =
+        sizes.map(|b| (format!("b = {b}"), of(b).collect())).collect();
+    named.push(("b = n".into(), settings.iter().filter(|s| s.is_full_batch()).collect()));
+    let one = |(position, (name, settings)): (usize, (String, Vec<&Setting>))| {
+        let mut marks: Vec<Mark> = settings.iter().filter_map(|s| step_mark(s)).collect();
+        marks.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let precision = settings.first().map_or(String::new(), |s| s.record.precision.clone());
+        Series { name, precision, style: Style::nth(position), joined: true, marks }
+    };
+    named.into_iter().enumerate().map(one).filter(|series| !series.marks.is_empty()).collect()
+}
+
+fn step_mark(setting: &Setting) -> Option<Mark> {
+    let record = setting.record;
+    let low = step_us(record, record.median_ci95_low_ns);
+    let high = step_us(record, record.median_ci95_high_ns);
+    let y_interval = low.zip(high).and_then(|(low, high)| spread(Interval { low, high }));
+    let y = step_us(record, record.median_ns)?;
+    Some(Mark { y_interval, ..setting.mark(record.examples? as f64, y) })
+}
