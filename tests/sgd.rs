@@ -111,7 +111,7 @@ fn logistic_equals_its_mirror() {
     for context in contexts() {
         let composed =
             compose(&[wgsl!("sgd/loss_logistic.wgsl"), wgsl!("shared/reciprocal.wgsl"), MAIN]);
-        let pipeline = context.pipeline(&composed, "main", &[], false).unwrap();
+        let pipeline = context.pipeline(&composed, "main", &[]).unwrap();
         let source = context.buffer("z", (COUNT * 8) as u64).unwrap();
         let target = context.buffer("r", (COUNT * 8) as u64).unwrap();
         context.upload(&source, bytemuck::cast_slice(&inputs)).unwrap();

@@ -23,7 +23,7 @@ impl Completions {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::Cli::command(), "tradeoff", &mut script);
-        super::print(&String::from_utf8_lossy(&script))?;
+        super::output::print(&String::from_utf8_lossy(&script))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -65,7 +65,7 @@ impl List {
                 }
             })
             .collect();
-        super::print(&if self.json {
+        super::output::print(&if self.json {
             serde_json::to_string_pretty(&entries)? + "\n"
         } else {
             entries.iter().map(line).collect()

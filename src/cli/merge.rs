@@ -38,7 +38,7 @@ impl Merge {
             eprintln!("warning: {} of {} cases are missing", merged.planned - rows, merged.planned);
         }
         let table = self.output.join(Record::FILE);
-        super::print(&format!("{rows} rows in {}\n", table.display()))?;
+        super::output::print(&format!("{rows} rows in {}\n", table.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,18 +1,18 @@
 //! The command line, one file a verb.
 
+mod compare;
 mod completions;
 mod devices;
+mod frontier;
 mod list;
 mod merge;
+mod output;
 mod progress;
 mod publish;
 mod run;
 mod selection;
 
-use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
-
-use anyhow::Context;
 
 /// Measures what accuracy a speed costs, on every GPU present and on the CPU.
 #[derive(clap::Parser)]
@@ -34,6 +34,8 @@ Examples:
     Run(run::Run),
     Merge(merge::Merge),
     Publish(publish::Publish),
+    Compare(compare::Compare),
+    Frontier(frontier::FrontierArgs),
     Completions(completions::Completions),
 }
 
@@ -41,21 +43,14 @@ impl Cli {
     /// Does what the command line says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
-            Verb::Devices(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+            Verb::Devices(verb) => verb.run(),
             Verb::List(verb) => verb.run(),
             Verb::Run(verb) => verb.run(),
             Verb::Merge(verb) => verb.run(),
             Verb::Publish(verb) => verb.run(),
+            Verb::Compare(verb) => verb.run(),
+            Verb::Frontier(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
         }
-    }
-}
-
-/// Writes data to stdout. That its reader, such as `head`, has seen enough is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("writing to stdout"),
     }
 }

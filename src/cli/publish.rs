@@ -25,7 +25,7 @@ pub struct Publish {
 impl Publish {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let copy = record::publish(&self.run, &self.output)?;
-        super::print(&format!("{}\n", copy.display()))?;
+        super::output::print(&format!("{}\n", copy.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -147,7 +147,11 @@ impl Job {
         let table = summary::summary(&self.rows);
         let gap = if table.is_empty() { "" } else { "\n" };
         let place = self.folder.path().join(Record::FILE);
-        super::print(&format!("{table}{gap}{} rows in {}\n", self.rows.len(), place.display()))?;
+        super::output::print(&format!(
+            "{table}{gap}{} rows in {}\n",
+            self.rows.len(),
+            place.display()
+        ))?;
         if let Some(faults) = summary::faults(&self.rows) {
             eprintln!("{faults}");
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail, ensure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use tradeoff::gpu::{self, Candidate};
-use tradeoff::measure::{Case, Selection, SelectionError, Session, distinct_cases, expand_sizes};
+use tradeoff::measure::{Case, Selection, SelectionError, Session, expand_sizes};
 use tradeoff::problem::matrix::Distribution;
 use tradeoff::record::Provenance;
 
@@ -144,7 +144,7 @@ impl Variables {
         let mut provenance = Provenance::collect();
         provenance.devices = devices.iter().map(|device| serde_json::json!(device.info)).collect();
         let session = Session::new(devices, selection, &provenance);
-        let cases = distinct_cases(&session);
+        let cases = session.plan();
         ensure!(
             !cases.is_empty(),
             "the selection has no case: none of its precisions is one of its workloads', or a list \

@@ -18,8 +18,7 @@ pub mod statistics;
 pub use case::{Case, Work};
 pub use matmul::MatmulOverride;
 pub use plan::{
-    Ending, Observer, describe_plan, distinct_cases, expand_sizes, kernel_changes, kernel_sha256,
-    run_plan,
+    Ending, Observer, describe_plan, expand_sizes, kernel_changes, kernel_sha256, run_plan,
 };
 pub use selection::{Selection, SelectionError};
 pub use session::{Measured, Prepared, Session, Unmeasured};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::session::{Clocked, Prepared, Runner, Session, Unmeasured};
+use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::number::{Arithmetic, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
@@ -102,6 +102,10 @@ impl SgdCache {
         }
         self.data = None;
         self.trajectories.clear();
+        // The numbers as drawn, padded or in chunks for upload, and converted by the mirror; the
+        // Gram matrix of the optimum and its factor in f64.
+        let [n, d] = [spec.rows(), spec.columns()].map(|count| count as u128);
+        check_host_memory(&spec, 3 * 4 * n * (d + 3) + 2 * 8 * d * d)?;
         let data = spec.load(seed).map_err(|e| Unmeasured::new(Status::Skipped, e))?;
         let objective =
             Objective { data: &data, loss: data.loss, regularisation: data.regularisation.into() };

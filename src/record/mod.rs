@@ -6,6 +6,7 @@
 //! tells whose machine it was. A run can be taken up again ([`RunFolder::resume`]), and one that was
 //! split over machines joined ([`merge()`]).
 
+mod load;
 mod merge;
 mod plan;
 mod provenance;
@@ -16,6 +17,7 @@ mod row;
 mod run;
 pub mod summary;
 
+pub use load::{LoadError, LoadedRun, Source, load};
 pub use merge::{MergeError, Merged, merge};
 pub use plan::{Resumption, RunPlan, Shard, ShardError};
 pub use provenance::Provenance;

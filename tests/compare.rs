@@ -1,0 +1,626 @@
+//! Intervals of a ratio of medians against what theory says of them, and `tradeoff compare` as a
+//! user and a CI job run it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+use tradeoff::compare::{
+    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, compare, from_medians,
+    sides,
+};
+use tradeoff::frontier::Interval;
+use tradeoff::measure::statistics::Summary;
+use tradeoff::number::philox::philox4x32;
+use tradeoff::record::{Provenance, Record, RunFolder, Sample, Stage, Status, load};
+
+// ---- intervals
+
+/// P(Binomial(n, p) ≥ least).
+fn binomial_tail(n: u32, p: f64, least: u32) -> f64 {
+    let coefficient = |k: u32| (0..k).fold(1.0, |c, i| c * f64::from(n - i) / f64::from(i + 1));
+    let term = |k: u32| coefficient(k) * p.powi(k as i32) * (1.0 - p).powi((n - k) as i32);
+    (least..=n).map(term).sum()
+}
+
+/// With one side constant the bootstrap has a closed form: of n = 2h + 1 values, a resample's median
+/// is at most the k-th if at least h + 1 of its n draws are, so the interval's ends are the order
+/// statistics at which that probability passes 2.5 % and 97.5 %.
+#[test]
+fn a_bootstrap_interval_is_the_one_of_theory() {
+    for n in [11_u32, 29, 69] {
+        let at_most = |k: u32| binomial_tail(n, f64::from(k) / f64::from(n), n / 2 + 1);
+        let rank = (1..=n).find(|&k| at_most(k) > 0.025).unwrap();
+        // Enough resamples that chance does not move the rank: 4 standard deviations.
+        let deviation = (0.025 * 0.975 / f64::from(RESAMPLES)).sqrt();
+        for k in [rank - 1, rank] {
+            assert!((at_most(k) - 0.025).abs() > 4.0 * deviation, "choose another n than {n}");
+        }
+        let values: Vec<f64> = (1..=n).map(|k| f64::from(k * k)).collect();
+        let order = |k: u32| f64::from(k * k);
+        let got = bootstrap(&[2.0; 6], &values, RESAMPLES, [1, n]);
+        let expected = Interval { low: order(rank) / 2.0, high: order(n + 1 - rank) / 2.0 };
+        assert_eq!(got, Some(expected), "n = {n}");
+        let got = bootstrap(&values, &[2.0; 6], RESAMPLES, [2, n]);
+        let expected = Interval { low: 2.0 / order(n + 1 - rank), high: 2.0 / order(rank) };
+        assert_eq!(got, Some(expected), "n = {n}");
+    }
+}
+
+/// Times of a skewed distribution, 1 + an exponential of mean 0.2, on one side of a simulation.
+fn skewed(n: u32, simulation: u32, side: u32) -> Vec<f64> {
+    let uniform = |i| f64::from(philox4x32([i, simulation, side, 0], [9, n])[0]) + 0.5;
+    (0..n).map(|i| 1.0 - 0.2 * (uniform(i) / 2_f64.powi(32)).ln()).collect()
+}
+
+/// How often intervals hold the known ratio of two medians.
+fn coverage(n: u32, simulations: u32, interval: impl Fn(&[f64], &[f64], u32) -> Interval) -> f64 {
+    let ratio = 1.3;
+    let holds = |&simulation: &u32| {
+        let a = skewed(n, simulation, 0);
+        let b: Vec<f64> = skewed(n, simulation, 1).iter().map(|time| ratio * time).collect();
+        let interval = interval(&a, &b, simulation);
+        interval.low <= ratio && ratio <= interval.high
+    };
+    f64::from((0..simulations).filter(holds).count() as u32) / f64::from(simulations)
+}
+
+/// The interval misses a known ratio in 5 % of the simulations. It may miss less often: a median's
+/// percentile bootstrap is known to err to that side, as its distribution is discrete. So the
+/// misses are held between half of the nominal rate and the rate, each widened by the binomial's 4
+/// standard deviations.
+#[test]
+fn a_bootstrap_interval_holds_a_known_ratio_as_often_as_it_says() {
+    let simulations = 2000;
+    let deviation = |p: f64| (p * (1.0 - p) / f64::from(simulations)).sqrt();
+    for n in [10, 31, 60] {
+        let misses = 1.0
+            - coverage(n, simulations, |a, b, simulation| {
+                bootstrap(a, b, 999, [simulation, 7]).unwrap()
+            });
+        assert!(misses < 0.05 + 4.0 * deviation(0.05), "n = {n}: {misses}");
+        assert!(misses > 0.025 - 4.0 * deviation(0.025), "n = {n}: {misses}");
+    }
+}
+
+fn median_ci(times: &[f64]) -> Interval {
+    let summary = Summary::of(times.iter().map(|&time| (1, time))).unwrap();
+    Interval { low: summary.median_ci95_low_ns, high: summary.median_ci95_high_ns }
+}
+
+/// Without samples the interval is wider than the bootstrap's, so it misses less often.
+#[test]
+fn the_interval_from_medians_is_conservative() {
+    let simulations = 2000;
+    let of_medians = |a: &[f64], b: &[f64], _| from_medians(median_ci(a), median_ci(b));
+    assert!(coverage(31, simulations, of_medians) > 0.95);
+    let width = |interval: Interval| interval.high - interval.low;
+    let (mut medians, mut resampled) = (0.0, 0.0);
+    for simulation in 0..200 {
+        let (a, b) = (skewed(31, simulation, 0), skewed(31, simulation, 1));
+        medians += width(of_medians(&a, &b, 0));
+        resampled += width(bootstrap(&a, &b, 999, [simulation, 7]).unwrap());
+    }
+    assert!(medians > resampled, "{medians} {resampled}");
+}
+
+// ---- runs
+
+/// A case measured with these times of one iteration.
+fn row(precision: &str, times_ns: &[f64]) -> (Record, Vec<f64>) {
+    let summary = Summary::of(times_ns.iter().map(|&time| (1, time))).unwrap();
+    let record = Record {
+        case_id: format!("matmul/{precision}/naive/8x8x8/gpu-vulkan"),
+        workload: "matmul".into(),
+        kernel: "naive".into(),
+        wgsl_sha256: "ab12".into(),
+        precision: precision.into(),
+        shape: "8x8x8".into(),
+        problem: "seeded".into(),
+        distribution: "normal".into(),
+        seed: Some(1),
+        trial: Some(0),
+        inputs_sha256: "cd34".into(),
+        timing_method: "timestamp".into(),
+        samples: Some(times_ns.len() as u64),
+        median_ns: Some(summary.median_ns),
+        median_ci95_low_ns: Some(summary.median_ci95_low_ns),
+        median_ci95_high_ns: Some(summary.median_ci95_high_ns),
+        primary_error_metric: "relative_frobenius".into(),
+        primary_error: Some(1e-3),
+        mirror_mismatches: Some(0),
+        device: "gpu-vulkan".into(),
+        backend: "vulkan".into(),
+        driver: "d".into(),
+        driver_info: "1".into(),
+        crate_version: "0.1.0".into(),
+        git_revision: "1234".into(),
+        status: Status::Ok,
+        ..Record::default()
+    };
+    (record, times_ns.to_vec())
+}
+
+/// `row`, changed.
+fn edited(
+    (mut record, times): (Record, Vec<f64>),
+    edit: impl Fn(&mut Record),
+) -> (Record, Vec<f64>) {
+    edit(&mut record);
+    (record, times)
+}
+
+/// 20 times around `median`, within 2 %.
+fn around(median: f64) -> Vec<f64> {
+    (0..20).map(|i| median * (0.98 + 0.04 * f64::from(i) / 19.0)).collect()
+}
+
+/// A run folder with these rows and their samples, of two iterations each. Of two runs, the later in
+/// the alphabet is the later.
+fn run(root: &TempDir, name: &str, rows: &[(Record, Vec<f64>)]) -> PathBuf {
+    let provenance = Provenance {
+        utc: "2026-01-02T03:04:05Z".into(),
+        host: Some(name.into()),
+        ..Provenance::default()
+    };
+    let mut folder = RunFolder::create(root.path(), provenance).unwrap();
+    let utc = format!("2026-01-02T03:05:{}Z", 10 + name.as_bytes()[0] - b'a');
+    for (record, times) in rows {
+        folder.append(&Record { utc: utc.clone(), ..record.clone() }).unwrap();
+        let sample = |(sample, time): (usize, &f64)| Sample {
+            case_id: record.case_id.clone(),
+            stage: Stage::Product,
+            sample: sample as u64,
+            iterations: 2,
+            elapsed_ns: 2.0 * time,
+            ..Sample::default()
+        };
+        let samples: Vec<_> = times.iter().enumerate().map(sample).collect();
+        folder.append_samples(&samples).unwrap();
+    }
+    folder.path().to_owned()
+}
+
+/// Two runs compared by the library.
+fn compared(a: &[(Record, Vec<f64>)], b: &[(Record, Vec<f64>)]) -> Comparison {
+    let root = tempfile::tempdir().unwrap();
+    let runs = load(&[run(&root, "a", a), run(&root, "b", b)]).unwrap();
+    let (a, b) = sides(&runs, By::Run, ["a", "b"]).unwrap();
+    compare(a, b, By::Run, false).unwrap()
+}
+
+/// Status, stdout and stderr of `tradeoff compare`.
+fn cli<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> (i32, String, String) {
+    let mut command = Command::cargo_bin("tradeoff").unwrap();
+    let output = command.arg("compare").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn of_two(a: &Path, b: &Path, more: &[&str]) -> (i32, String, String) {
+    let paths = [a.to_str().unwrap(), b.to_str().unwrap()];
+    cli(&[&paths[..], more].concat())
+}
+
+/// The rows of CSV on stdout.
+fn table(out: &str) -> Vec<HashMap<String, String>> {
+    csv::Reader::from_reader(out.as_bytes()).deserialize().map(Result::unwrap).collect()
+}
+
+#[test]
+fn verdicts() {
+    let noisy: Vec<f64> = (0..20).map(|i| 50.0 + 10.0 * f64::from(i)).collect();
+    let shifted: Vec<f64> = noisy.iter().map(|time| 1.1 * time).collect();
+    let comparison = compared(
+        &[
+            row("fp32", &around(100.0)),
+            row("fp16", &around(100.0)),
+            row("bf16", &around(100.0)),
+            row("int8", &noisy),
+        ],
+        &[
+            row("fp32", &around(200.0)),
+            row("fp16", &around(50.0)),
+            row("bf16", &around(100.0)),
+            row("int8", &shifted),
+        ],
+    );
+    let verdicts: Vec<_> = comparison.pairs.iter().map(|pair| pair.verdict).collect();
+    use Verdict::{Faster, Slower, Undecided};
+    assert_eq!(verdicts, [Slower, Faster, Undecided, Undecided]);
+    for (pair, ratio) in comparison.pairs.iter().zip([2.0, 0.5, 1.0, 1.1]) {
+        assert!((pair.ratio - ratio).abs() < 1e-12, "{pair:?}");
+        assert_eq!(pair.method, Method::Bootstrap);
+        let interval = pair.interval.unwrap();
+        assert!(interval.low < ratio && ratio < interval.high, "{pair:?}");
+    }
+    assert_eq!(comparison.slower_by(0.05).count(), 1);
+    assert_eq!(comparison.slower_by(0.9).count(), 1);
+    assert_eq!(comparison.slower_by(1.0).count(), 0);
+    assert_eq!(comparison.differences(), []);
+}
+
+/// The interval of a case is the same whatever is compared beside it.
+#[test]
+fn an_interval_depends_on_its_case_alone() {
+    let (a, b) = (row("fp16", &skewed(20, 1, 0)), row("fp16", &skewed(20, 1, 1)));
+    let other = row("fp32", &around(1.0));
+    let alone = compared(std::slice::from_ref(&a), std::slice::from_ref(&b));
+    let among = compared(&[other.clone(), a], &[b, other]);
+    assert_eq!(alone.pairs[0].interval, among.pairs[1].interval);
+    let interval = alone.pairs[0].interval.unwrap();
+    assert!(interval.low < interval.high);
+}
+
+#[test]
+fn geometric_means() {
+    let rows = |times: [f64; 3]| {
+        let shape = |(i, &time): (usize, &f64)| {
+            let precision = if i < 2 { "fp32" } else { "fp16" };
+            edited(row(precision, &[time; 10]), |r| {
+                r.shape = format!("{i}x8x8");
+                r.case_id = format!("matmul/{precision}/naive/{i}x8x8/gpu-vulkan");
+            })
+        };
+        times.iter().enumerate().map(shape).collect::<Vec<_>>()
+    };
+    let comparison = compared(&rows([1.0, 1.0, 1.0]), &rows([8.0, 2.0, 0.5]));
+    let means = comparison.geometric_means();
+    assert_eq!(means.len(), 2);
+    assert_eq!((means[0].precision.as_str(), means[0].cases), ("fp32", 2));
+    assert!((means[0].ratio - 4.0).abs() < 1e-12, "{means:?}");
+    assert_eq!((means[1].precision.as_str(), means[1].cases), ("fp16", 1));
+    assert!((means[1].ratio - 0.5).abs() < 1e-12, "{means:?}");
+}
+
+#[test]
+fn errors_and_bits() {
+    let pair = |a: fn(&mut Record), b: fn(&mut Record)| {
+        let (a, b) = (edited(row("fp16", &[1.0; 10]), a), edited(row("fp16", &[1.0; 10]), b));
+        let pair = compared(&[a], &[b]).pairs.remove(0);
+        (pair.error_ratio, pair.bits)
+    };
+    let (ratio, bits) = pair(|_| (), |_| ());
+    assert_eq!(ratio, Some(1.0));
+    assert_eq!((bits.mirror_a, bits.mirror_b), (Some(true), Some(true)));
+    assert_eq!((bits.same_inputs, bits.same_wgsl), (Some(true), Some(true)));
+
+    let (ratio, bits) = pair(
+        |r| r.mirror_mismatches = None,
+        |r| {
+            r.primary_error = Some(4e-3);
+            r.mirror_mismatches = Some(3);
+            r.inputs_sha256 = "other".into();
+            r.wgsl_sha256 = String::new();
+        },
+    );
+    assert_eq!(ratio, Some(4.0));
+    assert_eq!((bits.mirror_a, bits.mirror_b), (None, Some(false)));
+    assert_eq!((bits.same_inputs, bits.same_wgsl), (Some(false), Some(false)));
+
+    let zero: fn(&mut Record) = |r| r.primary_error = Some(0.0);
+    assert_eq!(pair(zero, zero).0, Some(1.0));
+    assert_eq!(pair(zero, |_| ()).0, Some(f64::INFINITY));
+    assert_eq!(pair(|_| (), zero).0, Some(0.0));
+    assert_eq!(pair(|r| r.primary_error = None, |_| ()).0, None);
+    assert_eq!(pair(|r| r.primary_error_metric = "max_ulp".into(), |_| ()).0, None);
+    let no_wgsl: fn(&mut Record) = |r| r.wgsl_sha256 = String::new();
+    assert_eq!(pair(no_wgsl, no_wgsl).1.same_wgsl, None, "two CPU mirrors do not say");
+}
+
+/// A case is the same only where everything but the run is.
+#[test]
+fn what_is_one_case() {
+    let matched = |edit: fn(&mut Record)| {
+        let (base, keep) = (row("fp16", &[1.0; 10]), row("fp32", &[1.0; 10]));
+        let other = edited(base.clone(), edit);
+        compared(&[base, keep.clone()], &[other, keep]).pairs.len() == 2
+    };
+    assert!(matched(|_| ()));
+    assert!(matched(|r| r.wgsl_sha256 = "other".into()));
+    assert!(matched(|r| r.kernel = "the only one there".into()));
+    assert!(!matched(|r| r.workload = "sgd".into()));
+    assert!(!matched(|r| r.precision = "int8".into()));
+    assert!(!matched(|r| r.shape = "9x9x9".into()));
+    assert!(!matched(|r| r.distribution = "uniform".into()));
+    assert!(!matched(|r| r.data_set = "digits".into()));
+    assert!(!matched(|r| r.seed = Some(2)));
+    assert!(!matched(|r| r.trial = Some(1)));
+    assert!(!matched(|r| r.steps = Some(1)));
+    assert!(!matched(|r| r.learning_rate = Some(0.5)));
+    assert!(!matched(|r| r.device = "cpu".into()));
+}
+
+#[test]
+fn the_table_of_two_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp32", &[1000.0; 10]), row("fp16", &[500.0; 10])]);
+    let b = run(
+        &root,
+        "b",
+        &[
+            row("fp32", &[1100.0; 10]),
+            edited(row("fp16", &[400.0; 10]), |r| r.primary_error = Some(2e-3)),
+        ],
+    );
+    let (status, out, err) = of_two(&a, &b, &[]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let out = out.replace(&root.path().display().to_string(), "");
+    insta::assert_snapshot!(out, @r"
+    A is run /20260102T030405Z-a
+    B is run /20260102T030405Z-b
+
+    case                          kernel         A         B     B/A  95 % interval     B is    error B/A  bits
+    matmul/fp32/8x8x8/gpu-vulkan  naive   1.000 µs  1.100 µs   1.100  [1.100, 1.100]    slower       1.00  as mirrored
+    matmul/fp16/8x8x8/gpu-vulkan  naive   500.0 ns  400.0 ns  0.8000  [0.8000, 0.8000]  faster       2.00  as mirrored
+
+    geometric mean of B/A
+    matmul/fp32   1.100  1 case
+    matmul/fp16  0.8000  1 case
+
+    intervals: percentile bootstrap, 9999 resamples, of 2 ratios
+    ");
+}
+
+#[test]
+fn a_slower_case_fails_a_ci_job() {
+    let root = tempfile::tempdir().unwrap();
+    let noisy: Vec<f64> = (0..20).map(|i| 50.0 + 10.0 * f64::from(i)).collect();
+    let twice: Vec<f64> = noisy.iter().map(|time| 1.5 * time).collect();
+    let a = run(
+        &root,
+        "a",
+        &[row("fp32", &[100.0; 10]), row("fp16", &[100.0; 10]), row("int8", &noisy)],
+    );
+    let b = run(
+        &root,
+        "b",
+        &[row("fp32", &[104.0; 10]), row("fp16", &[106.0; 10]), row("int8", &twice)],
+    );
+    let (status, out, err) = of_two(&a, &b, &["--fail-if-slower", "5%"]);
+    assert_eq!(status, 1);
+    assert!(out.contains("geometric mean"), "the result is printed all the same");
+    assert_eq!(
+        err,
+        "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, naive: ratio 1.060, \
+         95 % interval [1.060, 1.060]\n",
+        "4 % is within, and the noisy case is 50 % slower but undecided"
+    );
+    let (_, csv, _) = of_two(&a, &b, &["--csv"]);
+    assert_eq!(table(&csv)[2]["verdict"], "undecided");
+    assert_eq!(of_two(&a, &b, &["--fail-if-slower", "7%"]).0, 0);
+    assert_eq!(of_two(&a, &b, &["--fail-if-slower", "3%"]).2.lines().count(), 2);
+    assert_eq!(of_two(&b, &a, &["--fail-if-slower", "0%"]).0, 0, "faster is no failure");
+    assert_eq!(of_two(&a, &b, &[]).0, 0, "nor is slower unless asked");
+    for wrong in ["5", "0.05", "-5%", "x%", "NaN%"] {
+        let (status, _, err) = of_two(&a, &b, &[&format!("--fail-if-slower={wrong}")]);
+        assert_eq!(status, 2);
+        assert!(err.contains("write a percentage of at least 0, such as 5%"), "{err}");
+    }
+}
+
+#[test]
+fn without_samples_the_medians_intervals_serve() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &around(100.0))]);
+    let b = run(&root, "b", &[row("fp16", &around(150.0))]);
+    fs::remove_file(b.join("samples.csv")).unwrap();
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let line = &table(&out)[0];
+    assert_eq!((&*line["interval"], &*line["resamples"]), ("medians", ""));
+    let (ci_a, ci_b) = (median_ci(&around(100.0)), median_ci(&around(150.0)));
+    assert_eq!(line["ratio_ci95_low"].parse::<f64>().unwrap(), ci_b.low / ci_a.high);
+    assert_eq!(line["ratio_ci95_high"].parse::<f64>().unwrap(), ci_b.high / ci_a.low);
+    let (_, out, _) = of_two(&a, &b, &[]);
+    assert!(out.contains("\nintervals: from the 95 % intervals of both medians"), "{out}");
+}
+
+#[test]
+fn samples_of_something_else_are_not_used() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &around(100.0))]);
+    let b = run(&root, "b", &[row("fp16", &around(150.0))]);
+    fs::copy(a.join("samples.csv"), b.join("samples.csv")).unwrap();
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    assert_eq!((status, &*table(&out)[0]["interval"]), (0, "medians"));
+    assert!(
+        err.starts_with("warning: 1 rows of B have samples in samples.csv that do not"),
+        "{err}"
+    );
+}
+
+#[test]
+fn few_samples_decide_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &[100.0; LEAST_SAMPLES - 1])]);
+    let b = run(&root, "b", &[row("fp16", &[200.0; LEAST_SAMPLES])]);
+    let (status, out, err) = of_two(&a, &b, &["--csv", "--fail-if-slower", "0%"]);
+    let line = &table(&out)[0];
+    assert_eq!((status, &*line["verdict"], &*line["ratio"]), (0, "undecided", "2.0"));
+    assert_eq!((&*line["interval"], &*line["ratio_ci95_low"]), ("none", ""));
+    assert!(err.contains("fewer than 6 samples; measure them for longer"), "{err}");
+}
+
+#[test]
+fn what_else_differs_is_said() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &[1.0; 10])]);
+    let b = run(
+        &root,
+        "b",
+        &[edited(row("fp16", &[1.0; 10]), |r| {
+            r.driver_info = "2".into();
+            r.inputs_sha256 = "other".into();
+            r.wgsl_sha256 = "another".into();
+            r.runtime_checks = Some(true);
+            r.timing_method = "host".into();
+            r.git_revision = "5678".into();
+            r.git_dirty = Some(true);
+        })],
+    );
+    let (status, _, err) = of_two(&a, &b, &[]);
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(err, @r"
+    warning: different drivers in 1 of 1 cases: in matmul/fp16/8x8x8/gpu-vulkan, A has `d 1`, B has `d 2`
+    warning: different inputs in 1 of 1 cases: in matmul/fp16/8x8x8/gpu-vulkan, A has `cd34`, B has `other`
+    warning: different kernels in 1 of 1 cases: in matmul/fp16/8x8x8/gpu-vulkan, A has `naive ab12`, B has `naive another`
+    warning: different timing methods in 1 of 1 cases: in matmul/fp16/8x8x8/gpu-vulkan, A has `timestamp`, B has `host`
+    warning: different crate revisions in 1 of 1 cases: in matmul/fp16/8x8x8/gpu-vulkan, A has `0.1.0 1234`, B has `0.1.0 5678 with changes`
+    ");
+}
+
+/// One run on a GPU under two backends and on the CPU.
+fn three_devices(root: &TempDir) -> PathBuf {
+    let on = |device: &'static str, backend: &'static str, kernel: &'static str, time: f64| {
+        edited(row("fp16", &[time; 10]), move |r| {
+            r.case_id = format!("matmul/fp16/{kernel}/8x8x8/{device}");
+            r.device = device.into();
+            r.backend = backend.into();
+            r.kernel = kernel.into();
+        })
+    };
+    run(
+        root,
+        "all",
+        &[
+            on("gpu-vulkan", "vulkan", "naive", 40.0),
+            on("gpu-vulkan", "vulkan", "tiled", 10.0),
+            on("gpu-gl", "gl", "naive", 80.0),
+            on("gpu-gl", "gl", "tiled", 5.0),
+            on("cpu", "cpu", "mirror", 100.0),
+        ],
+    )
+}
+
+#[test]
+fn devices_and_backends() {
+    let root = tempfile::tempdir().unwrap();
+    let path = three_devices(&root);
+    let path = path.to_str().unwrap();
+    let ratios = |arguments: &[&str]| {
+        let (status, out, err) = cli(&[arguments, &[path, "--csv"]].concat());
+        assert_eq!(status, 0, "{err}");
+        let cell = |line: &HashMap<String, String>| {
+            format!("{} {} {}", line["kernel_a"], line["kernel_b"], line["ratio"])
+        };
+        (table(&out).iter().map(cell).collect::<Vec<_>>(), err)
+    };
+    let (by_backend, _) = ratios(&["--by", "backend", "vulkan", "gl"]);
+    assert_eq!(by_backend, ["naive naive 2.0", "tiled tiled 0.5"]);
+    let (by_device, _) = ratios(&["--by", "device", "gpu-gl", "gpu-vulkan"]);
+    assert_eq!(by_device, ["naive naive 0.5", "tiled tiled 2.0"]);
+    // No kernel in common: the fastest of each.
+    let (with_cpu, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu"]);
+    assert_eq!(with_cpu, ["tiled mirror 10.0"]);
+    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
+    let (_, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu", "-v"]);
+    assert!(err.contains(".csv`, line 2: matmul/fp16/naive/8x8x8/gpu-vulkan\n"), "{err}");
+    let (best, _) = ratios(&["--by", "backend", "gl", "vulkan", "--best-kernel"]);
+    assert_eq!(best, ["tiled tiled 2.0"]);
+}
+
+#[test]
+fn json() {
+    let root = tempfile::tempdir().unwrap();
+    let path = three_devices(&root);
+    let path = path.to_str().unwrap();
+    let (_, out, _) = cli(&["--by", "device", "gpu-vulkan", "cpu", path, "--json"]);
+    let whole: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&whole["by"], &whole["b"]), (&"device".into(), &"cpu".into()));
+    let case = &whole["cases"][0];
+    assert_eq!((&case["ratio"], &case["verdict"]), (&10.0.into(), &"slower".into()));
+    assert_eq!((&case["line_a"], &case["line_b"]), (&3.into(), &6.into()));
+    assert_eq!((&case["same_inputs"], &case["mirror_equal_a"]), (&true.into(), &true.into()));
+    assert_eq!(whole["only_a"][0], "matmul/fp16/naive/8x8x8/gpu-vulkan");
+    assert_eq!(whole["geometric_means"][0]["cases"], 1);
+    assert!(whole["warnings"][0].as_str().unwrap().starts_with("different kernels"));
+}
+
+#[test]
+fn the_latest_of_several_measurements_counts() {
+    let root = tempfile::tempdir().unwrap();
+    let old = run(&root, "a", &[row("fp16", &[1.0; 10])]);
+    run(&root, "b", &[row("fp16", &[2.0; 10])]);
+    let other = tempfile::tempdir().unwrap();
+    let b = run(&other, "c", &[row("fp16", &[6.0; 10])]);
+    let (status, out, err) = of_two(root.path(), &b, &["--csv"]);
+    assert_eq!((status, &*table(&out)[0]["ratio"]), (0, "3.0"));
+    let first = old.join("measurements.csv");
+    let expected =
+        format!("measured again, such as `{}`, line 2; the latest count", first.display());
+    assert!(err.contains(&expected), "{err}");
+}
+
+/// Status 2, nothing on stdout, and this on stderr.
+fn refused(arguments: &[&str], expected: &str) {
+    let (status, out, err) = cli(arguments);
+    assert_eq!((status, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains(expected), "{err}");
+}
+
+#[test]
+fn bad_arguments() {
+    let root = tempfile::tempdir().unwrap();
+    let path = three_devices(&root);
+    let path = path.to_str().unwrap();
+    refused(
+        &["--by", "device", "gpu-vulkan", "tpu", path],
+        "no row has device `tpu`; there are cpu, gpu-gl, gpu-vulkan",
+    );
+    refused(&["--by", "backend", "gl", "gl", path], "both sides are backend `gl`; name two");
+    refused(&["--by", "device", "cpu", "gpu-gl"], "no results are named; write --by device A B");
+    refused(&[path, path, path], "1 paths too many: A and B are the results");
+    refused(&[path, path], "measurements.csv` is given twice; name it once");
+    refused(&[path, "none"], "cannot read `none`");
+
+    let other = tempfile::tempdir().unwrap();
+    let second = edited(row("fp16", &[1.0; 10]), |r| r.device = "other-vulkan".into());
+    let second = run(&other, "b", &[second]);
+    let second = second.to_str().unwrap();
+    refused(
+        &["--by", "backend", "vulkan", "gl", path, second],
+        "backend `vulkan` has several devices here: gpu-vulkan, other-vulkan; compare by device",
+    );
+    refused(
+        &[path, second],
+        "A has 5, such as `matmul/fp16/naive/8x8x8/gpu-vulkan`; B has 1, such as",
+    );
+}
+
+#[test]
+fn rows_that_failed_are_no_cases() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &[1.0; 10]), row("fp32", &[1.0; 10])]);
+    let wrong = edited(row("fp16", &[1.0; 10]), |r| r.status = Status::Wrong);
+    let b = run(&root, "b", &[wrong, row("fp32", &[1.0; 10])]);
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    assert_eq!((status, table(&out).len()), (0, 1));
+    assert!(err.contains("rows left out of B: 1 wrong; -v lists them\n"), "{err}");
+    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
+}
+
+#[test]
+fn bad_files() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &[1.0; 10])]);
+    let a = a.to_str().unwrap();
+    for (edit, column) in [
+        ((|r: &mut Record| r.median_ns = Some(f64::NAN)) as fn(&mut Record), "median_ns`: `NaN`"),
+        (|r| r.median_ci95_low_ns = None, "median_ci95_low_ns`: empty"),
+        (|r| r.median_ci95_high_ns = Some(-1.0), "median_ci95_high_ns`: `-1`"),
+    ] {
+        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), edit)]);
+        let file = b.join("measurements.csv");
+        let expected = format!("`{}`, line 2, column `{column}, but a row", file.display());
+        refused(&[a, b.to_str().unwrap()], &expected);
+    }
+    let b = run(&root, "b", &[row("fp16", &[2.0; 10])]);
+    let samples = b.join("samples.csv");
+    let text = fs::read_to_string(&samples).unwrap();
+    fs::write(&samples, &text[..text.len() - 3]).unwrap();
+    let expected = format!("`{}`, line 11, column `elapsed_ns`: the file ends", samples.display());
+    refused(&[a, b.to_str().unwrap()], &expected);
+}
