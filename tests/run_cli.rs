@@ -229,7 +229,7 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--size", "512..256"], "--size: range `512..256` is empty"),
         (vec!["--size", "0"], "--size: `0` is no matmul size"),
         (vec!["--size", ""], "a value is required for '--size"),
-        (vec!["--size", "4294967295"], "more than 2^64 operations"),
+        (vec!["--size", "4294967295"], "--size: `4294967295` is no matmul size"),
         (vec!["--precision", "fp17"], "--precision: unknown precision `fp17`; valid are fp32,"),
         (vec!["--kernel", "fast"], "--kernel: unknown kernel `fast`; valid are naive,"),
         (vec!["--data-set", "mnist"], "--data-set: unknown data set `mnist`; valid are digits"),

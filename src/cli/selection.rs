@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use tradeoff::gpu::{self, Candidate};
 use tradeoff::measure::{Case, Selection, SelectionError, Session, expand_sizes};
@@ -110,22 +110,13 @@ impl Variables {
 
     /// What they select. An error names the flag, or the variable where no flag was given.
     pub fn selection(&self) -> anyhow::Result<Selection> {
-        let selection = Selection::from_variables(self.values.clone());
-        let selection = selection.map_err(|error| match &error {
+        Selection::from_variables(self.values.clone()).map_err(|error| match &error {
             SelectionError::Value { variable, reason } => match self.flags.get(variable) {
                 Some(flag) => anyhow::anyhow!("{flag}: {reason}"),
                 None => error.into(),
             },
             SelectionError::Variable(_) => error.into(),
-        })?;
-        for shape in &selection.shapes {
-            let operations =
-                [shape.m, shape.n, shape.k].map(|x| x as u128).iter().product::<u128>();
-            if operations > u128::from(u64::MAX / 2) {
-                bail!("size {shape}: more than 2^64 operations; choose a smaller shape");
-            }
-        }
-        Ok(selection)
+        })
     }
 
     /// The devices that they name. Nothing is opened.

@@ -201,20 +201,18 @@ fn twice_the_work_takes_twice_as_long() {
         let work = [context.dispatch(&pipeline, &[(0, &state)], [64, 1, 1]).unwrap()];
         let repeats = context.repeats_lasting(2e6, &work).unwrap();
         // The shortest of many short runs, interleaved: on a software adapter, one that no other
-        // program interrupted.
-        let (mut once, mut twice) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..50 {
-            for (repeats, shortest) in [(repeats, &mut once), (2 * repeats, &mut twice)] {
-                let run = context.run(&work, repeats).unwrap();
-                *shortest = shortest.min(run.device_ns.unwrap_or(run.host_ns));
+        // program interrupted. A busy machine gets several rounds; a broken clock passes none.
+        let ratio = || {
+            let (mut once, mut twice) = (f64::INFINITY, f64::INFINITY);
+            for _ in 0..50 {
+                for (repeats, shortest) in [(repeats, &mut once), (2 * repeats, &mut twice)] {
+                    let run = context.run(&work, repeats).unwrap();
+                    *shortest = shortest.min(run.device_ns.unwrap_or(run.host_ns));
+                }
             }
-        }
-        let ratio = twice / once;
-        println!(
-            "{}: {repeats} repeats took {once} ns, twice as many {ratio} times that",
-            context.info.slug
-        );
-        assert!((1.6..=2.4).contains(&ratio));
+            twice / once
+        };
+        assert!((0..10).any(|_| (1.6..=2.4).contains(&ratio())), "{}", context.info.slug);
         let run = context.run(&work, repeats).unwrap();
         assert_eq!(run.device_ns.is_some(), context.timing == TimingMethod::Timestamps);
         assert!(run.device_ns.is_none_or(|ns| ns <= run.host_ns));

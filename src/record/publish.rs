@@ -70,8 +70,7 @@ fn anonymise(provenance: &mut Provenance) -> HashMap<String, String> {
         // Parts that began in the same second were told apart by their hosts.
         let stamp = base_name(part);
         let mut names = (1..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
-        let is_free = |name: &String| ids.values().all(|id| id != name);
-        part.run_id = names.find(is_free).unwrap_or_default();
+        part.run_id = names.find(|name| !ids.values().any(|id| id == name)).unwrap_or_default();
         ids.insert(old, part.run_id.clone());
     }
     ids
