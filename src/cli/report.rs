@@ -30,8 +30,7 @@ pub struct Report {
 impl Report {
     pub fn run(&self) -> anyhow::Result<()> {
         let Self { results, output, force, target_gap } = self;
-        let options =
-            Options { folder: output.clone(), force: *force, target_gap: *target_gap };
+        let options = Options { folder: output.clone(), force: *force, target_gap: *target_gap };
         let report = report::write(results, &options)?;
         for missing in &report.figures.missing {
             eprintln!("left out: {}: {}", missing.title, missing.remedy);

@@ -24,7 +24,11 @@ pub struct Figures {
 /// and 5 times a power of ten that the best setting of each panel's problem reaches.
 pub fn figures(data: &Data, target: Option<f64>) -> Figures {
     let mut all = Figures::default();
-    all.add(error_against_throughput(data), "Error against throughput", "every device has one setting only; measure several: leave TRADEOFF_PRECISIONS unset");
+    all.add(
+        error_against_throughput(data),
+        "Error against throughput",
+        "every device has one setting only; measure several: leave TRADEOFF_PRECISIONS unset",
+    );
     all.add(throughput_against_size(data), "Throughput against size", "no workload was measured at two sizes on one device; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
     all.add(error_against_k(data), "Error against k", "no device has products of two lengths k; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
     let learning = Learning::of(data, target);
@@ -50,8 +54,9 @@ impl Figures {
         for i in 1..self.figures.len() {
             let taken = |id: &str| self.figures[..i].iter().any(|figure| figure.id == id);
             let id = self.figures[i].id.clone();
-            if let Some(free) =
-                taken(&id).then(|| (2..).map(|n| format!("{id}-{n}")).find(|id| !taken(id))).flatten()
+            if let Some(free) = taken(&id)
+                .then(|| (2..).map(|n| format!("{id}-{n}")).find(|id| !taken(id)))
+                .flatten()
             {
                 self.figures[i].id = free;
             }
@@ -165,7 +170,8 @@ fn panels<'a>(
     let title = |[device, name, driver, cpu]: [&str; 4]| match named(device) {
         1 => device.to_owned(),
         _ => {
-            let rest: Vec<&str> = [name, driver, cpu].into_iter().filter(|t| !t.is_empty()).collect();
+            let rest: Vec<&str> =
+                [name, driver, cpu].into_iter().filter(|t| !t.is_empty()).collect();
             format!("{device} ({})", rest.join(", "))
         }
     };
@@ -203,7 +209,11 @@ fn with_sizes(mut panels: Vec<Panel>) -> Vec<Panel> {
 }
 
 /// A series a precision, in the order in which precisions are measured; others behind.
-fn series(settings: &[Setting], joined: bool, marks: impl Fn(&Setting) -> Vec<Mark>) -> Vec<Series> {
+fn series(
+    settings: &[Setting],
+    joined: bool,
+    marks: impl Fn(&Setting) -> Vec<Mark>,
+) -> Vec<Series> {
     let mut by_precision = groups(settings, |setting| setting.record.precision.as_str());
     let order = |name: &str| Precision::all().position(|p| p.name() == name).unwrap_or(usize::MAX);
     by_precision.sort_by_key(|(name, _)| order(name));
@@ -316,36 +326,42 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
         let batch = if s.is_full_batch() { None } else { s.record.batch };
         (s.frontier.workload.as_str(), s.dimension(), s.family(), batch, s.is_full_batch())
     });
-    let figures = figures.into_iter().filter_map(|((workload, _, (family, _), batch, full), settings)| {
-        let unit = unit(&settings);
-        let cubes = settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
-        let x = match (family.is_empty(), cubes) {
-            (false, _) => "examples n",
-            (true, true) => "size m = n = k",
-            (true, false) => "size (m·n·k)^(1/3)",
-        };
-        let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
-        let panels = panels(&settings, &axes, |settings| {
-            let series = series(settings, true, |s| {
-                let x = size(s.record).unwrap_or_default(); // filtered above
-                let y_interval = s.throughput_interval();
-                vec![Mark { y_interval, ..s.mark(x, s.point.throughput) }]
+    let figures =
+        figures.into_iter().filter_map(|((workload, _, (family, _), batch, full), settings)| {
+            let unit = unit(&settings);
+            let cubes =
+                settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
+            let x = match (family.is_empty(), cubes) {
+                (false, _) => "examples n",
+                (true, true) => "size m = n = k",
+                (true, false) => "size (m·n·k)^(1/3)",
+            };
+            let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
+            let panels = panels(&settings, &axes, |settings| {
+                let series = series(settings, true, |s| {
+                    let x = size(s.record).unwrap_or_default(); // filtered above
+                    let y_interval = s.throughput_interval();
+                    vec![Mark { y_interval, ..s.mark(x, s.point.throughput) }]
+                });
+                (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
             });
-            (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
+            let batch = match (batch, full) {
+                (_, true) => " n".to_owned(),
+                (Some(batch), _) => format!(" {batch}"),
+                _ => String::new(),
+            };
+            let what = if family.is_empty() {
+                String::new()
+            } else {
+                format!(" on {family}, batch{batch}")
+            };
+            figure(
+                &["throughput-size", workload, family, batch.trim()],
+                format!("{workload}{what}: throughput against size"),
+                "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
+                with_sizes(panels),
+            )
         });
-        let batch = match (batch, full) {
-            (_, true) => " n".to_owned(),
-            (Some(batch), _) => format!(" {batch}"),
-            _ => String::new(),
-        };
-        let what = if family.is_empty() { String::new() } else { format!(" on {family}, batch{batch}") };
-        figure(
-            &["throughput-size", workload, family, batch.trim()],
-            format!("{workload}{what}: throughput against size"),
-            "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
-            with_sizes(panels),
-        )
-    });
     figures.collect()
 }
 
@@ -545,8 +561,9 @@ fn step_time(data: &Data) -> Vec<Figure> {
         .into_iter()
         .filter(|s| s.record.examples.is_some() && step_us(s.record, s.record.median_ns).is_some())
         .collect();
-    let figures =
-        groups(&settings, |s| (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str()));
+    let figures = groups(&settings, |s| {
+        (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str())
+    });
     let figures = figures.into_iter().filter_map(|((workload, (family, features), precision), settings)| {
         let axes = Axes { x: "examples n".into(), y: "time of a step (μs)".into() };
         let panels = panels(&settings, &axes, |settings| {
@@ -574,7 +591,8 @@ fn batch_series(settings: &[Setting]) -> Vec<Series> {
     sizes.dedup();
     let of = |size: u64| settings.iter().filter(move |s| s.record.batch == Some(size));
     // A size that is all of n wherever it was measured, and was so on one data set, is no series.
-    let sizes = sizes.into_iter().filter(|&b| !(of(b).count() == 1 && of(b).all(Setting::is_full_batch)));
+    let sizes =
+        sizes.into_iter().filter(|&b| !(of(b).count() == 1 && of(b).all(Setting::is_full_batch)));
     let mut named: Vec<(String, Vec<&Setting>)> =
         sizes.map(|b| (format!("b = {b}"), of(b).collect())).collect();
     named.push(("b = n".into(), settings.iter().filter(|s| s.is_full_batch()).collect()));

@@ -66,11 +66,11 @@ struct Scales {
 impl Scales {
     fn of(figure: &Figure) -> Self {
         let marks = || figure.panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
-        let ends = |i: Option<Interval>| i.map_or([f64::NAN; 2], |i| [i.low, i.high]).map(over_zero);
+        let ends =
+            |i: Option<Interval>| i.map_or([f64::NAN; 2], |i| [i.low, i.high]).map(over_zero);
         let xs = marks().flat_map(|m| ends(m.x_interval).into_iter().chain([m.x]));
-        let ys = marks().flat_map(|m| {
-            ends(m.y_interval).into_iter().chain([m.y, m.bound.unwrap_or(f64::NAN)])
-        });
+        let ys = marks()
+            .flat_map(|m| ends(m.y_interval).into_iter().chain([m.y, m.bound.unwrap_or(f64::NAN)]));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
 
@@ -98,7 +98,9 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
     let _ = write!(
         tex,
         "\\nextgroupplot[title={{{}}}, xlabel={{{}}}, xmin={:e}, xmax={x_max:e}",
-        escape(title), escape(x_label), scales.x.low
+        escape(title),
+        escape(x_label),
+        scales.x.low
     );
     if !panel.sizes.is_empty() {
         let sizes: Vec<String> = panel.sizes.iter().map(|&size| size_label(size)).collect();
@@ -109,22 +111,31 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
         let _ = write!(
             tex,
             ", extra x ticks={{{:e}}}, extra x tick labels={{{}}}, extra x tick style={{grid=none}}",
-            scales.x(f64::INFINITY), panel.never
+            scales.x(f64::INFINITY),
+            panel.never
         );
     }
     if panel.y_names.is_empty() {
-        let _ = write!(tex, ", ylabel={{{}}}, ymode=log, ymin={y_min:e}, ymax={:e}", escape(y_label), scales.y.high);
+        let _ = write!(
+            tex,
+            ", ylabel={{{}}}, ymode=log, ymin={y_min:e}, ymax={:e}",
+            escape(y_label),
+            scales.y.high
+        );
         if scales.y.floor_lane {
             let at = scales.y(0.0, panel);
             let _ = write!(tex, ", extra y ticks={{{at:e}}}, extra y tick labels={{$\\leq 0$}}");
         }
     } else {
         let ticks: Vec<String> = (0..panel.y_names.len()).map(|i| i.to_string()).collect();
-        let names: Vec<String> = panel.y_names.iter().map(|n| format!("{{{}}}", escape(n))).collect();
+        let names: Vec<String> =
+            panel.y_names.iter().map(|n| format!("{{{}}}", escape(n))).collect();
         let _ = write!(
             tex,
             ", y dir=reverse, ymin=-0.5, ymax={}.5, ytick={{{}}}, yticklabels={{{}}}, ymajorgrids",
-            panel.y_names.len() - 1, ticks.join(","), names.join(",")
+            panel.y_names.len() - 1,
+            ticks.join(","),
+            names.join(",")
         );
     }
     *tex += "]\n";
@@ -190,9 +201,8 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         *tex += "};\n";
     }
     let bounds = series.marks.iter().filter(|mark| !mark.minor);
-    let bounds: Vec<String> = bounds
-        .filter_map(|mark| Some(format!("({:e},{:e})", mark.x, mark.bound?)))
-        .collect();
+    let bounds: Vec<String> =
+        bounds.filter_map(|mark| Some(format!("({:e},{:e})", mark.x, mark.bound?))).collect();
     if !bounds.is_empty() {
         let _ = writeln!(
             tex,
@@ -248,12 +258,8 @@ pub fn table(figure: &Figure, data: &Data) -> String {
     tex += "\\midrule\n";
     for run in runs {
         let file = data.citations.iter().find(|c| c.run == run).map_or("", |c| c.file.as_str());
-        let _ = writeln!(
-            tex,
-            "\\multicolumn{{{count}}}{{l}}{{R{}: {}}} \\\\",
-            run + 1,
-            escape(file)
-        );
+        let _ =
+            writeln!(tex, "\\multicolumn{{{count}}}{{l}}{{R{}: {}}} \\\\", run + 1, escape(file));
     }
     tex + &format!("\\bottomrule\n\\end{{{environment}}}\n")
 }

@@ -33,7 +33,9 @@ pub enum ReportError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// No row can be drawn.
-    #[error("none of {rows} rows can be drawn ({ok} have status ok); the first, `{file}`, line {line}: {why}; name a run with a measured case")]
+    #[error(
+        "none of {rows} rows can be drawn ({ok} have status ok); the first, `{file}`, line {line}: {why}; name a run with a measured case"
+    )]
     NothingMeasured {
         /// Rows there are.
         rows: usize,

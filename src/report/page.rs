@@ -159,8 +159,16 @@ impl Dial {
         let fastest = positions.iter().map(|&p| frontier.points[p].throughput).fold(0.0, f64::max);
         let least = frontier.points[exact].error;
         let Frontier { workload, shape, problem, device, device_name, .. } = frontier;
-        let of = if shape.contains(problem.as_str()) { String::new() } else { format!(", {problem} inputs") };
-        let on = if device_name == device { device.clone() } else { format!("{device} ({device_name})") };
+        let of = if shape.contains(problem.as_str()) {
+            String::new()
+        } else {
+            format!(", {problem} inputs")
+        };
+        let on = if device_name == device {
+            device.clone()
+        } else {
+            format!("{device} ({device_name})")
+        };
         let position = |&point: &usize| {
             let said = words(frontier, &data.records, point, exact);
             let point = &frontier.points[point];
@@ -170,7 +178,11 @@ impl Dial {
                 speed: said.speed,
                 error: said.error,
                 advice: said.advice,
-                throughput: with_interval(point.throughput, point.throughput_ci, &frontier.throughput_unit),
+                throughput: with_interval(
+                    point.throughput,
+                    point.throughput_ci,
+                    &frontier.throughput_unit,
+                ),
                 error_value: format!("{} ({})", significant(point.error, 3), frontier.error_metric),
                 speed_share: point.throughput / fastest,
                 exactness_share: exactness(&frontier.error_metric, point.error, least),
@@ -215,7 +227,8 @@ impl Details {
     fn of(data: &Data, row: usize) -> Self {
         let record = &data.records[row];
         let title = format!("{} {}", record.precision, record.shape);
-        let number = |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
+        let number =
+            |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
         let facts = [
             ("device", Some(device(record))),
             ("kernel", Some(record.kernel.clone())),
@@ -263,8 +276,19 @@ fn error(record: &Record) -> Option<String> {
 }
 
 const COLUMNS: [&str; 13] = [
-    "workload", "precision", "kernel", "shape", "device", "throughput", "unit", "median",
-    "error", "metric", "error / bound", "source", "status",
+    "workload",
+    "precision",
+    "kernel",
+    "shape",
+    "device",
+    "throughput",
+    "unit",
+    "median",
+    "error",
+    "metric",
+    "error / bound",
+    "source",
+    "status",
 ];
 
 #[derive(Serialize)]

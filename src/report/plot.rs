@@ -302,7 +302,8 @@ impl Canvas {
             [] => scales.y.ticks().into_iter().filter_map(|t| t.label).collect(),
             names => names.to_vec(),
         };
-        let widest = y_labels.iter().map(|l| text_width(l, tick)).fold(text_width("≤ 0", tick), f64::max);
+        let widest =
+            y_labels.iter().map(|l| text_width(l, tick)).fold(text_width("≤ 0", tick), f64::max);
         let y_title = if panel.y_label.is_empty() { 0.0 } else { 1.5 * label };
         let title = wrap(&panel.title, label, look.width - 4.0);
         let frame = Area {
@@ -356,7 +357,13 @@ impl Canvas {
             self.path(&[(x, frame.top), (x, frame.bottom)], self.look.grid, 0.5 * line, None);
             let half = text_width(&label, size) / 2.0;
             if x - half > free_from && x + half < self.look.width {
-                self.text(x, frame.bottom + 1.25 * size, &label, self.look.tick, TextAnchor::Middle);
+                self.text(
+                    x,
+                    frame.bottom + 1.25 * size,
+                    &label,
+                    self.look.tick,
+                    TextAnchor::Middle,
+                );
                 free_from = x + half + 0.3 * size;
             }
         }
@@ -365,7 +372,13 @@ impl Canvas {
             let dashes = format!("{} {}", 2.0 * line, 2.0 * line);
             self.path(&[(x, frame.top), (x, frame.bottom)], ink, 0.5 * line, Some(&dashes));
             let middle = (x + frame.right) / 2.0;
-            self.text(middle, frame.bottom + 1.25 * size, panel.never, self.look.tick, TextAnchor::Middle);
+            self.text(
+                middle,
+                frame.bottom + 1.25 * size,
+                panel.never,
+                self.look.tick,
+                TextAnchor::Middle,
+            );
         }
         let y = frame.bottom + 1.35 * size + 1.1 * f64::from(self.look.label);
         let middle = (axes.plot.left + axes.plot.right) / 2.0;
@@ -410,7 +423,10 @@ impl Canvas {
             let points: Vec<(f64, f64)> =
                 series.marks.iter().map(|mark| (axes.x(mark.x), axes.y(mark.y))).collect();
             if series.joined && points.len() > 1 {
-                let dashes = series.style.hollow.then(|| format!("{} {}", 3.0 * self.look.line, 2.0 * self.look.line));
+                let dashes = series
+                    .style
+                    .hollow
+                    .then(|| format!("{} {}", 3.0 * self.look.line, 2.0 * self.look.line));
                 let colour = self.colour(series.style);
                 self.group(series, None, None);
                 self.path(&points, colour, self.look.line, dashes.as_deref());
@@ -510,7 +526,9 @@ impl Canvas {
         let d = match style.shape {
             Shape::Circle => format!(
                 "M{:.2} {y:.2}A{r:.2} {r:.2} 0 1 0 {:.2} {y:.2}A{r:.2} {r:.2} 0 1 0 {:.2} {y:.2}Z",
-                x - r, x + r, x - r
+                x - r,
+                x + r,
+                x - r
             ),
             Shape::Square => polygon(4, 1.28 * r, 0.125),
             Shape::Diamond => polygon(4, 1.3 * r, 0.0),
@@ -518,8 +536,11 @@ impl Canvas {
             Shape::TriangleDown => polygon(3, 1.4 * r, 0.5),
             Shape::Pentagon => polygon(5, 1.2 * r, 0.0),
         };
-        let (fill, stroke_width) =
-            if style.hollow { (Some(Color::from(self.look.paper)), 1.25 * width) } else { (Some(colour.clone()), 0.4 * width) };
+        let (fill, stroke_width) = if style.hollow {
+            (Some(Color::from(self.look.paper)), 1.25 * width)
+        } else {
+            (Some(colour.clone()), 0.4 * width)
+        };
         self.scene.add(Primitive::Path(Box::new(PathData {
             d,
             fill,
@@ -535,7 +556,8 @@ impl Canvas {
         let size = f64::from(self.look.tick);
         let entries = legend_entries(figure);
         let swatch = 2.6 * size;
-        let column = entries.iter().map(|e| text_width(e.name(), size)).fold(0.0, f64::max) + swatch + size;
+        let column =
+            entries.iter().map(|e| text_width(e.name(), size)).fold(0.0, f64::max) + swatch + size;
         let columns = ((self.look.width / column) as usize).clamp(1, entries.len().max(1));
         let rows = entries.len().div_ceil(columns);
         let left = (self.look.width - columns as f64 * column + size) / 2.0;
@@ -658,8 +680,12 @@ mod tests {
 
     #[test]
     fn long_titles_break_and_endless_ones_are_cut() {
-        let lines = wrap("nvidia-geforce-rtx-4090-vulkan (NVIDIA GeForce RTX 4090, 550.54)", 7.0, 200.0);
-        assert!(lines.len() > 1 && lines.iter().all(|l| 1.1 * text_width(l, 7.0) <= 200.0), "{lines:?}");
+        let lines =
+            wrap("nvidia-geforce-rtx-4090-vulkan (NVIDIA GeForce RTX 4090, 550.54)", 7.0, 200.0);
+        assert!(
+            lines.len() > 1 && lines.iter().all(|l| 1.1 * text_width(l, 7.0) <= 200.0),
+            "{lines:?}"
+        );
         let lines = wrap(&"x".repeat(300), 7.0, 200.0);
         assert!(lines.len() == 1 && lines[0].ends_with('…') && lines[0].len() > 20, "{lines:?}");
     }

@@ -84,7 +84,10 @@ fn error(metric: &str, value: f64, steps: Option<u64>) -> String {
             let when = steps.map_or("At the end".to_owned(), |s| format!("After {s} steps"));
             match value {
                 v if v > 0.0 => {
-                    format!("{when}, the training loss is {} above the best possible.", significant(v, 3))
+                    format!(
+                        "{when}, the training loss is {} above the best possible.",
+                        significant(v, 3)
+                    )
                 }
                 _ => format!("{when}, the training loss is the best possible."),
             }
@@ -131,7 +134,9 @@ fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
         }
     };
     match point.standing {
-        Standing::OnFrontier => "Worth choosing: nothing measured here is both faster and more exact.".into(),
+        Standing::OnFrontier => {
+            "Worth choosing: nothing measured here is both faster and more exact.".into()
+        }
         Standing::Indistinguishable { from } => format!(
             "Perhaps worth choosing: {} came out better, but too closely for these samples to tell.",
             name(from)

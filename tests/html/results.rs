@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use tradeoff::record::{Provenance, Record, RunFolder, Status, TrajectoryPoint};
 
 /// A matrix product of `size` on `device`; `ns` is its median, with an interval of ±2 %.
-pub fn product(device: &str, precision: &str, kernel: &str, size: u64, ns: f64, error: f64) -> Record {
+pub fn product(
+    device: &str,
+    precision: &str,
+    kernel: &str,
+    size: u64,
+    ns: f64,
+    error: f64,
+) -> Record {
     let operations = 2 * size.pow(3);
     let shape = format!("{size}x{size}x{size}");
     Record {
