@@ -1,13 +1,13 @@
 //! Draws figures as SVG and PDF. The one file that uses the plotting crate.
 //!
 //! The same figure was drawn with kuva 0.6 and plotters 0.3 and looked at. Neither draws it fit to
-//! print: plotters places everything on whole pixels, of which a column of 84 mm has 238, so that a
-//! marker sits beside its error bar, lays its legend over the points, and has not been released
-//! since 2024; kuva's logarithmic axes begin at 10⁻¹⁰ (it draws 10⁻¹⁶ there), its minor ticks
-//! divide 1–2–5 evenly, its error bars have caps of one length, its legend has no columns and lets
-//! long names stick out. kuva's scene, however, takes lines, paths and text at any place, knows the
-//! font that it embeds, and writes both SVG and PDF. So axes, marks and legend are placed here, on
-//! its scene; one unit of the scene is a point (1/72 inch).
+//! print. plotters places everything on whole pixels, of which a column of 84 mm has 238, so that
+//! markers sit beside their error bars, and it lays its legend over the points. kuva's logarithmic
+//! axes end at 1e-10 (what is smaller is drawn there), their minor ticks divide 1–2–5 evenly, all
+//! error bars have caps of one length, and long names stick out of the legend. But kuva's scene
+//! takes paths and text at any place, and writes them as SVG and as PDF with an embedded font. So
+//! axes, marks and legend are placed here, on its scene; one unit of the scene is a point
+//! (1/72 inch).
 
 use kuva::backend::pdf::PdfBackend;
 use kuva::backend::svg::SvgBackend;
@@ -496,7 +496,8 @@ impl Canvas {
         if let Some((mark, describe)) = mark.zip(describe) {
             let words = escape(&describe(mark));
             attributes += &format!(
-                " class=\"mark\" data-row=\"{}\" tabindex=\"-1\" role=\"img\" aria-label=\"{words}\"",
+                " class=\"mark\" data-row=\"{}\" tabindex=\"-1\" role=\"img\" \
+                 aria-label=\"{words}\"",
                 mark.row
             );
         }
