@@ -360,3 +360,22 @@ fn a_full_disk_leaves_nothing() {
     assert!(stderr.contains("index.html") && stderr.contains("free space"), "{stderr}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "half a report is left behind");
 }
+
+/// One column of panels would be longer than a page.
+#[test]
+fn many_devices_stand_in_two_columns() {
+    let devices = ["a", "b", "c", "d", "e", "f", "g"];
+    let rows = devices.iter().flat_map(|device| {
+        [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+            .map(|(precision, ns, error)| product(device, precision, "k", 64, ns, error))
+    });
+    let (_runs, run) = results::run(&rows.collect::<Vec<_>>());
+    let (_root, folder, _) = made(&run);
+    let stem = folder.join("figures/error-throughput-matmul-64x64x64");
+    let svg = fs::read_to_string(stem.with_extension("svg")).unwrap();
+    assert_eq!(attributes(&svg, "width")[0], "174.00mm");
+    let height = attributes(&svg, "height")[0].trim_end_matches("mm").parse::<f64>().unwrap();
+    assert!(height < 230.0, "{height} mm");
+    let tex = fs::read_to_string(stem.with_extension("tex")).unwrap();
+    assert!(tex.contains("group size=2 by 4"), "{tex}");
+}

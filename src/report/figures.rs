@@ -314,16 +314,29 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
         figure(
             &["error-throughput", workload, shape],
             format!("{workload} {shape}{on}: error against throughput"),
-            format!(
-                "Each marker is one setting; right is faster, low is more exact. The line is \
-                 the frontier: what no other setting beats in both. Bars are 95 % confidence \
-                 intervals. A small marker is a slower kernel or another learning rate of the \
-                 same precision. {BOUND}"
-            ),
+            trade_off_caption(&panels),
             panels,
         )
     });
     figures.collect()
+}
+
+/// What the figure shows, without what it has not.
+fn trade_off_caption(panels: &[Panel]) -> String {
+    let mut caption =
+        "Each marker is one setting; right is faster, low is more exact. The line is \
+                       the frontier: what no other setting beats in both. Bars are 95 % confidence \
+                       intervals."
+            .to_owned();
+    let marks = || panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
+    if marks().any(|mark| mark.minor) {
+        caption += " A small marker is a slower kernel or another learning rate of the same \
+                    precision.";
+    }
+    if marks().any(|mark| mark.bound.is_some()) {
+        caption += &format!(" {BOUND}");
+    }
+    caption
 }
 
 /// Of a product the edge of the cube of as many multiplications; of SGD the number of examples.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::data::Data;
 use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
+use super::plot;
 use super::scale::{Scale, significant, size_label};
 use crate::frontier::Interval;
 
@@ -41,6 +42,7 @@ pub fn document(figures: &[Figure]) -> String {
 /// The figure as a tikzpicture of one column's width.
 pub fn picture(figure: &Figure) -> String {
     let scales = Scales::of(figure);
+    let columns = plot::columns(figure.panels.len());
     let mut tex = format!(
         "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\
          \\begin{{tikzpicture}}[font=\\scriptsize]\n",
@@ -48,12 +50,13 @@ pub fn picture(figure: &Figure) -> String {
     );
     let _ = writeln!(
         tex,
-        "\\begin{{groupplot}}[group style={{group size=1 by {}, vertical sep=17mm}}, \
+        "\\begin{{groupplot}}[group style={{group size={} by {}, vertical sep=17mm, horizontal sep=18mm}}, \
          width=84mm, height=55mm, xmode=log, legend columns=3, legend cell align=left, \
          legend style={{draw=none, font=\\tiny, at={{(0.5,-0.32)}}, anchor=north}}, \
          title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, \
          every axis plot/.append style={{mark size=1.6pt}}]",
-        figure.panels.len()
+        columns,
+        figure.panels.len().div_ceil(columns)
     );
     for (position, panel) in figure.panels.iter().enumerate() {
         panel_tex(&mut tex, panel, &scales, position + 1 == figure.panels.len());
