@@ -1,16 +1,47 @@
-//! The `tradeoff` program: data on stdout, everything else on stderr, exit code 2 on an error.
+//! The `tradeoff` program: data on stdout, everything else on stderr. Exit code 0; 1 where what was
+//! asked for was done and the answer is bad (a wrong case); 2 on an error, which is one line.
 
 mod cli;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if is_help(&error) => error.exit(),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
+            eprintln!("{}", in_one_line(&error.render().to_string()));
+            return ExitCode::from(2);
         }
-    }
+    };
+    cli.run().unwrap_or_else(|error| {
+        eprintln!("error: {}", causes(&error));
+        ExitCode::from(2)
+    })
+}
+
+/// Whether clap has no complaint but a text to show: for --help, --version, and no verb at all.
+fn is_help(error: &clap::Error) -> bool {
+    !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// What clap says of a bad argument, without the usage and where to read it.
+fn in_one_line(message: &str) -> String {
+    let parts = message.split("\n\n").filter(|part| !part.trim().is_empty());
+    let parts = parts.filter(|part| !["Usage:", "For more"].iter().any(|s| part.starts_with(s)));
+    let line = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    parts.map(line).collect::<Vec<_>>().join("; ")
+}
+
+/// An error and what caused it, each once: many errors of the library tell their cause themselves.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        match (told.is_empty(), told.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => told,
+            (false, false) => format!("{told}: {cause}"),
+        }
+    })
 }

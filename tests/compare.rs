@@ -247,7 +247,7 @@ fn verdicts() {
 fn an_interval_depends_on_its_case_alone() {
     let (a, b) = (row("fp16", &skewed(20, 1, 0)), row("fp16", &skewed(20, 1, 1)));
     let other = row("fp32", &around(1.0));
-    let alone = compared(&[a.clone()], &[b.clone()]);
+    let alone = compared(std::slice::from_ref(&a), std::slice::from_ref(&b));
     let among = compared(&[other.clone(), a], &[b, other]);
     assert_eq!(alone.pairs[0].interval, among.pairs[1].interval);
     let interval = alone.pairs[0].interval.unwrap();

@@ -109,8 +109,9 @@ fn logistic_equals_its_mirror() {
         })
         .collect();
     for context in contexts() {
-        let composed = compose(&[wgsl!("sgd/loss_logistic.wgsl"), MAIN]);
-        let pipeline = context.pipeline(&composed, "main", &[], false).unwrap();
+        let composed =
+            compose(&[wgsl!("sgd/loss_logistic.wgsl"), wgsl!("shared/reciprocal.wgsl"), MAIN]);
+        let pipeline = context.pipeline(&composed, "main", &[]).unwrap();
         let source = context.buffer("z", (COUNT * 8) as u64).unwrap();
         let target = context.buffer("r", (COUNT * 8) as u64).unwrap();
         context.upload(&source, bytemuck::cast_slice(&inputs)).unwrap();

@@ -1,6 +1,6 @@
-enable f16;
 // f16 operands in the device's own type, four neighbours of a row at a time.
 // a: M x LDA f16, b: LDA x LDB f16.
+enable f16;
 @group(0) @binding(0) var<storage, read> a: array<vec4<f16>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f16>>;
 

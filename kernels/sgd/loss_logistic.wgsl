@@ -2,7 +2,7 @@
 //
 // sigma(|z|) = 1 / (1 + e) and sigma(-|z|) = e / (1 + e) with e = exp(-|z|), |z| cut at 80.
 // exp: |z| = k ln 2 - t with k whole, e = 2^-k exp t by a polynomial (the coefficients of Cephes'
-// expf, Moshier). Reciprocal: a first guess from integer bits, within 13 %, and four Newton steps.
+// expf, Moshier). Needs shared/reciprocal.wgsl.
 // Made of fma, additions, multiplications and integer operations alone, so that a mirror can
 // follow. k times the leading 9 bits of ln 2 is formed as an integer: two products of k with
 // constants could be joined by a compiler into one, and the reduction would lose its accuracy.
@@ -26,10 +26,5 @@ fn residual_of(product: f32, scale: f32, y: f32) -> f32 {
     p = fma(p, t, 1.0);
     p = fma(p, t, 1.0);
     let e = bitcast<f32>(bitcast<u32>(p) - (u32(k) << 23u));
-    let s = 1.0 + e;
-    var inverse = bitcast<f32>(0x7ef311c3u - bitcast<u32>(s));
-    for (var i = 0; i < 4; i++) {
-        inverse = fma(inverse, fma(-s, inverse, 1.0), inverse);
-    }
-    return fma(select(e, 1.0, (z & 0x80000000u) == 0u), inverse, -y);
+    return fma(select(e, 1.0, (z & 0x80000000u) == 0u), reciprocal(1.0 + e), -y);
 }

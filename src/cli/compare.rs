@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process;
+use std::process::ExitCode;
 use tradeoff::compare::{
     By, Comparison, GeometricMean, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side, compare, sides,
 };
@@ -75,7 +75,7 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 impl Compare {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
         let comparison = self.comparison()?;
         self.tell(&comparison);
         let text = if self.form.csv {
@@ -89,10 +89,9 @@ impl Compare {
         if let Some(percent) = self.fail_if_slower
             && tell_slower(&comparison, percent)
         {
-            // Not an error, which would be status 2. Nothing is left to be dropped or flushed.
-            process::exit(1);
+            return Ok(ExitCode::FAILURE);
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     fn comparison(&self) -> anyhow::Result<Comparison> {

@@ -1,7 +1,6 @@
 //! `tradeoff devices`: what could be measured here. Opens nothing.
 
-use anyhow::Context;
-use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 use tradeoff::gpu::{self, DeviceInfo};
 
 /// Lists the devices that WGPU_BACKEND, WGPU_ADAPTER_NAME and TRADEOFF_DEVICES select.
@@ -13,7 +12,7 @@ pub struct Devices {
 }
 
 impl Devices {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
         let candidates = gpu::discover_from_env()?;
         if let Some(hint) = gpu::no_gpu_hint(&candidates) {
             eprintln!("{hint}");
@@ -24,11 +23,8 @@ impl Devices {
         } else {
             infos.iter().map(|info| describe(info)).collect::<Vec<_>>().join("\n")
         };
-        match io::stdout().write_all(text.as_bytes()) {
-            // The reader, such as `head`, has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            result => result.context("writing to stdout"),
-        }
+        super::output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

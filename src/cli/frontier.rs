@@ -4,6 +4,7 @@ use anyhow::bail;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use tradeoff::frontier::{Exclusion, Frontier, Interval, Metric, Options, Point, Standing, Survey};
 use tradeoff::record::{LoadError, Record, Source};
 use tradeoff::{frontier, record};
@@ -65,7 +66,7 @@ struct Rows {
 }
 
 impl FrontierArgs {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
         let rows = self.rows()?;
         let options = Options { metric: self.metric, with_conversion: self.with_conversion };
         let survey = frontier::survey(&rows.records, options);
@@ -101,7 +102,8 @@ impl FrontierArgs {
                 tables.collect::<Vec<_>>().join("\n")
             }
         };
-        output::print(&text)
+        output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn rows(&self) -> anyhow::Result<Rows> {

@@ -1,10 +1,19 @@
 //! The command line, one file a verb.
 
 mod compare;
+mod completions;
 mod devices;
 mod frontier;
+mod list;
+mod merge;
 mod output;
+mod progress;
+mod publish;
 mod report;
+mod run;
+mod selection;
+
+use std::process::ExitCode;
 
 /// Measures what accuracy a speed costs, on every GPU present and on the CPU.
 #[derive(clap::Parser)]
@@ -16,20 +25,35 @@ pub struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    Compare(compare::Compare),
+    #[command(after_help = "\
+Examples:
+  tradeoff devices                          what this machine has
+  WGPU_BACKEND=vulkan tradeoff devices      of one backend only, and the CPU
+  tradeoff devices --json | jq '.[].slug'   for other programs")]
     Devices(devices::Devices),
+    List(list::List),
+    Run(run::Run),
+    Merge(merge::Merge),
+    Publish(publish::Publish),
+    Compare(compare::Compare),
     Frontier(frontier::FrontierArgs),
     Report(report::Report),
+    Completions(completions::Completions),
 }
 
 impl Cli {
     /// Does what the command line says.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
-            Verb::Compare(verb) => verb.run(),
             Verb::Devices(verb) => verb.run(),
+            Verb::List(verb) => verb.run(),
+            Verb::Run(verb) => verb.run(),
+            Verb::Merge(verb) => verb.run(),
+            Verb::Publish(verb) => verb.run(),
+            Verb::Compare(verb) => verb.run(),
             Verb::Frontier(verb) => verb.run(),
             Verb::Report(verb) => verb.run(),
+            Verb::Completions(verb) => verb.run(),
         }
     }
 }

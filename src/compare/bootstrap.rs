@@ -57,7 +57,7 @@ impl Resampler {
             let words = philox4x32([(first / 4) as u32, resample, side, 0], key);
             for word in &words[..(n - first).min(4)] {
                 // Within n / 2³² of uniform.
-                self.counts[(u64::from(*word) * n as u64 >> 32) as usize] += 1;
+                self.counts[((u64::from(*word) * n as u64) >> 32) as usize] += 1;
             }
         }
         0.5 * (self.order_statistic((n - 1) / 2) + self.order_statistic(n / 2))

@@ -177,16 +177,25 @@ impl Context {
         Ok(context)
     }
 
-    /// Compiles an entry point. `constants` are the values of its `override`s.
-    ///
-    /// With `checks`, wgpu clamps every index, bounds every loop and zeroes workgroup memory, as
-    /// WebGPU demands. Without, the kernel must stay within its buffers, end its loops and write
-    /// its workgroup memory before reading it.
+    /// Compiles an entry point. `constants` are the values of its `override`s. As WebGPU demands,
+    /// wgpu clamps every index, bounds every loop and zeroes workgroup memory.
     ///
     /// # Errors
     /// [`GpuError::Compile`] where the WGSL is invalid, an override is unknown, the entry point is
     /// missing, or the driver refuses it.
     pub fn pipeline(
+        &self,
+        composed: &Composed,
+        entry: &str,
+        constants: &[(&str, f64)],
+    ) -> Result<Pipeline, GpuError> {
+        self.compile(composed, entry, constants, true)
+    }
+
+    /// The same; without `checks` nothing is clamped, bounded or zeroed. This is for the kernels of
+    /// this crate, which must then stay within their buffers, end their loops and write their
+    /// workgroup memory before reading it.
+    pub(crate) fn compile(
         &self,
         composed: &Composed,
         entry: &str,
@@ -227,8 +236,8 @@ impl Context {
         if checks {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: kernels are embedded sources, never a user's; the documentation of `pipeline`
-        // states what they must keep to when they are not checked.
+        // SAFETY: only this crate's own kernels come here unchecked; `compile` states what they
+        // must keep to, and the tests run each of them both ways.
         unsafe {
             self.device
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
@@ -334,20 +343,27 @@ impl Context {
         Command { id: self.commands.fetch_add(1, Relaxed), step: Arc::new(step) }
     }
 
-    /// Runs wgpu calls and returns the first error that any of them raised.
+    /// Runs wgpu calls and returns the error that tells most of those that they raised.
     pub(super) fn scoped<T>(&self, body: impl FnOnce() -> T) -> Result<T, Caught> {
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
         self.faults.check().map_err(Caught::Fault)?;
         let scopes = [OutOfMemory, Internal, Validation].map(|f| self.device.push_error_scope(f));
         let value = body();
-        let mut first = None;
+        // A call on what an earlier call failed to make is invalid too: that says least.
+        let mut cause = None;
         for scope in scopes.into_iter().rev() {
-            first = first.or(pollster::block_on(scope.pop()));
+            cause = pollster::block_on(scope.pop()).or(cause);
         }
-        match first {
+        match cause {
             None => {}
             Some(wgpu::Error::OutOfMemory { .. }) => return Err(Caught::OutOfMemory),
-            Some(error) => return Err(Caught::Refused(one_line(&error.to_string()))),
+            Some(error) => {
+                // A lost device calls everything invalid, and its loss is told by a poll.
+                let poll = || self.device.poll(wgpu::PollType::Poll);
+                let _ = catch_unwind(AssertUnwindSafe(poll));
+                self.faults.check().map_err(Caught::Fault)?;
+                return Err(Caught::Refused(one_line(&error.to_string())));
+            }
         }
         self.faults.check().map_err(Caught::Fault)?;
         Ok(value)
@@ -376,6 +392,12 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Gives the device up, for good: every later use of this context is [`GpuError::Lost`], as
+    /// after a driver's reset or an unplugged GPU.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     /// Whether kernels may use `pack2x16float` and `unpack2x16float`.

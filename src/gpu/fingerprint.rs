@@ -180,7 +180,7 @@ fn ask(
     let from = context.buffer("probe operands", operands.len() as u64)?;
     let to = context.buffer("probe results", result_bytes)?;
     context.upload(&from, operands)?;
-    let pipeline = context.pipeline(&compose(&[source]), entry, &[], false)?;
+    let pipeline = context.compile(&compose(&[source]), entry, &[], false)?;
     let workgroups = [count.div_ceil(WORKGROUP_SIZE) as u32, 1, 1];
     let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
     context.run(&[command], 1)?;

@@ -106,7 +106,7 @@ fn memory_is_counted_while_buffers_or_commands_live() {
 fn invalid_kernels_are_errors_on_one_line() {
     on_each_device(|context| {
         let compile = |text, entry, constants: &[(&str, f64)]| {
-            let error = context.pipeline(&composed(text), entry, constants, true).unwrap_err();
+            let error = context.pipeline(&composed(text), entry, constants).unwrap_err();
             assert!(matches!(error, GpuError::Compile { .. }), "{error}");
             assert!(!error.to_string().contains('\n'), "{error}");
         };
@@ -115,7 +115,7 @@ fn invalid_kernels_are_errors_on_one_line() {
         compile(COUNTER, "missing", &[]);
         compile(COUNTER, "count", &[("unknown", 1.0)]);
         compile("@compute @workgroup_size(65536) fn wide() {}", "wide", &[]);
-        let fine = context.pipeline(&composed(COUNTER), "count", &[], true).unwrap();
+        let fine = context.pipeline(&composed(COUNTER), "count", &[]).unwrap();
         assert!(fine.compile_ns > 0.0);
     });
 }
@@ -123,7 +123,7 @@ fn invalid_kernels_are_errors_on_one_line() {
 #[test]
 fn invalid_dispatches_are_errors() {
     on_each_device(|context| {
-        let pipeline = context.pipeline(&composed(COUNTER), "count", &[], true).unwrap();
+        let pipeline = context.pipeline(&composed(COUNTER), "count", &[]).unwrap();
         let buffer = context.buffer("words", 64).unwrap();
         let limit = context.info.max_workgroups_per_dimension;
         let error = context.dispatch(&pipeline, &[(0, &buffer)], [1, limit + 1, 1]).unwrap_err();
@@ -145,9 +145,8 @@ fn invalid_dispatches_are_errors() {
 #[test]
 fn each_command_runs_in_order_and_as_often_as_asked() {
     on_each_device(|context| {
-        let one = context.pipeline(&composed(COUNTER), "count", &[], true).unwrap();
-        let ten =
-            context.pipeline(&composed(COUNTER), "count", &[("amount", 10.0)], false).unwrap();
+        let one = context.pipeline(&composed(COUNTER), "count", &[]).unwrap();
+        let ten = context.pipeline(&composed(COUNTER), "count", &[("amount", 10.0)]).unwrap();
         let [sum, copy] = ["sum", "copy"].map(|label| context.buffer(label, 400).unwrap());
         let list = [
             context.dispatch(&one, &[(0, &sum)], [2, 1, 1]).unwrap(),
@@ -177,7 +176,7 @@ fn uniform_records_are_bound_one_by_one() {
         @compute @workgroup_size(1)
         fn add() { words[0] += parameters.amount * parameters.times; }";
     on_each_device(|context| {
-        let pipeline = context.pipeline(&composed(ADD), "add", &[], true).unwrap();
+        let pipeline = context.pipeline(&composed(ADD), "add", &[]).unwrap();
         let buffer = context.buffer("words", 4).unwrap();
         let records = [[1u32, 1, 0], [10, 2, 0], [100, 3, 0]];
         let uniforms = context.uniforms("parameters", 12, bytemuck::cast_slice(&records)).unwrap();
@@ -198,7 +197,7 @@ fn uniform_records_are_bound_one_by_one() {
 fn twice_the_work_takes_twice_as_long() {
     on_each_device(|context| {
         let state = context.buffer("state", 4 * 4096).unwrap();
-        let pipeline = context.pipeline(&compose(&PROBES[..1]), "timing", &[], false).unwrap();
+        let pipeline = context.pipeline(&compose(&PROBES[..1]), "timing", &[]).unwrap();
         let work = [context.dispatch(&pipeline, &[(0, &state)], [64, 1, 1]).unwrap()];
         let repeats = context.repeats_lasting(2e6, &work).unwrap();
         // The shortest of many short runs, interleaved: on a software adapter, one that no other

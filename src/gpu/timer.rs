@@ -195,7 +195,8 @@ impl Context {
         let host_ns = started.elapsed().as_nanos() as f64;
         let device_ns = match timer {
             Some(timer) => timer.read(self, host_ns)?,
-            None => None,
+            // A part of a list that is transfers alone has no pass to write timestamps.
+            None => self.timer.is_some().then_some(0.0),
         };
         Ok(Elapsed { host_ns, device_ns })
     }
@@ -287,7 +288,7 @@ impl Context {
         const WORKGROUPS: u32 = 64;
         const WORKGROUP_SIZE: u32 = 64;
         let state = self.buffer("timing probe", 4 * u64::from(WORKGROUPS * WORKGROUP_SIZE))?;
-        let pipeline = self.pipeline(&compose(&[PROBE]), "timing", &[], false)?;
+        let pipeline = self.compile(&compose(&[PROBE]), "timing", &[], false)?;
         Ok([self.dispatch(&pipeline, &[(0, &state)], [WORKGROUPS, 1, 1])?])
     }
 }
@@ -307,6 +308,21 @@ fn key(commands: &[Command]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::tests::on_each_device;
+
+    /// A list that is known to be slow goes out a command at a time, its transfers too.
+    #[test]
+    fn transfers_alone_in_a_submission_keep_the_timestamps() {
+        on_each_device(|context| {
+            let [work] = context.timing_probe().unwrap();
+            let buffer = context.buffer("cleared", 64).unwrap();
+            let list = [context.clear(&buffer), work];
+            let slow = Learnt { commands: 1, ns_per_command: SUBMISSION_NS };
+            context.lock_pace().0.insert(key(&list), slow);
+            let elapsed = context.run(&list, 1).unwrap();
+            assert_eq!(elapsed.device_ns.is_some(), context.timing == TimingMethod::Timestamps);
+        });
+    }
 
     #[test]
     fn only_credible_pairs_of_timestamps_count() {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::session::{Clocked, Prepared, Runner, Session, Unmeasured};
+use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
@@ -109,18 +109,11 @@ impl MatmulCache {
         self.mirrors.clear();
         let Shape { m, n, k } = shape;
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
-        let available = available_memory();
         let operands = MatmulProblem::operand_bytes(m, n, k);
         // The operands are held as drawn, padded for upload, and converted by the mirror.
         let needed =
             3 * operands + 3 * 4 * (m * n) as u128 + MatmulTruth::host_bytes(rows.min(m), n, k);
-        if needed > u128::from(available) {
-            let reason = format!(
-                "{shape} needs {needed} bytes of host memory, over the {available} available; \
-                 choose a smaller shape"
-            );
-            return Err(Unmeasured::new(Status::Skipped, reason));
-        }
+        check_host_memory(&shape, needed)?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
         let problem =
             MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;
@@ -149,16 +142,6 @@ impl MatmulCache {
         let mirrored = Rc::new(Mirrored { step_a, step_b, c });
         self.mirrors.push((name, mirrored.clone()));
         mirrored
-    }
-}
-
-/// Host memory that a problem may take, in bytes: three quarters of what is free.
-fn available_memory() -> u64 {
-    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
-    let what = sysinfo::RefreshKind::nothing().with_memory(kind);
-    match sysinfo::System::new_with_specifics(what).map(|s| s.available_memory()) {
-        Ok(bytes) if bytes > 0 => bytes / 4 * 3,
-        _ => u64::MAX,
     }
 }
 

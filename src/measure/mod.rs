@@ -2,10 +2,14 @@
 //!
 //! A [`Session`] opens devices and keeps problems and truths. It turns each [`Case`] of a plan
 //! into a [`Prepared`] one, verified and ready to be timed by whoever draws the samples, or into
-//! the row that says why it was not timed.
+//! the row that says why it was not timed. [`run_plan`] does that for all cases of a plan, with the
+//! samples of [`sampler`].
 
 mod case;
+pub mod limits;
 mod matmul;
+mod plan;
+pub mod sampler;
 mod selection;
 mod session;
 mod sgd;
@@ -13,5 +17,8 @@ pub mod statistics;
 
 pub use case::{Case, Work};
 pub use matmul::MatmulOverride;
+pub use plan::{
+    Ending, Observer, describe_plan, expand_sizes, kernel_changes, kernel_sha256, run_plan,
+};
 pub use selection::{Selection, SelectionError};
 pub use session::{Measured, Prepared, Session, Unmeasured};

@@ -1,6 +1,6 @@
 //! Which cases to measure: the `TRADEOFF_*` environment variables, and the plan that they mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -179,7 +179,8 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The cases, in the order in which they are measured: those that share a problem together.
+    /// The cases, in the order in which they are measured: those that share a problem together, and
+    /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
         let mut cases = vec![];
         for &shape in &self.shapes {
@@ -209,6 +210,8 @@ impl Selection {
                 }
             }
         }
+        let mut ids = HashSet::new();
+        cases.retain(|case| ids.insert(case.to_string()));
         cases
     }
 }
@@ -226,16 +229,34 @@ fn list<'a, T, E: ToString>(
     text: &'a str,
     parse: impl Fn(&'a str) -> Result<T, E>,
 ) -> Result<Vec<T>, SelectionError> {
-    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-    entries.map(|entry| parse(entry).map_err(|e| value(variable, e.to_string()))).collect()
+    entries(variable, text, ',')?
+        .into_iter()
+        .map(|entry| parse(entry).map_err(|e| value(variable, e.to_string())))
+        .collect()
+}
+
+/// The entries of a list: at least one.
+fn entries<'a>(
+    variable: &'static str,
+    text: &'a str,
+    separator: char,
+) -> Result<Vec<&'a str>, SelectionError> {
+    let entries = text.split(separator).map(str::trim).filter(|entry| !entry.is_empty());
+    let entries: Vec<_> = entries.collect();
+    if entries.is_empty() {
+        let reason =
+            format!("`{text}` is a list of nothing; name something, or unset the variable");
+        return Err(value(variable, reason));
+    }
+    Ok(entries)
 }
 
 /// Sizes between commas (`256,512,257x131x73`), or, where there is a semicolon, between semicolons
 /// (`256;257,131,73`).
 fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
     let separator = if text.contains(';') { ';' } else { ',' };
-    let entries = text.split(separator).map(str::trim).filter(|entry| !entry.is_empty());
-    entries
+    entries("TRADEOFF_SIZES", text, separator)?
+        .into_iter()
         .map(|entry| entry.parse().map_err(|e| value("TRADEOFF_SIZES", format!("{e}"))))
         .collect()
 }
@@ -297,6 +318,8 @@ mod tests {
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),
+            ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),
+            ("TRADEOFF_KERNELS", " , ", "`,` is a list of nothing"),
         ] {
             let message = read(&[(name, text)]).unwrap_err().to_string();
             assert!(message.contains(told) && message.contains(name), "{message}");

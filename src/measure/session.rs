@@ -1,6 +1,7 @@
 //! Devices opened when first needed, problems and truths kept while cases share them, and the way
 //! of one case from its plan to its row.
 
+use std::fmt::Display;
 use std::rc::Rc;
 
 use super::case::{Case, Work};
@@ -9,6 +10,7 @@ use super::selection::Selection;
 use super::sgd::SgdCache;
 use super::statistics::Summary;
 use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
+use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
 use crate::workload::sgd::rows_drawn;
@@ -46,6 +48,22 @@ impl From<GpuError> for Unmeasured {
         };
         Self::new(status, error)
     }
+}
+
+/// Skips what needs more host memory, in bytes, than three quarters of what is free.
+pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), Unmeasured> {
+    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let wanted = sysinfo::RefreshKind::nothing().with_memory(kind);
+    let free = sysinfo::System::new_with_specifics(wanted).map(|system| system.available_memory());
+    let available = free.ok().filter(|&bytes| bytes > 0).map_or(u64::MAX, |bytes| bytes / 4 * 3);
+    if needed <= u128::from(available) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{what} needs {needed} bytes of host memory, over the {available} available; choose a \
+         smaller shape"
+    );
+    Err(Unmeasured::new(Status::Skipped, reason))
 }
 
 /// The stages of a verified case, ready to run any number of times.
@@ -86,11 +104,17 @@ pub struct Prepared {
     method: TimingMethod,
     numbers: Option<u64>,
     examples: Option<u64>,
+    /// Samples of the side stages, once they are drawn.
+    sides: Option<Vec<(Stage, Drawn)>>,
 }
+
+/// Timing samples: (iterations, elapsed ns of all of them).
+type Drawn = Vec<(u64, f64)>;
 
 impl Prepared {
     pub(super) fn new(record: Record, runner: Box<dyn Runner>, method: TimingMethod) -> Self {
-        Self { record, runner, trajectory: vec![], method, numbers: None, examples: None }
+        let (trajectory, numbers, examples, sides) = (vec![], None, None, None);
+        Self { record, runner, trajectory, method, numbers, examples, sides }
     }
 
     pub(super) fn with_sgd(
@@ -135,16 +159,37 @@ impl Prepared {
         Err(Unmeasured::new(Status::Failed, reason))
     }
 
-    /// Times the side stages and computes the statistics of `samples`: (iterations, elapsed ns).
-    pub fn finish(mut self, samples: &[(u64, f64)]) -> Measured {
-        let main = self.runner.main_stage();
-        let mut rows = self.rows(main, samples);
-        let outcome = self.complete(samples, &mut rows);
-        if let Err(Unmeasured { status, reason }) = outcome {
-            self.record.status = status;
-            self.record.reason = reason;
+    /// Checks that the last run still gave the result that was verified: a kernel with a race, or
+    /// a device that errs now and then, is wrong however fast it is.
+    pub fn check(&mut self) -> Result<(), Unmeasured> {
+        if self.runner.unchanged()? {
+            return Ok(());
         }
-        Measured { record: self.record, samples: rows, trajectory: self.trajectory }
+        let reason = "a run that was timed gave another result than the one that was verified";
+        Err(Unmeasured::new(Status::Wrong, reason))
+    }
+
+    /// Times the stages beside the main one (conversion, and conversion with the main stage), and
+    /// checks the result that they leave. [`Prepared::finish`] does it for who did not.
+    pub fn time_side_stages(&mut self) -> Result<(), Unmeasured> {
+        let mut sides = vec![];
+        for &stage in self.runner.side_stages() {
+            sides.push((stage, self.draw(stage)?));
+        }
+        self.sides = Some(sides);
+        self.check()
+    }
+
+    /// The row with the statistics of `samples`: (iterations, elapsed ns). Where the case turns out
+    /// wrong or fails, the row has no time and there are no samples.
+    pub fn finish(mut self, samples: &[(u64, f64)]) -> Measured {
+        match self.complete(samples) {
+            Ok(rows) => {
+                self.record.status = Status::Ok;
+                Measured { record: self.record, samples: rows, trajectory: self.trajectory }
+            }
+            Err(why) => self.fail(why),
+        }
     }
 
     /// The row of a case that could not be timed to the end.
@@ -154,27 +199,27 @@ impl Prepared {
         Measured { record: self.record, samples: vec![], trajectory: self.trajectory }
     }
 
-    fn complete(
-        &mut self,
-        samples: &[(u64, f64)],
-        rows: &mut Vec<Sample>,
-    ) -> Result<(), Unmeasured> {
-        if !self.runner.unchanged()? {
-            rows.clear();
-            let reason = "the result after timing is not the one that was verified";
-            return Err(Unmeasured::new(Status::Wrong, reason));
+    /// Fills the row's times and returns the samples behind them. Nothing is filled where this
+    /// fails.
+    fn complete(&mut self, samples: &[(u64, f64)]) -> Result<Vec<Sample>, Unmeasured> {
+        self.check()?;
+        if self.sides.is_none() {
+            self.time_side_stages()?;
         }
-        let failed = |e: super::statistics::StatisticsError| Unmeasured::new(Status::Failed, e);
-        let summary = Summary::of(samples.iter().copied()).map_err(failed)?;
+        let summarise = |samples: &[(u64, f64)]| {
+            Summary::of(samples.iter().copied()).map_err(|e| Unmeasured::new(Status::Failed, e))
+        };
+        let summary = summarise(samples)?;
+        let sides = self.sides.take().unwrap_or_default();
+        let summaries: Vec<Summary> =
+            sides.iter().map(|(_, drawn)| summarise(drawn)).collect::<Result<_, _>>()?;
         self.fill_main(samples, &summary);
-        for &stage in self.runner.side_stages() {
-            let drawn = self.draw(stage)?;
-            let summary = Summary::of(drawn.iter().copied()).map_err(failed)?;
-            self.fill_side(stage, &summary);
-            rows.extend(self.rows(stage, &drawn));
+        let mut rows = self.rows(self.runner.main_stage(), samples);
+        for ((stage, drawn), summary) in sides.iter().zip(&summaries) {
+            self.fill_side(*stage, summary);
+            rows.extend(self.rows(*stage, drawn));
         }
-        self.record.status = Status::Ok;
-        Ok(())
+        Ok(rows)
     }
 
     fn rows(&self, stage: Stage, samples: &[(u64, f64)]) -> Vec<Sample> {
@@ -190,7 +235,7 @@ impl Prepared {
     }
 
     /// Samples of a side stage.
-    fn draw(&mut self, stage: Stage) -> Result<Vec<(u64, f64)>, Unmeasured> {
+    fn draw(&mut self, stage: Stage) -> Result<Drawn, Unmeasured> {
         let first = self.runner.run(stage, 1)?.host_ns;
         let iterations = (SIDE_SAMPLE_NS / first).ceil().clamp(1.0, 1e6) as u64;
         let fitting = (SIDE_BUDGET_NS / (first * iterations as f64)) as usize;
@@ -276,6 +321,11 @@ impl Session {
         &self.devices
     }
 
+    /// The devices opened so far, the CPU never among them.
+    pub fn opened(&self) -> impl Iterator<Item = &Context> {
+        self.contexts.iter().flatten().flatten().map(Rc::as_ref)
+    }
+
     /// The cases of the selection on the session's devices.
     pub fn plan(&self) -> Vec<Case> {
         self.selection.plan(&self.devices)
@@ -287,16 +337,20 @@ impl Session {
         match case.work {
             Work::Matmul { shape, .. } => (throughput_unit(case.precision), shape.operations()),
             Work::Sgd { data, batch, steps } => {
-                ("GNPS", data.columns() as u64 * rows_drawn(data.rows(), batch, steps))
+                let rows = rows_drawn(data.rows(), batch, steps);
+                ("GNPS", (data.columns() as u64).saturating_mul(rows))
             }
         }
     }
 
-    /// Fingerprints of the devices opened so far, by slug, for `run.json`.
+    /// Fingerprints of the devices opened so far, by slug, for `run.json`; of the CPU, the
+    /// arithmetic that its mirrors use.
     pub fn fingerprints(&self) -> serde_json::Value {
-        let opened = self.contexts.iter().flatten().flatten();
-        let entries = opened.map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
-        serde_json::Value::Object(entries.collect())
+        let gpus = self.opened().map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
+        let cpus = self.devices.iter().filter(|device| device.is_cpu());
+        let host = serde_json::json!({ "arithmetic": Arithmetic::host() });
+        let cpus = cpus.map(|device| (device.info.slug.clone(), host.clone()));
+        serde_json::Value::Object(gpus.chain(cpus).collect())
     }
 
     /// Prepares and verifies a case. What cannot be timed comes back as its finished row.

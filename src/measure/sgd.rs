@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::session::{Clocked, Prepared, Runner, Session, Unmeasured};
+use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::number::{Arithmetic, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
@@ -84,6 +84,7 @@ fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
     record.output_format = case.precision.accumulator().name().to_owned();
     record.operations = Some(case.operations(data));
     record.bytes = Some(case.bytes(data));
+    record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
     record.wgsl_sha256 = sources_sha256(case.precision, case.loss);
     record.primary_error_metric = "loss_gap".to_owned();
@@ -101,6 +102,10 @@ impl SgdCache {
         }
         self.data = None;
         self.trajectories.clear();
+        // The numbers as drawn, padded or in chunks for upload, and converted by the mirror; the
+        // Gram matrix of the optimum and its factor in f64.
+        let [n, d] = [spec.rows(), spec.columns()].map(|count| count as u128);
+        check_host_memory(&spec, 3 * 4 * n * (d + 3) + 2 * 8 * d * d)?;
         let data = spec.load(seed).map_err(|e| Unmeasured::new(Status::Skipped, e))?;
         let objective =
             Objective { data: &data, loss: data.loss, regularisation: data.regularisation.into() };
@@ -243,6 +248,10 @@ fn judge(
     record.test_accuracy = last.test_accuracy;
     let non_finite = model.iter().filter(|w| !w.is_finite()).count();
     record.non_finite_count = Some(non_finite as u64);
+    if non_finite > 0 {
+        let reason = format!("{non_finite} weights are not finite: the run diverged");
+        return Err(Unmeasured::new(Status::Wrong, reason));
+    }
     Ok(trajectory)
 }
 

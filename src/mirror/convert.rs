@@ -14,6 +14,7 @@ pub type Key = [u32; 2];
 
 const INT8_LIMIT: i32 = 127;
 const SMALLEST_MAXIMUM: f32 = 7.888_609e-31; // 2^-100
+const LARGE_MAXIMUM: f32 = 18_446_744_073_709_551_616.0; // 2^64
 const ONE_127TH: f32 = 1.0 / 127.0;
 
 /// Operands as a product kernel sees them.
@@ -103,6 +104,12 @@ fn steps<O: Ops>(maxima: &[u32]) -> Vec<f32> {
         .collect()
 }
 
+fn inverse_step<O: Ops>(bits: u32) -> f32 {
+    let maximum = f32::from_bits(bits).max(SMALLEST_MAXIMUM);
+    let shrink = if maximum > LARGE_MAXIMUM { 1.0 / LARGE_MAXIMUM } else { 1.0 };
+    O::mul(O::mul(127.0, reciprocal::<O>(O::mul(maximum, shrink))), shrink)
+}
+
 fn quantize<O: Ops>(
     matrix: &Matrix,
     maxima: &[u32],
@@ -111,10 +118,7 @@ fn quantize<O: Ops>(
     key: Key,
     stream: Stream,
 ) -> Vec<f32> {
-    let inverse: Vec<f32> = maxima
-        .iter()
-        .map(|&bits| O::mul(127.0, reciprocal::<O>(f32::from_bits(bits).max(SMALLEST_MAXIMUM))))
-        .collect();
+    let inverse: Vec<f32> = maxima.iter().map(|&bits| inverse_step::<O>(bits)).collect();
     let mut out = vec![0.0; matrix.data.len()];
     let rows = out.par_chunks_mut(matrix.cols).zip(matrix.data.par_chunks(matrix.cols));
     rows.enumerate().for_each(|(i, (out, row))| {

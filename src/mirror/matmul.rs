@@ -22,7 +22,7 @@ const KC: usize = 1024;
 /// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
 const INT8_KC: usize = 1040;
 
-/// B cut into panels of [`NR`] columns, each k × NR and contiguous, the last padded with zeros.
+/// B cut into panels of `NR` columns, each k × NR and contiguous, the last padded with zeros.
 pub struct PackedB {
     k: usize,
     n: usize,

@@ -5,7 +5,7 @@ use crate::number::arithmetic::Ops;
 /// 1/x for 2⁻¹⁰⁰ ≤ x ≤ 2¹⁰⁰, within 2 ULP fused and 3 ULP unfused (tested over a binade).
 #[inline(always)]
 pub fn reciprocal<O: Ops>(x: f32) -> f32 {
-    let mut r = f32::from_bits(0x7ef3_11c7 - x.to_bits());
+    let mut r = f32::from_bits(0x7ef3_11c7u32.wrapping_sub(x.to_bits()));
     for _ in 0..4 {
         let e = O::fma(-x, r, 1.0);
         r = O::fma(r, e, r);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
+use super::plan::{Resumption, RunPlan};
 use super::row::{Record, SCHEMA_VERSION};
 
 /// Variables besides `TRADEOFF_*` and `WGPU_*` that change what is measured: the threads of the
@@ -64,6 +65,16 @@ pub struct Provenance {
     pub devices: serde_json::Value,
     /// Fingerprint of each device that was opened, by its name in bench ids.
     pub fingerprints: serde_json::Value,
+    /// What a run of `tradeoff run` set out to measure: its selection, the time for a case, the
+    /// shard, and the ids of all cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RunPlan>,
+    /// Each time the run was resumed: when, on which other machine, and what had changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Resumption>,
+    /// The runs that were merged into this one; the other keys hold what is the same in all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Provenance>,
 }
 
 impl Provenance {
@@ -153,7 +164,7 @@ fn steering_environment() -> BTreeMap<String, String> {
 }
 
 /// Replaces each part of a list (`a,b`) or an assignment (`--a=b`) that has a path in it.
-fn without_paths(text: &str) -> String {
+pub(super) fn without_paths(text: &str) -> String {
     text.split_inclusive([',', ';', '='])
         .map(|part| {
             let end = part.trim_end_matches([',', ';', '=']).len();

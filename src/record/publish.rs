@@ -1,5 +1,6 @@
 //! Copies a run without what tells whose machine it was.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sysinfo::System;
 
-use super::provenance::path_in;
+use super::provenance::{path_in, without_paths};
 use super::row::Row;
-use super::run::encode;
+use super::run::{base_name, encode};
 use super::{Provenance, RecordError, RunFolder, read, read_provenance, read_samples};
 
 /// Names that name nobody.
@@ -18,7 +19,7 @@ const NOBODY: [&str; 8] =
 
 /// Copies the run in the folder `run` to a new folder of `to`, with this build's schema, and
 /// returns that folder. The host is left out of `run.json`, of the run's id and so of the folder's
-/// name.
+/// name; in a merged run, of the parts and of the ids that its rows keep of them.
 ///
 /// # Errors
 /// [`RecordError::Private`] names the first cell that holds a path, or the name of the host or
@@ -27,11 +28,10 @@ const NOBODY: [&str; 8] =
 pub fn publish(run: &Path, to: &Path) -> Result<PathBuf, RecordError> {
     let mut provenance = read_provenance(run)?;
     let names = private_names(&provenance);
-    provenance.host = None;
-    provenance.run_id.clear();
+    let part_ids = anonymise(&mut provenance);
     let mut records = read(run)?;
     for record in &mut records {
-        record.run_id.clear();
+        record.run_id = part_ids.get(&record.run_id).cloned().unwrap_or_default();
     }
     let samples = read_samples(run)?;
     let trajectory = super::read_trajectory(run)?;
@@ -44,7 +44,7 @@ pub fn publish(run: &Path, to: &Path) -> Result<PathBuf, RecordError> {
     let mut copy = RunFolder::create(to, provenance)?;
     let written = records
         .iter()
-        .try_for_each(|record| copy.append(record))
+        .try_for_each(|record| copy.append_part(record))
         .and_then(|()| copy.append_samples(&samples))
         .and_then(|()| copy.append_trajectory(&trajectory));
     let path = copy.path().to_owned();
@@ -55,10 +55,35 @@ pub fn publish(run: &Path, to: &Path) -> Result<PathBuf, RecordError> {
     written.map(|()| path)
 }
 
-/// Names of the run's host, of this host and of this user. One that the machine's own description
+/// Takes out the hosts, the run ids, which hold them, and the paths of the selection. Returns the
+/// new id of each part by its old one.
+fn anonymise(provenance: &mut Provenance) -> HashMap<String, String> {
+    provenance.host = None;
+    provenance.run_id.clear();
+    provenance.resumed.iter_mut().for_each(|resumption| resumption.host = None);
+    let values = provenance.plan.iter_mut().flat_map(|plan| plan.selection.values_mut());
+    values.for_each(|value| *value = without_paths(value));
+    let mut ids: HashMap<String, String> = HashMap::new();
+    for part in &mut provenance.parts {
+        let old = part.run_id.clone();
+        anonymise(part);
+        // Parts that began in the same second were told apart by their hosts.
+        let stamp = base_name(part);
+        let mut names = (1..).map(|n| if n == 1 { stamp.clone() } else { format!("{stamp}-{n}") });
+        let is_free = |name: &String| ids.values().all(|id| id != name);
+        part.run_id = names.find(is_free).unwrap_or_default();
+        ids.insert(old, part.run_id.clone());
+    }
+    ids
+}
+
+/// Names of the run's hosts, of this host and of this user. One that the machine's own description
 /// contains (a host `fedora` under Fedora) tells no more than that does.
 fn private_names(provenance: &Provenance) -> Vec<String> {
-    let hosts = provenance.host.clone().into_iter().chain(System::host_name().ok());
+    let runs = || std::iter::once(provenance).chain(&provenance.parts);
+    let resumptions = runs().flat_map(|run| &run.resumed).map(|resumption| &resumption.host);
+    let hosts = runs().map(|run| &run.host).chain(resumptions).flatten().cloned();
+    let hosts = hosts.chain(System::host_name().ok());
     let hosts = hosts.flat_map(|host| {
         let short = host.split('.').next().unwrap_or_default().to_owned();
         [host, short]

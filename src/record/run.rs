@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::row::Row;
 use super::{Provenance, ReadError, Record, SCHEMA_VERSION, Sample, TrajectoryPoint};
 
-/// A run that cannot be written or published.
+/// A run that cannot be written, resumed or published.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file system refused.
@@ -28,9 +28,17 @@ pub enum RecordError {
         /// Why.
         why: String,
     },
-    /// A run to be published cannot be read.
+    /// A run to be published or resumed cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A run cannot be taken up again.
+    #[error("cannot resume `{}`: {why}", path.display())]
+    Resume {
+        /// The folder.
+        path: PathBuf,
+        /// What is in the way, and the remedy.
+        why: String,
+    },
     /// A run to be published tells whose machine it was.
     #[error(
         "`{}`, {place}: `{found}` is a path or the name of a host or user; take it out of the run, then publish again",
@@ -64,22 +72,29 @@ fn remedy(error: &io::Error) -> &'static str {
 /// Each row is handed to the operating system before the call that appends it returns.
 #[derive(Debug)]
 pub struct RunFolder {
-    path: PathBuf,
-    provenance: Provenance,
-    measurements: Table<Record>,
-    samples: Table<Sample>,
-    trajectory: Table<TrajectoryPoint>,
+    pub(super) path: PathBuf,
+    pub(super) provenance: Provenance,
+    pub(super) measurements: Table<Record>,
+    pub(super) samples: Table<Sample>,
+    pub(super) trajectory: Table<TrajectoryPoint>,
+    /// The folder itself, locked as long as this process may write to it; it is never read.
+    pub(super) _lock: Option<File>,
 }
 
 impl RunFolder {
     /// Makes `root/<UTC yyyymmddThhmmssZ>-<host>/` (and `root`), with `-2`, `-3`, … behind it where
     /// that exists, and writes `run.json` and the headers of the tables. Without a host the stamp
     /// stands alone.
-    pub fn create(root: &Path, mut provenance: Provenance) -> Result<Self, RecordError> {
+    pub fn create(root: &Path, provenance: Provenance) -> Result<Self, RecordError> {
         fs::create_dir_all(root).map_err(|source| RecordError::write(root, source))?;
         let (run_id, path) = create_unique(root, &base_name(&provenance))?;
-        provenance.run_id = run_id;
+        Self::fill(path, Provenance { run_id, ..provenance })
+    }
+
+    /// Writes `run.json` and the headers of the tables to a folder that exists.
+    pub(super) fn fill(path: PathBuf, mut provenance: Provenance) -> Result<Self, RecordError> {
         provenance.schema_version = SCHEMA_VERSION;
+        let lock = lock(&path)?;
         write_json(&path, &provenance)?;
         Ok(Self {
             measurements: Table::create(&path)?,
@@ -87,6 +102,7 @@ impl RunFolder {
             trajectory: Table::create(&path)?,
             path,
             provenance,
+            _lock: lock,
         })
     }
 
@@ -126,6 +142,26 @@ impl RunFolder {
         self.measurements.append(std::slice::from_ref(record), &self.provenance.run_id)
     }
 
+    /// Appends a row that keeps the id of the run that measured it, where it has one.
+    pub(super) fn append_part(&mut self, record: &Record) -> Result<(), RecordError> {
+        let run_id =
+            if record.run_id.is_empty() { &self.provenance.run_id } else { &record.run_id };
+        self.measurements.append(std::slice::from_ref(record), run_id)
+    }
+
+    /// Appends all of a case. Its row is written last: what is in the other tables and has no row
+    /// here belongs to a case that was cut short, and [`RunFolder::resume`] takes it out.
+    pub fn append_case(
+        &mut self,
+        record: &Record,
+        samples: &[Sample],
+        trajectory: &[TrajectoryPoint],
+    ) -> Result<(), RecordError> {
+        self.append_samples(samples)?;
+        self.append_trajectory(trajectory)?;
+        self.append(record)
+    }
+
     /// Appends rows to `samples.csv`.
     pub fn append_samples(&mut self, samples: &[Sample]) -> Result<(), RecordError> {
         self.samples.append(samples, &self.provenance.run_id)
@@ -138,7 +174,7 @@ impl RunFolder {
 }
 
 /// `<stamp>-<host>` in lower case letters, digits and `-`, or the stamp alone.
-fn base_name(provenance: &Provenance) -> String {
+pub(super) fn base_name(provenance: &Provenance) -> String {
     let stamp: String = provenance.utc.chars().filter(char::is_ascii_alphanumeric).collect();
     let host = provenance.host.as_deref().unwrap_or_default().to_ascii_lowercase();
     let slug = host.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -164,19 +200,44 @@ fn create_unique(root: &Path, base: &str) -> Result<(String, PathBuf), RecordErr
     }
 }
 
-fn write_json(folder: &Path, provenance: &Provenance) -> Result<(), RecordError> {
+/// Locks the folder, so that no other process resumes a run that this one writes. `None` where the
+/// system cannot lock a folder (Windows, some network file systems); the lock ends with the process.
+pub(super) fn lock(path: &Path) -> Result<Option<File>, RecordError> {
+    let Ok(folder) = File::open(path) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(fs::TryLockError::WouldBlock) => Err(RecordError::Resume {
+            path: path.to_owned(),
+            why: "another process is writing it; wait for that one to end, or stop it".to_owned(),
+        }),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+pub(super) fn write_json(folder: &Path, provenance: &Provenance) -> Result<(), RecordError> {
     let path = folder.join(Provenance::FILE);
     let mut text = serde_json::to_string_pretty(provenance)
         .map_err(|error| RecordError::Encode { path: path.clone(), why: error.to_string() })?;
     text.push('\n');
-    let draft = folder.join(".run.json.new");
+    let draft = draft_of(&path);
     fs::write(&draft, text).map_err(|source| RecordError::write(&draft, source))?;
     fs::rename(&draft, &path).map_err(|source| RecordError::write(&path, source))
 }
 
+/// Where the next version of a file is written, until it is whole.
+pub(super) fn draft_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+/// The header of a table, as its first line.
+pub(super) fn header<R: Row>() -> String {
+    R::columns().join(",") + "\n"
+}
+
 /// One CSV file that grows.
 #[derive(Debug)]
-struct Table<R> {
+pub(super) struct Table<R> {
     path: PathBuf,
     file: File,
     /// Bytes of the whole rows written so far.
@@ -190,8 +251,19 @@ impl<R: Row> Table<R> {
         let path = folder.join(R::FILE);
         let file = File::create(&path).map_err(|source| RecordError::write(&path, source))?;
         let mut table = Self { path, file, bytes: 0, rows: PhantomData };
-        table.write(format!("{}\n", R::columns().join(",")).as_bytes())?;
+        table.write(header::<R>().as_bytes())?;
         Ok(table)
+    }
+
+    /// Opens a file of whole rows, to append to it.
+    pub(super) fn open(folder: &Path) -> Result<Self, RecordError> {
+        let path = folder.join(R::FILE);
+        let opened = File::options().append(true).open(&path).and_then(|file| {
+            let bytes = file.metadata()?.len();
+            Ok((file, bytes))
+        });
+        let (file, bytes) = opened.map_err(|source| RecordError::write(&path, source))?;
+        Ok(Self { path, file, bytes, rows: PhantomData })
     }
 
     fn append(&mut self, rows: &[R], run_id: &str) -> Result<(), RecordError> {

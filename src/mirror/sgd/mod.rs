@@ -10,6 +10,7 @@ mod vectorise;
 
 use rayon::prelude::*;
 
+use crate::mirror::reciprocal::reciprocal;
 use crate::number::arithmetic::Ops;
 use crate::number::philox::{Stream, half_word, philox4x32};
 use crate::number::{Arithmetic, Rounding};
@@ -302,11 +303,7 @@ fn logistic_residual<O: Ops>(z: f32, y: f32) -> f32 {
     p = O::fma(p, t, 1.0);
     p = O::fma(p, t, 1.0);
     let e = f32::from_bits(p.to_bits().wrapping_sub((k as u32) << 23));
-    let s = O::add(1.0, e);
-    let mut inverse = f32::from_bits(0x7ef3_11c3u32.wrapping_sub(s.to_bits()));
-    for _ in 0..4 {
-        inverse = O::fma(inverse, O::fma(-s, inverse, 1.0), inverse);
-    }
+    let inverse = reciprocal::<O>(O::add(1.0, e));
     O::fma(if z.is_sign_negative() { e } else { 1.0 }, inverse, -y)
 }
 

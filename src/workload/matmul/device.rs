@@ -1,6 +1,6 @@
 //! A matrix product on a GPU: buffers, and the commands of its conversion and its product.
 
-use super::kernels::{KernelSource, conversion_sources};
+use super::kernels::KernelSource;
 use super::{Shape, output_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
@@ -55,7 +55,7 @@ impl GpuMatmul {
             constants.push(("PER_VECTOR", builder.per_vector()));
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
-        let pipeline = context.pipeline(&composed, "multiply", &constants, checks)?;
+        let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
         let product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
         context.upload(&source_a, bytemuck::cast_slice(&padded(a, shape.m, shape.lda())))?;
@@ -146,7 +146,7 @@ impl Builder<'_> {
         constants: &[(&str, f64)],
         compile_ns: &mut f64,
     ) -> Result<Pipeline, GpuError> {
-        let pipeline = self.context.pipeline(&compose(sources), entry, constants, self.checks)?;
+        let pipeline = self.context.compile(&compose(sources), entry, constants, self.checks)?;
         *compile_ns += pipeline.compile_ns;
         Ok(pipeline)
     }
@@ -159,7 +159,7 @@ impl Builder<'_> {
         b: &Buffer,
         compile_ns: &mut f64,
     ) -> Result<Converted, GpuError> {
-        let sources = &conversion_sources(self.source.precision)[0];
+        let sources = &self.source.conversion[0];
         let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
         let mut commands = vec![];
         let mut convert = |label, from: &Buffer, numbers: usize| {
@@ -186,8 +186,9 @@ impl Builder<'_> {
     ) -> Result<Converted, GpuError> {
         let Shape { m, n, .. } = self.shape;
         let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
-        let sources = conversion_sources(self.source.precision);
-        let [absmax, quantize] = &sources[..] else { unreachable!("int8 converts in two kernels") };
+        let [absmax, quantize] = &self.source.conversion[..] else {
+            unreachable!("int8 converts in two kernels")
+        };
         let per_vector = self.per_vector();
         let scales = |vectors: usize| if per_vector == 0.0 { 1 } else { vectors as u64 };
         let mut quantize_constants = self.problem_constants();

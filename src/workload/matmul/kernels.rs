@@ -78,6 +78,8 @@ pub struct KernelSource {
     pub f16_path: Option<F16Path>,
     /// Files of `kernels/`, in the order in which they are concatenated.
     pub files: Vec<Source>,
+    /// Files of the kernels that convert its operands, as [`conversion_sources`] has them.
+    pub conversion: Vec<Vec<Source>>,
     /// Rows and columns of C that a workgroup covers.
     pub tile: (usize, usize),
 }
@@ -95,6 +97,7 @@ impl KernelSource {
             F16Path::Packed
         });
         let mut files = vec![wgsl!("matmul/problem.wgsl")];
+        let conversion = conversion_sources(precision);
         if precision.storage() == Format::Int8 {
             files.extend([
                 wgsl!("matmul/int8_scale.wgsl"),
@@ -106,7 +109,7 @@ impl KernelSource {
                 Kernel::RegisterTiled => (wgsl!("matmul/int8_register_tiled.wgsl"), (64, 32)),
             };
             files.push(structure);
-            return Self { precision, kernel, f16_path, files, tile };
+            return Self { precision, kernel, f16_path, files, conversion, tile };
         }
         files.push(operand_file(kernel, precision.storage(), f16_path));
         let stochastic = precision.rounding() == Rounding::Stochastic;
@@ -147,7 +150,7 @@ impl KernelSource {
                 }
             }
         };
-        Self { precision, kernel, f16_path, files, tile }
+        Self { precision, kernel, f16_path, files, conversion, tile }
     }
 
     /// Workgroups that cover C.

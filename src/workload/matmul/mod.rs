@@ -29,6 +29,13 @@ impl Shape {
         Self { m: n, n, k: n }
     }
 
+    /// Whether all its operations and bytes can be counted in 64 bits, padding and every stage of
+    /// a conversion included.
+    fn is_countable(self) -> bool {
+        let [m, n, k] = [self.m, self.n, self.k].map(|x| x as u128);
+        m * n * k <= 1 << 62 && [m * n, m * k, k * n].iter().all(|&numbers| numbers <= 1 << 56)
+    }
+
     /// Multiplications and additions: 2·m·n·k.
     pub fn operations(self) -> u64 {
         2 * self.m as u64 * self.n as u64 * self.k as u64
@@ -87,7 +94,8 @@ impl fmt::Display for Shape {
 /// A text that is no shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no matmul size; write one number n for n×n×n, or m,n,k or mxnxk, each at least 1"
+    "`{0}` is no matmul size; write one number n for n×n×n, or m,n,k or mxnxk, each at least 1, with \
+     m·n·k at most 2^62 and at most 2^56 numbers in a matrix"
 )]
 pub struct ShapeError(pub String);
 
@@ -102,11 +110,12 @@ impl FromStr for Shape {
             .map(|part| part.trim().parse::<u32>().ok().filter(|&x| x > 0).map(|x| x as usize))
             .collect::<Option<_>>()
             .ok_or_else(error)?;
-        match numbers[..] {
-            [n] => Ok(Self::square(n)),
-            [m, n, k] => Ok(Self { m, n, k }),
-            _ => Err(error()),
-        }
+        let shape = match numbers[..] {
+            [n] => Self::square(n),
+            [m, n, k] => Self { m, n, k },
+            _ => return Err(error()),
+        };
+        if shape.is_countable() { Ok(shape) } else { Err(error()) }
     }
 }
 
@@ -120,9 +129,22 @@ mod tests {
         assert_eq!(shape.to_string().parse(), Ok(shape));
         assert_eq!("257,131,73".parse(), Ok(shape));
         assert_eq!(" 64 ".parse(), Ok(Shape::square(64)));
-        for bad in ["", "0", "1,2", "1x2x0", "-3", "1e3", "1,2,3,4"] {
+        for bad in ["", "0", "1,2", "1x2x0", "-3", "1e3", "1,2,3,4", "4294967295x1x4294967295"] {
             assert!(bad.parse::<Shape>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_largest_shapes_can_be_counted() {
+        for text in ["1660000", "16777216x16777216x16384", "1x4294967295x16777216"] {
+            let shape: Shape = text.parse().unwrap();
+            assert!(shape.operations() > 0);
+            for precision in Precision::MATMUL {
+                assert!(shape.bytes(precision) > 0 && shape.conversion_bytes(precision) < 1 << 62);
+            }
+            assert!(4 * (shape.lda() * shape.ldb()).max(shape.m * shape.lda()) as u64 > 0);
+        }
+        assert!("1670000".parse::<Shape>().is_err());
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn convert(
     let Some(Kernel { entry, composed }) = conversion_kernel(case.precision) else {
         return Ok((source.to_vec(), Vec::new(), 0.0));
     };
-    let pipeline = context.pipeline(&composed, entry, &[], checks)?;
+    let pipeline = context.compile(&composed, entry, &[], checks)?;
     let numbers: Vec<usize> =
         data.x.chunks(chunks.rows_per_chunk * data.d_padded).map(<[f32]>::len).collect();
     let inverse_step = 1.0 / grids.data_step();
@@ -348,7 +348,7 @@ impl Pipelines {
         };
         let stages = kernels(case.precision, case.loss).into_iter();
         let compile = |(stage, Kernel { entry, composed })| {
-            Ok((stage, context.pipeline(&composed, entry, constants(stage), checks)?))
+            Ok((stage, context.compile(&composed, entry, constants(stage), checks)?))
         };
         stages.filter(|&(stage, _)| needed(stage)).map(compile).collect::<Result<_, _>>().map(Self)
     }

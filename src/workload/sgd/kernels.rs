@@ -90,8 +90,8 @@ fn model_format(format: Format, rounding: Rounding) -> Source {
     match (format, rounding) {
         (Format::F16, Rounding::Nearest) => wgsl!("sgd/model_f16.wgsl"),
         (Format::F16, Rounding::Stochastic) => wgsl!("sgd/model_f16_sr.wgsl"),
-        (Format::Fixed16, Rounding::Nearest) => wgsl!("sgd/model_i16.wgsl"),
-        (Format::Fixed16, Rounding::Stochastic) => wgsl!("sgd/model_i16_sr.wgsl"),
+        // D16M16 has no setting that rounds to nearest.
+        (Format::Fixed16, _) => wgsl!("sgd/model_i16_sr.wgsl"),
         (Format::Fixed8, Rounding::Nearest) => wgsl!("sgd/model_i8.wgsl"),
         (Format::Fixed8, Rounding::Stochastic) => wgsl!("sgd/model_i8_sr.wgsl"),
         _ => wgsl!("sgd/model_f32.wgsl"),
@@ -122,7 +122,10 @@ pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
     let files = |stage| match stage {
         Stage::Shuffle => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/shuffle.wgsl")],
         Stage::Residual => {
-            let own = [loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
+            let mut own = vec![loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
+            if loss == Loss::Logistic {
+                own.push(wgsl!("shared/reciprocal.wgsl"));
+            }
             with(&[&data, &weights, &own])
         }
         Stage::UpdateRows => {

@@ -161,6 +161,13 @@ impl SgdCase {
         rows + 2 * model.bytes((data.d * data.outputs) as u64) * u64::from(self.steps)
     }
 
+    /// Bytes that the conversion must move: the data set read in f32 and written in its format.
+    /// None where it stays f32.
+    pub fn conversion_bytes(&self, data: &Dataset) -> Option<u64> {
+        let (storage, numbers) = (self.precision.storage(), (data.n * data.d) as u64);
+        (storage != Format::F32).then(|| Format::F32.bytes(numbers) + storage.bytes(numbers))
+    }
+
     /// Numbers of the data set that all steps process: rows drawn times columns. Divided by
     /// nanoseconds they give the GNPS of Buckwild! (De Sa et al. 2017).
     pub fn numbers(&self, data: &Dataset) -> u64 {

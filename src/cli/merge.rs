@@ -1,0 +1,44 @@
+//! `tradeoff merge`: the shards of a run as one run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tradeoff::record::{self, Record, Row};
+
+/// Joins the parts of a run that was split with --shard.
+///
+/// Each row keeps the id of the run that measured it, and run.json the provenance of every part.
+/// A case measured twice, parts of different plans or schemas, and a part that was cut short are
+/// refused.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  tradeoff merge shards/* -o results/merged                all shards of a plan
+  tradeoff merge shards/* -o results/so-far --partial      what there is of them")]
+pub struct Merge {
+    /// Folders of the parts.
+    #[arg(required = true, value_name = "RUN")]
+    parts: Vec<PathBuf>,
+    /// The folder to make; it must not exist.
+    #[arg(short, long, value_name = "RUN")]
+    output: PathBuf,
+    /// Merge also where cases of the plan are in no part.
+    #[arg(long)]
+    partial: bool,
+}
+
+impl Merge {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        let merged = record::merge(&self.parts, &self.output, self.partial)?;
+        for warning in &merged.warnings {
+            eprintln!("warning: {warning}; rows before and after may not be comparable");
+        }
+        let rows = merged.rows.len();
+        if rows < merged.planned {
+            eprintln!("warning: {} of {} cases are missing", merged.planned - rows, merged.planned);
+        }
+        let table = self.output.join(Record::FILE);
+        super::output::print(&format!("{rows} rows in {}\n", table.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,155 @@
+//! The flags that select cases, as `run` and `list` share them. Each stands for the `TRADEOFF_*`
+//! variable of its name and goes before it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail, ensure};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use tradeoff::gpu::{self, Candidate};
+use tradeoff::measure::{Case, Selection, SelectionError, Session, expand_sizes};
+use tradeoff::problem::matrix::Distribution;
+use tradeoff::record::Provenance;
+
+/// What is selected, unless a flag says otherwise, by the `TRADEOFF_*` variables.
+#[derive(clap::Args)]
+pub struct SelectionArgs {
+    /// Workload [TRADEOFF_WORKLOADS; default: all]
+    #[arg(value_parser = PossibleValuesParser::new(["matmul", "sgd", "all"]))]
+    workload: Option<String>,
+    /// Precisions of either workload, such as fp16,int8,D8M8-SR [TRADEOFF_PRECISIONS; default: all]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    precision: Option<String>,
+    /// Matmul sizes [TRADEOFF_SIZES; default: 256,512]
+    ///
+    /// Between commas: 256 (n×n×n), 257x131x73 (m×n×k), or 256..4096 (the powers of two from 256 to
+    /// 4096, both included). Between semicolons, also m,n,k: "256;257,131,73".
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    size: Option<String>,
+    /// Matmul kernels on a GPU, such as naive,register_tiled [TRADEOFF_KERNELS; default: all]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    kernel: Option<String>,
+    /// Distribution of the operands of matmul [default: normal]
+    #[arg(long, value_parser = PossibleValuesParser::new([Distribution::Normal.name()]))]
+    problem: Option<String>,
+    /// SGD data sets: digits, figure2-NxD, logistic-NxD [TRADEOFF_DATA_SETS; default:
+    /// digits,figure2-1024x1024]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    data_set: Option<String>,
+    /// SGD batch sizes, n for gradient descent [TRADEOFF_BATCHES; default: 32]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    batch: Option<String>,
+    /// SGD steps of one run [TRADEOFF_STEPS; default: 200]
+    #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    steps: Option<String>,
+    /// Seed of the inputs and of all random bits [TRADEOFF_SEED; default: 1]
+    #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    seed: Option<String>,
+    /// Trial: other rounding bits on the same inputs [TRADEOFF_TRIAL; default: 0]
+    #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    trial: Option<String>,
+    /// Devices: an index, a part of a name, cpu, all [TRADEOFF_DEVICES; default: all]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    device: Option<String>,
+    /// Run-time checks of the shaders' indices and loops [TRADEOFF_CHECKS; default: off]
+    #[arg(long, value_parser = PossibleValuesParser::new(["on", "off"]))]
+    checks: Option<String>,
+}
+
+impl SelectionArgs {
+    /// The variables of the environment with those that flags override.
+    pub fn variables(&self) -> anyhow::Result<Variables> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with("TRADEOFF_"))
+            .map(|(name, value)| (name, value.to_string_lossy().into_owned()));
+        let mut variables = Variables { values: environment.collect(), flags: BTreeMap::new() };
+        let workloads =
+            self.workload.as_deref().map(|name| if name == "all" { "matmul,sgd" } else { name });
+        for (flag, name, value) in [
+            ("the workload", "TRADEOFF_WORKLOADS", workloads),
+            ("--precision", "TRADEOFF_PRECISIONS", self.precision.as_deref()),
+            ("--size", "TRADEOFF_SIZES", self.size.as_deref()),
+            ("--kernel", "TRADEOFF_KERNELS", self.kernel.as_deref()),
+            ("--data-set", "TRADEOFF_DATA_SETS", self.data_set.as_deref()),
+            ("--batch", "TRADEOFF_BATCHES", self.batch.as_deref()),
+            ("--steps", "TRADEOFF_STEPS", self.steps.as_deref()),
+            ("--seed", "TRADEOFF_SEED", self.seed.as_deref()),
+            ("--trial", "TRADEOFF_TRIAL", self.trial.as_deref()),
+            ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),
+            ("--checks", "TRADEOFF_CHECKS", self.checks.as_deref()),
+        ] {
+            if let Some(value) = value {
+                variables.values.insert(name.to_owned(), value.to_owned());
+                variables.flags.insert(name, flag);
+            }
+        }
+        variables.expand_sizes()?;
+        Ok(variables)
+    }
+}
+
+/// `TRADEOFF_*` variables, and the flags that stand behind some of them.
+pub struct Variables {
+    pub values: BTreeMap<String, String>,
+    flags: BTreeMap<&'static str, &'static str>,
+}
+
+impl Variables {
+    /// Those of a plan, where no flag stands behind any.
+    pub fn of_plan(selection: &BTreeMap<String, String>) -> Self {
+        Self { values: selection.clone(), flags: BTreeMap::new() }
+    }
+
+    fn expand_sizes(&mut self) -> anyhow::Result<()> {
+        let flag = self.flags.get("TRADEOFF_SIZES").copied().unwrap_or("TRADEOFF_SIZES");
+        if let Some(sizes) = self.values.get_mut("TRADEOFF_SIZES") {
+            *sizes = expand_sizes(sizes).map_err(anyhow::Error::msg).context(flag)?;
+        }
+        Ok(())
+    }
+
+    /// What they select. An error names the flag, or the variable where no flag was given.
+    pub fn selection(&self) -> anyhow::Result<Selection> {
+        let selection = Selection::from_variables(self.values.clone());
+        let selection = selection.map_err(|error| match &error {
+            SelectionError::Value { variable, reason } => match self.flags.get(variable) {
+                Some(flag) => anyhow::anyhow!("{flag}: {reason}"),
+                None => error.into(),
+            },
+            SelectionError::Variable(_) => error.into(),
+        })?;
+        for shape in &selection.shapes {
+            let operations =
+                [shape.m, shape.n, shape.k].map(|x| x as u128).iter().product::<u128>();
+            if operations > u128::from(u64::MAX / 2) {
+                bail!("size {shape}: more than 2^64 operations; choose a smaller shape");
+            }
+        }
+        Ok(selection)
+    }
+
+    /// The devices that they name. Nothing is opened.
+    pub fn devices(&self) -> anyhow::Result<Vec<Candidate>> {
+        let devices = gpu::discover(self.values.get("TRADEOFF_DEVICES").map(String::as_str))?;
+        if let Some(hint) = gpu::no_gpu_hint(&devices) {
+            eprintln!("{hint}");
+        }
+        Ok(devices)
+    }
+
+    /// A session over the devices, its cases, and the provenance of what it will measure.
+    pub fn session(&self) -> anyhow::Result<(Session, Vec<Case>, Provenance)> {
+        let selection = self.selection()?;
+        let devices = self.devices()?;
+        let mut provenance = Provenance::collect();
+        provenance.devices = devices.iter().map(|device| serde_json::json!(device.info)).collect();
+        let session = Session::new(devices, selection, &provenance);
+        let cases = session.plan();
+        ensure!(
+            !cases.is_empty(),
+            "the selection has no case: none of its precisions is one of its workloads', or a list \
+             is empty; `tradeoff list` without flags shows all"
+        );
+        Ok((session, cases, provenance))
+    }
+}

@@ -1,0 +1,168 @@
+//! Which cases will be skipped, and why, as far as that is known before a device is opened: from
+//! the limits that its adapter states, and from the memory of the host.
+
+use super::case::{Case, Work};
+use crate::gpu::{DeviceInfo, GpuError};
+use crate::number::{Format, Precision};
+use crate::problem::dataset::{DatasetError, DatasetSpec};
+use crate::problem::matrix::MatmulProblem;
+use crate::truth::matmul::MatmulTruth;
+use crate::workload::matmul::{KernelSource, Shape, output_format};
+use crate::workload::sgd::{MAX_D_INT8, SgdError};
+
+/// Rows of C that a verification computes at least.
+const LEAST_VERIFIED_ROWS: usize = 16;
+
+/// Buffers that an SGD kernel reads the data set from at most.
+const DATA_SET_BUFFERS: u64 = 4;
+
+/// Host memory that a problem may take, in bytes: three quarters of what is free.
+pub fn available_host_bytes() -> u64 {
+    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let what = sysinfo::RefreshKind::nothing().with_memory(kind);
+    match sysinfo::System::new_with_specifics(what).map(|system| system.available_memory()) {
+        Ok(bytes) if bytes > 0 => bytes / 4 * 3,
+        _ => u64::MAX,
+    }
+}
+
+/// Why the case will be skipped on a device, or `None` if nothing speaks against it yet: memory of
+/// the device or of the host may still be full when its turn comes.
+pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
+    match case.work {
+        Work::Matmul { shape, kernel } => host_skip(shape, host_bytes).or_else(|| {
+            let source = KernelSource::of(kernel?, case.precision, device.shader_f16);
+            matmul_skip(shape, &source, device).map(|error| error.to_string())
+        }),
+        Work::Sgd { data, batch, .. } => sgd_skip(data, batch, case.precision)
+            .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
+    }
+}
+
+/// A problem whose operands, products and truth together are more than the host's memory. Three
+/// copies of the operands: as drawn, as uploaded, as converted.
+fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
+    let Shape { m, n, k } = shape;
+    let product_bytes = 4 * m as u128 * n as u128;
+    let rows = m.min(LEAST_VERIFIED_ROWS);
+    let needed = 3 * MatmulProblem::operand_bytes(m, n, k)
+        + 3 * product_bytes
+        + MatmulTruth::host_bytes(rows, n, k);
+    (needed > u128::from(host_bytes)).then(|| {
+        format!(
+            "{shape} needs at least {needed} bytes of host memory, over the {host_bytes} \
+             available; choose a smaller shape"
+        )
+    })
+}
+
+/// A buffer or a dispatch of the product that is over a limit of the device.
+fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Option<GpuError> {
+    let (lda, ldb) = (shape.lda() as u64, shape.ldb() as u64);
+    let m = shape.m as u64;
+    // B has as many rows as a row of A has numbers, padding included.
+    let buffers = [
+        ("buffer A in f32 (bytes)", Format::F32, m, lda),
+        ("buffer B in f32 (bytes)", Format::F32, lda, ldb),
+        ("buffer C (bytes)", output_format(source.precision), m, ldb),
+    ]
+    .map(|(what, format, rows, columns)| (what, rows.saturating_mul(format.bytes(columns))));
+    let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
+    let over = |(what, asked): (&str, u64), limit| {
+        (asked > limit).then(|| GpuError::OverLimit { what: what.to_owned(), asked, limit })
+    };
+    let too_large = buffers.into_iter().find_map(|buffer| over(buffer, limit));
+    too_large.or_else(|| {
+        let limit = device.max_workgroups_per_dimension.into();
+        let names = ["dispatch (workgroups in x)", "dispatch (workgroups in y)"];
+        let counts = source.workgroups(shape).map(u64::from);
+        names.into_iter().zip(counts).find_map(|dispatch| over(dispatch, limit))
+    })
+}
+
+/// A case that its data set does not allow, whatever the device.
+fn sgd_skip(data: DatasetSpec, batch: usize, precision: Precision) -> Option<String> {
+    let (n, d) = (data.rows(), data.columns());
+    let numbers = n as u128 * (d as u128).next_multiple_of(4);
+    if numbers == 0 || numbers > u128::from(u32::MAX) {
+        return Some(DatasetError::Shape(data).to_string());
+    }
+    if batch == 0 || batch > n {
+        return Some(SgdError::Batch { batch, n, dataset: data }.to_string());
+    }
+    let both_8_bits =
+        precision.storage() == Format::Fixed8 && precision.accumulator() == Format::Fixed8;
+    (both_8_bits && d > MAX_D_INT8).then(|| SgdError::Columns { d, precision }.to_string())
+}
+
+/// A data set that, in f32, is over as many buffers as a kernel reads it from.
+fn data_set_skip(data: DatasetSpec, device: &DeviceInfo) -> Option<GpuError> {
+    if device.backend == "cpu" {
+        return None;
+    }
+    let row_bytes = 4 * (data.columns() as u64).next_multiple_of(4);
+    let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
+    let most = (limit / row_bytes).max(1) * DATA_SET_BUFFERS * row_bytes;
+    let asked = data.rows() as u64 * row_bytes;
+    let what = format!("data set {data} as f32 (bytes)");
+    (asked > most).then_some(GpuError::OverLimit { what, asked, limit: most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::discover;
+    use crate::measure::{Selection, Session};
+    use crate::record::{Provenance, Status};
+
+    /// What is foreseen is what happens, to the word, on every device here.
+    #[test]
+    fn a_run_skips_what_was_foreseen() {
+        let variables = [
+            // C over a binding of 128 MiB; more workgroups of 8 rows than 65,535; an ordinary one.
+            ("TRADEOFF_SIZES", "5800x5800x1,524281x1x1,8"),
+            ("TRADEOFF_PRECISIONS", "fp32,D8M8"),
+            ("TRADEOFF_DATA_SETS", "figure2-16x8"),
+            ("TRADEOFF_BATCHES", "16,17"),
+            ("TRADEOFF_STEPS", "2"),
+        ];
+        let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let selection = Selection::from_variables(variables.into()).unwrap();
+        let devices = discover(None).unwrap();
+        let mut session = Session::new(devices, selection, &Provenance::collect());
+        let mut foreseen = 0;
+        for case in session.plan() {
+            let device = session.devices().iter().find(|d| d.info.slug == case.device_slug);
+            let skip = foreseen_skip(&case, &device.unwrap().info, available_host_bytes());
+            foreseen += usize::from(skip.is_some());
+            match session.prepare(&case) {
+                Ok(_) => assert_eq!(skip, None, "{case}"),
+                Err(measured) if measured.record.status == Status::Skipped => {
+                    assert_eq!(skip, Some(measured.record.reason), "{case}");
+                }
+                Err(measured) => panic!("{case}: {}", measured.record.reason),
+            }
+        }
+        assert!(foreseen > 0, "a batch of 17 of 16 rows, on the CPU too");
+    }
+
+    #[test]
+    fn a_problem_over_the_memory_of_the_host_is_foreseen() {
+        let square = Shape::square(1 << 20);
+        let reason = host_skip(square, 64 << 30).unwrap();
+        assert!(reason.contains("1048576x1048576x1048576 needs at least"), "{reason}");
+        assert_eq!(host_skip(Shape::square(64), 1 << 20), None);
+        assert!(host_skip(Shape { m: u32::MAX as usize, ..square }, u64::MAX / 4).is_none());
+    }
+
+    #[test]
+    fn a_data_set_is_held_to_its_own_limits() {
+        let figure2 = |n, d| DatasetSpec::Figure2 { n, d };
+        let skip = |data, batch| sgd_skip(data, batch, Precision::D8M8).unwrap_or_default();
+        assert!(skip(figure2(0, 8), 1).contains("needs at least 1 row"));
+        assert!(skip(figure2(1 << 20, 1 << 20), 1).contains("fewer than 2^32 numbers"));
+        assert!(skip(figure2(8, 8), 9).starts_with("batch of 9 rows"));
+        assert!(skip(figure2(8, 200_000), 8).contains("overflow the 32-bit sums"));
+        assert_eq!(skip(figure2(8, 8), 8), "");
+    }
+}

@@ -1,0 +1,389 @@
+//! Every matmul kernel of the registry: the converted operands, the bits of C, and its error.
+
+use std::fmt;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use libtest_mimic::{Failed, Trial};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tradeoff::error::{Guarantee, matmul_bound};
+use tradeoff::gpu::{Context, Fingerprint};
+use tradeoff::mirror::{convert::Key, convert::Operands, matmul::multiply};
+use tradeoff::number::philox::philox4x32;
+use tradeoff::number::{Arithmetic, Format, Precision};
+use tradeoff::problem::matrix::{Distribution, MatmulProblem, Matrix};
+use tradeoff::truth::matmul::MatmulTruth;
+use tradeoff::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape, output_format};
+
+use crate::devices::Device;
+
+/// Key of all random bits of these tests.
+const KEY: Key = [0x5eed, 7];
+
+/// What the elements of A and B are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    /// Standard normal.
+    Normal,
+    /// Nothing but zeros, of which int8 must still make a scale.
+    Zeros,
+    /// A about 1e-30 (in every fifth row 1e-42, subnormal), B about 1e-10: products are f32
+    /// subnormals, all of A vanishes in f16, and the scale of int8 is at its least.
+    Tiny,
+    /// 2^-26 to 2^12 in every row, with zeros of both signs: subnormals and large numbers in f16.
+    Wide,
+    /// Up to the largest f32: operands overflow in f16, sums in f32, and infinities meet.
+    Huge,
+    /// Rows of A from 2^-108 to 2^108, columns of B from 2^-108 to 1, one of each all zero.
+    Graded,
+    /// 15/16 to 1, the sign given by the row of A or the column of B: sums as large as k allows.
+    Steady,
+}
+
+impl Data {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Zeros => "zeros",
+            Self::Tiny => "tiny",
+            Self::Wide => "wide",
+            Self::Huge => "huge",
+            Self::Graded => "graded",
+            Self::Steady => "steady",
+        }
+    }
+
+    /// What becomes of the standard normal deviate `x` in row (of A) or column (of B) `vector`;
+    /// `random` is 64 bits of its own.
+    fn shape(self, x: f32, of_a: bool, vector: usize, random: [u32; 2]) -> f32 {
+        let exp2 = |exponent: i32| 2f64.powi(exponent);
+        let scaled = |scale: f64| {
+            let largest = f64::from(f32::MAX);
+            (f64::from(x) * scale).clamp(-largest, largest) as f32
+        };
+        let below = |n: u32| (random[0] % n) as i32;
+        match self {
+            Self::Normal => x,
+            Self::Zeros => 0.0,
+            Self::Tiny if of_a => scaled(if vector % 5 == 4 { 1e-42 } else { 1e-30 }),
+            Self::Tiny => scaled(1e-10),
+            Self::Wide if random[1].is_multiple_of(16) => 0f32.copysign(x),
+            Self::Wide => scaled(exp2(below(39) - 26)),
+            Self::Huge if random[1].is_multiple_of(16) => 0.0,
+            Self::Huge => scaled(exp2(below(128))),
+            Self::Graded if vector == 3 => 0.0,
+            Self::Graded => {
+                let exponents = if of_a { 217 } else { 109 };
+                scaled(exp2((vector as i32 * 53) % exponents - 108))
+            }
+            Self::Steady => {
+                let magnitude = 1.0 - random[0] as f32 * 2f32.powi(-36);
+                if vector.is_multiple_of(2) { magnitude } else { -magnitude }
+            }
+        }
+    }
+
+    /// Whether an operand or a sum may exceed its format; elsewhere the bound must apply.
+    fn may_overflow(self, precision: Precision) -> bool {
+        match self {
+            Self::Huge => true,
+            Self::Wide => precision.accumulator() == Format::F16,
+            Self::Graded => precision.storage() == Format::F16,
+            Self::Normal | Self::Zeros | Self::Tiny | Self::Steady => false,
+        }
+    }
+
+    /// A and B of `shape`, the same at every call.
+    fn problem(self, shape: Shape, seed: u32) -> Result<MatmulProblem, Failed> {
+        let Shape { m, n, k } = shape;
+        let mut problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into())?;
+        let reshape = |matrix: &mut Matrix, of_a: bool| {
+            let columns = matrix.cols;
+            for (e, x) in matrix.data.iter_mut().enumerate() {
+                let [a, b, ..] = philox4x32([e as u32, u32::from(of_a), 0, 0], [seed, 99]);
+                let vector = if of_a { e / columns } else { e % columns };
+                *x = self.shape(*x, of_a, vector, [a, b]);
+            }
+        };
+        if self != Self::Normal {
+            reshape(&mut problem.a, true);
+            reshape(&mut problem.b, false);
+        }
+        Ok(problem)
+    }
+}
+
+/// One product, on inputs that its parts determine.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    shape: Shape,
+    data: Data,
+    /// wgpu's run-time checks, which hide an index out of bounds.
+    checks: bool,
+    seed: u32,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.shape)?;
+        if self.data != Data::Normal {
+            write!(f, "-{}", self.data.name())?;
+        }
+        if self.checks { write!(f, "-checked") } else { Ok(()) }
+    }
+}
+
+const fn shape(m: usize, n: usize, k: usize) -> Shape {
+    Shape { m, n, k }
+}
+
+/// The cases of a kernel: awkward shapes, one under, at and over its tile, and awkward numbers.
+fn cases(source: &KernelSource) -> Vec<Case> {
+    let (rows, columns) = source.tile;
+    let case = |shape, data, checks| Case { shape, data, checks, seed: 1 };
+    let mut cases: Vec<_> = [
+        shape(1, 1, 1),
+        shape(1, 130, 5),
+        shape(130, 1, 1),
+        shape(17, 9, 1030), // over the 1,024 of k that the mirror sums at a time
+        shape(257, 131, 73),
+        shape(rows - 1, columns + 1, 15),
+        shape(rows, columns, 16),
+        shape(rows + 1, columns - 1, 17),
+    ]
+    .map(|shape| case(shape, Data::Normal, false))
+    .into();
+    cases.push(case(shape(rows / 2 + 1, columns / 2 + 1, 20), Data::Normal, true));
+    for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
+        cases.push(case(shape(19, 21, 35), data, false));
+    }
+    if source.precision.storage() == Format::Int8 {
+        // The longest k that is summed in one chunk of i32, the first in two, and sums over 2^31
+        // of both signs. (llvmpipe ends every loop of an invocation after 65,535 iterations, so
+        // no k is much longer; longer sums are joined in `numbers`.)
+        cases.push(case(shape(2, 3, 133_136), Data::Normal, true));
+        for k in [133_145, 150_000] {
+            cases.push(case(shape(3, 2, k), Data::Steady, false));
+        }
+    }
+    cases
+}
+
+/// Every kernel with every way to read its operands; `native` where the device has f16.
+fn sources(shader_f16: bool) -> impl Iterator<Item = KernelSource> {
+    let of = move |precision: Precision, kernel| {
+        let paths = [false, true];
+        let both = precision.storage() == Format::F16 && shader_f16;
+        let paths = if both { &paths[..] } else { &paths[..1] }.to_vec();
+        paths.into_iter().map(move |native| KernelSource::of(kernel, precision, native))
+    };
+    let kernels = |precision| Kernel::ALL.into_iter().map(move |kernel| (precision, kernel));
+    Precision::MATMUL.into_iter().flat_map(kernels).flat_map(move |(p, kernel)| of(p, kernel))
+}
+
+fn name(source: &KernelSource) -> String {
+    let path = source.f16_path.map_or(String::new(), |path| format!("/{}", path.name()));
+    format!("{}/{}{path}", source.precision, source.kernel)
+}
+
+/// Names of the kernels, for a list without an adapter.
+pub fn names_without_adapter() -> impl Iterator<Item = String> {
+    sources(false).map(|source| name(&source))
+}
+
+pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for source in sources(device.shader_f16()) {
+        for case in cases(&source) {
+            let (name, source) = (format!("{}/{case}", name(&source)), source.clone());
+            trials.push(device.trial(name, move |device| check(device, &source, case)));
+        }
+    }
+    trials
+}
+
+/// A test of `cases` random products; a failure names the smallest shape that fails too.
+pub fn random_shapes(device: &Arc<Device>, cases: u32) -> Trial {
+    device.trial("random_shapes".into(), move |device| check_random(device, cases))
+}
+
+fn check_random(device: &Device, cases: u32) -> Result<(), Failed> {
+    let sources: Vec<_> = sources(device.shader_f16()).collect();
+    let strategy = (
+        prop::sample::select(sources),
+        (1usize..=90, 1usize..=90, 1usize..=140).prop_map(|(m, n, k)| Shape { m, n, k }),
+        any::<bool>(),
+        any::<u32>(),
+    );
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&strategy, |(source, shape, checks, seed)| {
+            let case = Case { shape, data: Data::Normal, checks, seed };
+            check(device, &source, case).map_err(|failed| {
+                let what = failed.message().unwrap_or("failed");
+                TestCaseError::fail(format!("{}/{case}: {what}", name(&source)))
+            })
+        })
+        .map_err(|error| error.to_string().into())
+}
+
+/// What a device made of a problem.
+struct Computed {
+    c: Vec<f32>,
+    operands: [Vec<u8>; 2],
+    fingerprint: Fingerprint,
+}
+
+fn compute(
+    context: &Context,
+    source: &KernelSource,
+    problem: &MatmulProblem,
+    checks: bool,
+) -> Result<Computed, Failed> {
+    let gpu = GpuMatmul::prepare(context, source, &problem.a, &problem.b, KEY, checks)?;
+    gpu.poison(context)?;
+    context.run(gpu.conversion(), 1)?;
+    context.run(gpu.product(), 1)?;
+    Ok(Computed {
+        c: gpu.result(context)?,
+        operands: gpu.operand_bytes(context)?,
+        fingerprint: context.fingerprint.clone(),
+    })
+}
+
+fn check(device: &Device, source: &KernelSource, case: Case) -> Result<(), Failed> {
+    let precision = source.precision;
+    let problem = case.data.problem(case.shape, case.seed)?;
+    let computed = device.with(|context| compute(context, source, &problem, case.checks))?;
+    let fingerprint = &computed.fingerprint;
+    let convert =
+        |arithmetic| Operands::convert(precision, arithmetic, &problem.a, &problem.b, KEY);
+    let operands = convert(fingerprint.arithmetic);
+    if fingerprint.unmodelled.is_none() {
+        // What a device reads of an f16 subnormal is not what it stores.
+        let stored = convert(Arithmetic { flush_f16_subnormals: false, ..fingerprint.arithmetic });
+        for (name, got, expected) in [
+            ("A", &computed.operands[0], pack_a(&stored, case.shape, precision.storage())),
+            ("B", &computed.operands[1], pack_b(&stored, case.shape, precision.storage())),
+        ] {
+            same_bytes(name, got, &expected)?;
+        }
+        let rows: Vec<_> = (0..case.shape.m).collect();
+        let mirror = multiply(precision, fingerprint.arithmetic, &operands, &rows, KEY);
+        same_numbers(&computed.c, &mirror, case.shape.n)?;
+    }
+    within_bound(&computed, precision, &problem, &operands, case)
+}
+
+/// Equal, where all NaN are equal and so are the zeros.
+fn same_numbers(got: &[f32], expected: &[f32], columns: usize) -> Result<(), Failed> {
+    if got.len() != expected.len() {
+        return Err(format!("{} entries, the mirror has {}", got.len(), expected.len()).into());
+    }
+    let differ = |&e: &usize| got[e] != expected[e] && !(got[e].is_nan() && expected[e].is_nan());
+    let wrong: Vec<_> = (0..got.len()).filter(differ).collect();
+    let Some(&first) = wrong.first() else { return Ok(()) };
+    Err(format!(
+        "{} of {} entries differ from the mirror, the first C[{}, {}]: {:e}, mirror {:e}",
+        wrong.len(),
+        got.len(),
+        first / columns,
+        first % columns,
+        got[first],
+        expected[first]
+    )
+    .into())
+}
+
+fn same_bytes(name: &str, got: &[u8], expected: &[u8]) -> Result<(), Failed> {
+    // A buffer may be longer than what it holds, and is zero there.
+    let (held, rest) = got.split_at_checked(expected.len()).unwrap_or((got, &[]));
+    if held == expected && rest.iter().all(|&byte| byte == 0) {
+        return Ok(());
+    }
+    let first = held.iter().zip(expected).position(|(a, b)| a != b);
+    Err(format!("converted {name} differs from the mirror's, first at byte {first:?}").into())
+}
+
+/// A as `kernels/matmul/problem.wgsl` lays it out: rows of LDA, the padding zero.
+fn pack_a(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
+    let element = |i, q| if q < shape.k { operands.a[i * shape.k + q] } else { 0.0 };
+    let places = (0..shape.m).flat_map(|i| (0..shape.lda()).map(move |q| (i, q)));
+    places.flat_map(|(i, q)| encode(element(i, q), format)).collect()
+}
+
+/// B likewise: LDA rows of LDB, but for int8, which keeps four rows of a column side by side.
+fn pack_b(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
+    let inside = |q, j| q < shape.k && j < shape.n;
+    let element = |q, j| if inside(q, j) { operands.b[q * shape.n + j] } else { 0.0 };
+    let together = if format == Format::Int8 { 4 } else { 1 };
+    let rows = (0..shape.lda()).step_by(together);
+    let words = rows.flat_map(|q| (0..shape.ldb()).map(move |j| (q, j)));
+    let places = words.flat_map(|(q, j)| (q..q + together).map(move |q| (q, j)));
+    places.flat_map(|(q, j)| encode(element(q, j), format)).collect()
+}
+
+/// The bytes of a number that `format` holds exactly, by crates that the kernels know nothing of.
+fn encode(x: f32, format: Format) -> Vec<u8> {
+    match format {
+        Format::F16 => f16::from_f32(x).to_le_bytes().into(),
+        Format::Bf16 => bf16::from_f32(x).to_le_bytes().into(),
+        Format::Int8 => (x as i8).to_le_bytes().into(),
+        _ => x.to_le_bytes().into(),
+    }
+}
+
+/// Error against truth, where nothing can overflow: that is outside the bound's model.
+fn within_bound(
+    computed: &Computed,
+    precision: Precision,
+    problem: &MatmulProblem,
+    operands: &Operands,
+    case: Case,
+) -> Result<(), Failed> {
+    let fingerprint = &computed.fingerprint;
+    let guarantee = Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest);
+    let (step_a, step_b) = (&operands.step_a, &operands.step_b);
+    let bound = matmul_bound(precision, problem.k, step_a, step_b, guarantee)?;
+    let truth = MatmulTruth::of(problem, None)?;
+    let overflows = may_overflow(precision, problem, operands, &truth);
+    if overflows && !case.data.may_overflow(precision) {
+        return Err("these numbers are too large to be held to the bound".into());
+    }
+    if overflows || bound.is_vacuous() {
+        return match &fingerprint.unmodelled {
+            None => Ok(()),
+            Some(why) => Err(format!("nothing verifies this: no bound, no mirror ({why})").into()),
+        };
+    }
+    let Some(worst) = bound.worst(&computed.c, &truth) else {
+        return Err("no entry was held to the bound".into());
+    };
+    // A NaN is not within its bound either.
+    if matches!(worst.ratio.partial_cmp(&1.0), Some(order) if order.is_le()) {
+        return Ok(());
+    }
+    Err(format!("the error is {:.3} times its bound: {worst:?}", worst.ratio).into())
+}
+
+/// Whether an operand, a sum or a scaled sum might exceed its format. Rounding makes the sums of
+/// these shapes exceed |A||B| by less than a factor of 2; another 2 is to spare.
+fn may_overflow(
+    precision: Precision,
+    problem: &MatmulProblem,
+    operands: &Operands,
+    truth: &MatmulTruth,
+) -> bool {
+    let largest = |format| if format == Format::F16 { 65_504.0 } else { f64::from(f32::MAX) };
+    let max = |values: &[f32]| values.iter().map(|&x| f64::from(x.abs())).fold(0.0, f64::max);
+    let sums = truth.abs_product.iter().copied().fold(0.0, f64::max);
+    let output = largest(output_format(precision));
+    if precision.storage() == Format::Int8 {
+        let integers = 127.0 * 127.0 * problem.k as f64;
+        let scaled = integers * max(&operands.step_a);
+        return 4.0 * scaled.max(scaled * max(&operands.step_b)) > output;
+    }
+    let storage = largest(precision.storage());
+    4.0 * sums > output || max(&problem.a.data).max(max(&problem.b.data)) > storage
+}

@@ -1,0 +1,211 @@
+//! Every composed kernel is valid WGSL, with the optional features it needs and no other; no file of
+//! `kernels/` is unused. Needs no GPU.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use tradeoff::gpu::{Composed, PROBES, compose};
+use tradeoff::number::{Format, Precision};
+use tradeoff::problem::dataset::Loss;
+use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, conversion_sources};
+use tradeoff::workload::sgd::{Stage, conversion_kernel, kernels};
+
+/// f16 as a type of its own: wgpu's `SHADER_F16`, which many devices lack.
+const F16: Capabilities = Capabilities::SHADER_FLOAT16;
+/// `pack2x16float` and `unpack2x16float`, part of core WGSL.
+const PACKING: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+
+struct Module {
+    name: String,
+    composed: Composed,
+    entry_points: Vec<&'static str>,
+    /// The capabilities that naga must ask for, each of them.
+    needs: Capabilities,
+}
+
+fn matmul_modules() -> Vec<Module> {
+    let mut modules = Vec::new();
+    for precision in Precision::MATMUL {
+        for kernel in Kernel::ALL {
+            for native in [false, true] {
+                let source = KernelSource::of(kernel, precision, native);
+                let needs = match source.f16_path {
+                    Some(F16Path::Native) => F16,
+                    Some(F16Path::Packed) => PACKING,
+                    None => Capabilities::empty(),
+                };
+                modules.push(Module {
+                    name: format!("matmul {precision} {kernel} {:?}", source.f16_path),
+                    composed: compose(&source.files),
+                    entry_points: vec!["multiply"],
+                    needs,
+                });
+            }
+        }
+        let conversions = conversion_sources(precision);
+        let entry_points: &[&[_]] = match conversions.len() {
+            0 => &[],
+            1 => &[&["convert"]],
+            _ => &[&["of_rows", "of_columns"], &["of_a", "of_b"]],
+        };
+        for (files, entry_points) in conversions.iter().zip(entry_points) {
+            modules.push(Module {
+                name: format!("conversion to {precision}"),
+                composed: compose(files),
+                entry_points: entry_points.to_vec(),
+                needs: Capabilities::empty(), // rounds in integer bits
+            });
+        }
+    }
+    modules
+}
+
+fn sgd_modules() -> Vec<Module> {
+    let mut modules = Vec::new();
+    for precision in Precision::SGD {
+        let stores_f16 = [precision.storage(), precision.accumulator()].contains(&Format::F16);
+        for loss in [Loss::LeastSquares, Loss::Logistic] {
+            for (stage, kernel) in kernels(precision, loss) {
+                // These two touch neither data nor model.
+                let apart = matches!(stage, Stage::Shuffle | Stage::Combine);
+                let needs = if stores_f16 && !apart { PACKING } else { Capabilities::empty() };
+                modules.push(Module {
+                    name: format!("sgd {precision} {} {}", loss.name(), kernel.entry),
+                    composed: kernel.composed,
+                    entry_points: vec![kernel.entry],
+                    needs,
+                });
+            }
+        }
+        modules.extend(conversion_kernel(precision).map(|kernel| Module {
+            name: format!("sgd conversion to {precision}"),
+            composed: kernel.composed,
+            entry_points: vec![kernel.entry],
+            needs: if stores_f16 { PACKING } else { Capabilities::empty() },
+        }));
+    }
+    modules
+}
+
+fn probe_modules() -> Vec<Module> {
+    let module = |source: tradeoff::gpu::Source| {
+        let (entry_points, needs) = match source.path {
+            "probe/half.wgsl" => (vec!["widen"], F16),
+            "probe/convert.wgsl" => (vec!["convert"], PACKING),
+            "probe/timing.wgsl" => (vec!["timing"], Capabilities::empty()),
+            _ => (vec!["add", "multiply", "two_sum"], Capabilities::empty()),
+        };
+        Module { name: source.path.into(), composed: compose(&[source]), entry_points, needs }
+    };
+    PROBES.into_iter().map(module).collect()
+}
+
+fn modules() -> Vec<Module> {
+    [matmul_modules(), sgd_modules(), probe_modules()].into_iter().flatten().collect()
+}
+
+fn parse(module: &Module) -> naga::Module {
+    let wgsl = &module.composed.wgsl;
+    naga::front::wgsl::parse_str(wgsl)
+        .unwrap_or_else(|error| panic!("{}: {}", module.name, error.emit_to_string(wgsl)))
+}
+
+/// Validates under `capabilities`; an error as its message.
+fn validate(
+    module: &Module,
+    parsed: &naga::Module,
+    capabilities: Capabilities,
+) -> Result<ModuleInfo, String> {
+    Validator::new(ValidationFlags::all(), capabilities)
+        .validate(parsed)
+        .map_err(|error| error.emit_to_string(&module.composed.wgsl))
+}
+
+#[test]
+fn every_module_has_its_entry_points() {
+    let modules = modules();
+    assert!(modules.len() > 100, "the registries list {} modules", modules.len());
+    for module in modules {
+        let parsed = parse(&module);
+        for entry in &module.entry_points {
+            let found = parsed.entry_points.iter().any(|point| point.name == *entry);
+            assert!(found, "{} has no entry point {entry}", module.name);
+        }
+        assert!(parsed.entry_points.iter().all(|p| p.stage == naga::ShaderStage::Compute));
+    }
+}
+
+/// On a device with the features it needs and nothing else, and on one that has all.
+#[test]
+fn every_module_is_valid_with_what_it_needs_and_with_more() {
+    for module in modules() {
+        let parsed = parse(&module);
+        for capabilities in [module.needs, module.needs | F16 | PACKING, Capabilities::all()] {
+            let verdict = validate(&module, &parsed, capabilities);
+            assert!(verdict.is_ok(), "{} {capabilities:?}: {verdict:?}", module.name);
+        }
+    }
+}
+
+/// A capability that a module is said to need is one: a device without it must not be given it.
+#[test]
+fn no_module_is_valid_without_what_it_needs() {
+    let mut refused = 0;
+    for module in modules() {
+        let parsed = parse(&module);
+        for missing in module.needs.iter() {
+            let verdict = validate(&module, &parsed, (F16 | PACKING) - missing);
+            assert!(verdict.is_err(), "{} is valid without {missing:?}", module.name);
+            refused += 1;
+        }
+    }
+    // Three f16 precisions, each with every kernel, by both paths; and more in SGD.
+    assert!(refused > 2 * 3 * Kernel::ALL.len());
+}
+
+/// The paths of all .wgsl files under `kernels/`, relative to it.
+fn files(folder: &Path, root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, root));
+        } else {
+            found.push(path.strip_prefix(root).unwrap().to_owned());
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels")
+}
+
+#[test]
+fn every_file_is_part_of_a_kernel() {
+    // `compose` names each part in a line of its own.
+    let parts = |module: &Module| -> Vec<String> {
+        let lines = module.composed.wgsl.lines();
+        lines.filter_map(|line| line.strip_prefix("// ---- ")).map(str::to_owned).collect()
+    };
+    let used: BTreeSet<_> = modules().iter().flat_map(parts).collect();
+    // Separators as in the registry, whatever the system's are.
+    let name =
+        |path: &PathBuf| path.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>().join("/");
+    let present: BTreeSet<_> = files(&root(), &root()).iter().map(name).collect();
+    let orphans: Vec<_> = present.difference(&used).collect();
+    assert!(orphans.is_empty(), "in no kernel: {orphans:?}");
+    assert_eq!(used, present, "a part that is no file");
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    for path in files(&root(), &root()) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        let says = first.strip_prefix("// ").is_some_and(|words| words.len() > 10);
+        assert!(says, "{} opens with {first:?}, not with a comment", path.display());
+    }
+}
