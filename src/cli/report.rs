@@ -1,6 +1,7 @@
 //! `tradeoff report`: figures and tables for the paper and one HTML page.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use tradeoff::report::{self, Options};
 
@@ -28,7 +29,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
         let Self { results, output, force, target_gap } = self;
         let options = Options { folder: output.clone(), force: *force, target_gap: *target_gap };
         let report = report::write(results, &options)?;
@@ -43,7 +44,8 @@ impl Report {
             .map(|f| format!("{}\n", figures.join(format!("{}.pdf", f.id)).display()))
             .collect();
         text += &format!("{}\n", report.page.display());
-        output::print(&text)
+        output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
