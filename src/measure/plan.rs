@@ -268,7 +268,7 @@ mod tests {
         let selection = Selection::from_variables(variables.into()).unwrap();
         let devices = discover(None).unwrap();
         let mut session = Session::new(devices, selection, &Provenance::collect());
-        let cases = distinct_cases(&session);
+        let cases = session.plan();
         let mut rows: Vec<Record> = vec![];
         for case in &cases {
             rows.extend(session.prepare(case).ok().map(|prepared| prepared.record().clone()));
