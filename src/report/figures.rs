@@ -29,14 +29,24 @@ pub fn figures(data: &Data, target: Option<f64>) -> Figures {
         "Error against throughput",
         "every device has one setting only; measure several: leave TRADEOFF_PRECISIONS unset",
     );
-    all.add(throughput_against_size(data), "Throughput against size", "no workload was measured at two sizes on one device; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
-    all.add(error_against_k(data), "Error against k", "no device has products of two lengths k; measure several: TRADEOFF_SIZES=256,512,1024 cargo bench");
+    let sizes = "TRADEOFF_SIZES=256,512,1024 cargo bench";
+    let remedy = format!("no device has a workload at two sizes; measure several: {sizes}");
+    all.add(throughput_against_size(data), "Throughput against size", &remedy);
+    let remedy = format!("no device has products of two lengths k; measure several: {sizes}");
+    all.add(error_against_k(data), "Error against k", &remedy);
     let learning = Learning::of(data, target);
-    let learn = "no SGD run of two settings has a trajectory.csv beside it; measure one: TRADEOFF_WORKLOADS=sgd cargo bench, and name the folder of the run rather than a file";
-    all.add(loss(data, &learning, Against::Time), "Loss against time", learn);
-    all.add(loss(data, &learning, Against::Steps), "Loss against steps", learn);
-    all.add(time_to_target(data, &learning), "Time to a loss gap", learn);
-    all.add(step_time(data), "Time of a step against the size of the data set", "no batch size was measured on two sizes of a data set; measure several: TRADEOFF_WORKLOADS=sgd TRADEOFF_DATA_SETS=figure2-128x1024,figure2-1024x1024,figure2-8192x1024 TRADEOFF_BATCHES=1,32,1024,n cargo bench");
+    let remedy = "no SGD run of two settings has a trajectory.csv beside it; measure one: \
+                  TRADEOFF_WORKLOADS=sgd cargo bench, and name its folder rather than a file";
+    all.add(loss(data, &learning, Against::Time), "Loss against time", remedy);
+    all.add(loss(data, &learning, Against::Steps), "Loss against steps", remedy);
+    all.add(time_to_target(data, &learning), "Time to a loss gap", remedy);
+    all.add(
+        step_time(data),
+        "Time of a step against the size of the data set",
+        "no batch size was measured on two sizes of a data set; measure several: \
+         TRADEOFF_WORKLOADS=sgd TRADEOFF_BATCHES=1,32,1024,n \
+         TRADEOFF_DATA_SETS=figure2-128x1024,figure2-1024x1024,figure2-8192x1024 cargo bench",
+    );
     all.number_duplicates();
     all
 }
@@ -263,7 +273,10 @@ fn unit<'a>(settings: &[Setting<'a>]) -> &'a str {
     if settings.iter().all(|s| of(s) == first) { first } else { "GOP/s" }
 }
 
-const BOUND: &str = "A short tick is the a-priori bound: the error scaled until its worst entry would meet the bound of that entry.";
+/// The bound holds for each entry, and the row's error is a norm of all of them; so the tick lies
+/// above the error by the factor that is left to the worst entry.
+const BOUND: &str = "A short tick is the a-priori bound: the error scaled until its worst entry \
+                     would meet the bound of that entry.";
 
 fn error_against_throughput(data: &Data) -> Vec<Figure> {
     let settings: Vec<Setting> = Setting::all(data).collect();
@@ -272,7 +285,8 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
         let texts = [workload, shape, problem, error_metric].map(String::as_str);
         (texts, setting.dimension(), setting.run())
     });
-    let figures = figures.into_iter().filter_map(|(([workload, shape, problem, metric], ..), settings)| {
+    let figures = figures.into_iter().filter_map(|(key, settings)| {
+        let ([workload, shape, problem, metric], ..) = key;
         let unit = unit(&settings);
         let axes = Axes { x: format!("throughput ({unit})"), y: error_label(metric, &settings) };
         let panels = panels(&settings, &axes, |settings| {
@@ -293,19 +307,36 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
             let frontier = frontier.map(|point| (point.throughput, point.error)).collect();
             (settings.len() > 1).then_some((series, frontier))
         });
-        let on = if shape.contains(problem) { String::new() } else { format!(", {problem} inputs") };
+        let on = match shape.contains(problem) {
+            true => String::new(),
+            false => format!(", {problem} inputs"),
+        };
         figure(
             &["error-throughput", workload, shape],
             format!("{workload} {shape}{on}: error against throughput"),
-            format!(
-                "Each marker is one setting; right is faster, low is more exact. The line is the \
-                 frontier: what no other setting beats in both. Bars are 95 % confidence intervals. \
-                 A small marker is a slower kernel or another learning rate of the same precision. {BOUND}"
-            ),
+            trade_off_caption(&panels),
             panels,
         )
     });
     figures.collect()
+}
+
+/// What the figure shows, without what it has not.
+fn trade_off_caption(panels: &[Panel]) -> String {
+    let mut caption =
+        "Each marker is one setting; right is faster, low is more exact. The line is \
+                       the frontier: what no other setting beats in both. Bars are 95 % confidence \
+                       intervals."
+            .to_owned();
+    let marks = || panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
+    if marks().any(|mark| mark.minor) {
+        caption += " A small marker is a slower kernel or another learning rate of the same \
+                    precision.";
+    }
+    if marks().any(|mark| mark.bound.is_some()) {
+        caption += &format!(" {BOUND}");
+    }
+    caption
 }
 
 /// Of a product the edge of the cube of as many multiplications; of SGD the number of examples.
@@ -326,42 +357,38 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
         let batch = if s.is_full_batch() { None } else { s.record.batch };
         (s.frontier.workload.as_str(), s.dimension(), s.family(), batch, s.is_full_batch())
     });
-    let figures =
-        figures.into_iter().filter_map(|((workload, _, (family, _), batch, full), settings)| {
-            let unit = unit(&settings);
-            let cubes =
-                settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
-            let x = match (family.is_empty(), cubes) {
-                (false, _) => "examples n",
-                (true, true) => "size m = n = k",
-                (true, false) => "size (m·n·k)^(1/3)",
-            };
-            let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
-            let panels = panels(&settings, &axes, |settings| {
-                let series = series(settings, true, |s| {
-                    let x = size(s.record).unwrap_or_default(); // filtered above
-                    let y_interval = s.throughput_interval();
-                    vec![Mark { y_interval, ..s.mark(x, s.point.throughput) }]
-                });
-                (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
+    let figures = figures.into_iter().filter_map(|(key, settings)| {
+        let (workload, _, (family, _), batch, full) = key;
+        let unit = unit(&settings);
+        let cubes = settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
+        let x = match (family.is_empty(), cubes) {
+            (false, _) => "examples n",
+            (true, true) => "size m = n = k",
+            (true, false) => "size (m·n·k)^(1/3)",
+        };
+        let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
+        let panels = panels(&settings, &axes, |settings| {
+            let series = series(settings, true, |s| {
+                let x = size(s.record).unwrap_or_default(); // filtered above
+                let y_interval = s.throughput_interval();
+                vec![Mark { y_interval, ..s.mark(x, s.point.throughput) }]
             });
-            let batch = match (batch, full) {
-                (_, true) => " n".to_owned(),
-                (Some(batch), _) => format!(" {batch}"),
-                _ => String::new(),
-            };
-            let what = if family.is_empty() {
-                String::new()
-            } else {
-                format!(" on {family}, batch{batch}")
-            };
-            figure(
-                &["throughput-size", workload, family, batch.trim()],
-                format!("{workload}{what}: throughput against size"),
-                "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
-                with_sizes(panels),
-            )
+            (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
         });
+        let batch = match (batch, full) {
+            (_, true) => " n".to_owned(),
+            (Some(batch), _) => format!(" {batch}"),
+            _ => String::new(),
+        };
+        let what =
+            if family.is_empty() { String::new() } else { format!(" on {family}, batch{batch}") };
+        figure(
+            &["throughput-size", workload, family, batch.trim()],
+            format!("{workload}{what}: throughput against size"),
+            "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
+            with_sizes(panels),
+        )
+    });
     figures.collect()
 }
 
@@ -492,9 +519,9 @@ fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
         figure(
             &[id, workload, shape],
             format!("{workload} {shape}: loss against {what}"),
-            "Training loss less the loss at the optimum. Of each setting, the measured learning rate \
-             and kernel that bring it to the target soonest. The initial model, at 0, is on no \
-             logarithmic axis."
+            "Training loss less the loss at the optimum. Of each setting, the measured learning \
+             rate and kernel that bring it to the target soonest. The initial model, at 0, is on \
+             no logarithmic axis."
                 .into(),
             panels,
         )
@@ -524,9 +551,9 @@ fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
         figure(
             &["time-to-loss", workload, shape],
             format!("{workload} {shape}: time to a loss gap of {gap}"),
-            "When the training loss first came as near to its optimum as the gap says, at the measured \
-             learning rate α that gets there soonest. The bar begins at the last recorded step \
-             before that, when it had not."
+            "When the training loss first came as near to its optimum as the gap says, at the \
+             measured learning rate α that gets there soonest. The bar begins at the last \
+             recorded step before that, when it had not."
                 .into(),
             panels,
         )
@@ -564,7 +591,8 @@ fn step_time(data: &Data) -> Vec<Figure> {
     let figures = groups(&settings, |s| {
         (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str())
     });
-    let figures = figures.into_iter().filter_map(|((workload, (family, features), precision), settings)| {
+    let figures = figures.into_iter().filter_map(|(key, settings)| {
+        let (workload, (family, features), precision) = key;
         let axes = Axes { x: "examples n".into(), y: "time of a step (μs)".into() };
         let panels = panels(&settings, &axes, |settings| {
             let series = batch_series(settings);
@@ -575,8 +603,8 @@ fn step_time(data: &Data) -> Vec<Figure> {
         figure(
             &["step-time", workload, family, precision],
             format!("{workload} on {family}{d}, {precision}: time of a step"),
-            "One minibatch step against the number of examples; b is the size of the minibatch, and \
-             b = n is gradient descent. Bars are 95 % confidence intervals."
+            "One minibatch step against the number of examples; b is the size of the minibatch, \
+             and b = n is gradient descent. Bars are 95 % confidence intervals."
                 .into(),
             with_sizes(panels),
         )

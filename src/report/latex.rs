@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::data::Data;
 use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
+use super::plot;
 use super::scale::{Scale, significant, size_label};
 use crate::frontier::Interval;
 
@@ -30,7 +31,8 @@ pub fn document(figures: &[Figure]) -> String {
             tex,
             "\n\\begin{{figure}}[p]\n\\centering\n\\input{{figures/{id}.tex}}\n\
              \\caption{{{title}. {caption}}}\n\\end{{figure}}\n\\clearpage\n\
-             \\section*{{{title}}}\n\\begin{{center}}\\footnotesize\\setlength{{\\tabcolsep}}{{4pt}}\n\
+             \\section*{{{title}}}\n\\begin{{center}}\\footnotesize\
+             \\setlength{{\\tabcolsep}}{{4pt}}\n\
              \\input{{tables/{id}.tex}}\n\\end{{center}}\n\\clearpage\n"
         );
     }
@@ -40,16 +42,21 @@ pub fn document(figures: &[Figure]) -> String {
 /// The figure as a tikzpicture of one column's width.
 pub fn picture(figure: &Figure) -> String {
     let scales = Scales::of(figure);
+    let columns = plot::columns(figure.panels.len());
     let mut tex = format!(
-        "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\\begin{{tikzpicture}}[font=\\scriptsize]\n",
+        "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\
+         \\begin{{tikzpicture}}[font=\\scriptsize]\n",
         escape(&figure.title)
     );
     let _ = writeln!(
         tex,
-        "\\begin{{groupplot}}[group style={{group size=1 by {}, vertical sep=17mm}}, width=84mm, height=55mm, \
-         xmode=log, legend columns=3, legend style={{draw=none, font=\\tiny, at={{(0.5,-0.32)}}, anchor=north}}, \
-         legend cell align=left, title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, every axis plot/.append style={{mark size=1.6pt}}]",
-        figure.panels.len()
+        "\\begin{{groupplot}}[group style={{group size={} by {}, vertical sep=17mm, horizontal sep=18mm}}, \
+         width=84mm, height=55mm, xmode=log, legend columns=3, legend cell align=left, \
+         legend style={{draw=none, font=\\tiny, at={{(0.5,-0.32)}}, anchor=north}}, \
+         title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, \
+         every axis plot/.append style={{mark size=1.6pt}}]",
+        columns,
+        figure.panels.len().div_ceil(columns)
     );
     for (position, panel) in figure.panels.iter().enumerate() {
         panel_tex(&mut tex, panel, &scales, position + 1 == figure.panels.len());
@@ -110,7 +117,7 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
     if scales.x.never_lane {
         let _ = write!(
             tex,
-            ", extra x ticks={{{:e}}}, extra x tick labels={{{}}}, extra x tick style={{grid=none}}",
+            ", extra x ticks={{{:e}}}, extra x tick labels={{{}}}",
             scales.x(f64::INFINITY),
             panel.never
         );
@@ -187,9 +194,11 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         let small = if minor { ", mark size=0.9pt, forget plot" } else { "" };
         let _ = writeln!(
             tex,
-            "\\addplot+[{name}, {line}, mark={mark}, mark options={{{turn}solid, {name}, fill={name}}}{small}, \
+            "\\addplot+[{name}, {line}, mark={mark}, \
+             mark options={{{turn}solid, {name}, fill={name}}}{small}, \
              error bars/.cd, x dir=both, x explicit, y dir=both, y explicit] \
-             table[x=x, y=y, x error minus=xm, x error plus=xp, y error minus=ym, y error plus=yp] {{\n\
+             table[x=x, y=y, x error minus=xm, x error plus=xp, y error minus=ym, \
+             y error plus=yp] {{\n\
              x y xm xp ym yp"
         );
         for mark in marks {
@@ -206,7 +215,8 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
     if !bounds.is_empty() {
         let _ = writeln!(
             tex,
-            "\\addplot[{name}, only marks, mark=-, mark size=2.2pt, thick, forget plot] coordinates {{{}}};",
+            "\\addplot[{name}, only marks, mark=-, mark size=2.2pt, thick, forget plot] \
+             coordinates {{{}}};",
             bounds.join(" ")
         );
     }

@@ -4,7 +4,8 @@
 //! `figures/`, each figure as SVG, as PDF and as pgfplots; `tables/`, the same data in booktabs;
 //! and `report.tex`, a document of all of them. The way is
 //!
-//! > rows → [`data`] (with their sources) → [`figures`] (what is drawn) → [`plot`], [`latex`], [`page`].
+//! > rows → [`data`] (with their sources) → [`figures`] (what is drawn) → [`plot`], [`latex`],
+//! > [`page`].
 
 pub mod data;
 pub mod figure;
@@ -34,7 +35,8 @@ pub enum ReportError {
     Read(#[from] ReadError),
     /// No row can be drawn.
     #[error(
-        "none of {rows} rows can be drawn ({ok} have status ok); the first, `{file}`, line {line}: {why}; name a run with a measured case"
+        "none of {rows} rows can be drawn ({ok} have status ok); the first, `{file}`, line {line}: \
+         {why}; name a run with a measured case"
     )]
     NothingMeasured {
         /// Rows there are.

@@ -1,13 +1,13 @@
 //! Draws figures as SVG and PDF. The one file that uses the plotting crate.
 //!
 //! The same figure was drawn with kuva 0.6 and plotters 0.3 and looked at. Neither draws it fit to
-//! print: plotters places everything on whole pixels, of which a column of 84 mm has 238, so that a
-//! marker sits beside its error bar, lays its legend over the points, and has not been released
-//! since 2024; kuva's logarithmic axes begin at 10⁻¹⁰ (it draws 10⁻¹⁶ there), its minor ticks
-//! divide 1–2–5 evenly, its error bars have caps of one length, its legend has no columns and lets
-//! long names stick out. kuva's scene, however, takes lines, paths and text at any place, knows the
-//! font that it embeds, and writes both SVG and PDF. So axes, marks and legend are placed here, on
-//! its scene; one unit of the scene is a point (1/72 inch).
+//! print. plotters places everything on whole pixels, of which a column of 84 mm has 238, so that
+//! markers sit beside their error bars, and it lays its legend over the points. kuva's logarithmic
+//! axes end at 1e-10 (what is smaller is drawn there), their minor ticks divide 1–2–5 evenly, all
+//! error bars have caps of one length, and long names stick out of the legend. But kuva's scene
+//! takes paths and text at any place, and writes them as SVG and as PDF with an embedded font. So
+//! axes, marks and legend are placed here, on its scene; one unit of the scene is a point
+//! (1/72 inch).
 
 use kuva::backend::pdf::PdfBackend;
 use kuva::backend::svg::SvgBackend;
@@ -46,6 +46,9 @@ struct Look {
     /// Marks carry their rows and can be focused.
     interactive: bool,
 }
+
+/// Space between two columns of a paper, 6 mm.
+const GUTTER: f64 = 6.0 / MM;
 
 /// One column of a paper, 84 mm.
 const PRINT: Look = Look {
@@ -117,14 +120,29 @@ pub fn marker_svg(style: Style) -> String {
 fn print(figure: &Figure) -> Scene {
     let scales = Scales::of(&figure.panels);
     let mut canvas = Canvas::new(PRINT);
-    let mut y = 0.0;
-    for panel in &figure.panels {
-        y += canvas.panel(panel, &scales, y, None);
+    let columns = columns(figure.panels.len());
+    let mut top = 0.0;
+    for row in figure.panels.chunks(columns) {
+        let mut height: f64 = 0.0;
+        for (column, panel) in row.iter().enumerate() {
+            canvas.shift(column as f64 * (PRINT.width + GUTTER));
+            height = height.max(canvas.panel(panel, &scales, top, None));
+            canvas.scene.add(Primitive::GroupEnd);
+        }
+        top += height;
     }
-    y = canvas.legend(figure, y);
-    let mut scene = canvas.finish(y);
+    canvas.look.width += (columns - 1) as f64 * (PRINT.width + GUTTER);
+    let height = canvas.legend(figure, top);
+    let width = canvas.look.width;
+    let mut scene = canvas.finish(height);
+    scene.width = width;
     scene.background_color = Some("#ffffff".into());
     scene
+}
+
+/// Columns of a figure of so many panels: one as long as a page is long enough, then two.
+pub fn columns(panels: usize) -> usize {
+    if panels > 4 { 2 } else { 1 }
 }
 
 /// The crate's SVG with a root of its own, which has a size in millimetres, scales, and has a name.
@@ -252,6 +270,12 @@ impl Canvas {
     fn finish(mut self, height: f64) -> Scene {
         self.scene.height = height;
         self.scene
+    }
+
+    /// Opens a group that lies further right.
+    fn shift(&mut self, right: f64) {
+        let transform = Some(format!("translate({right:.2},0)"));
+        self.scene.add(Primitive::GroupStart { transform, title: None, extra_attrs: None });
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str, width: f64) {
@@ -435,10 +459,12 @@ impl Canvas {
         }
         // Small marks first, so that no other hides the best of a setting.
         for minor in [true, false] {
-            for series in &panel.series {
+            for (position, series) in panel.series.iter().enumerate() {
+                let size = self.look.marker
+                    * if minor { 0.55 } else { nested(series, position, panel.series.len()) };
                 for mark in series.marks.iter().filter(|mark| mark.minor == minor) {
                     self.group(series, Some(mark), describe);
-                    self.mark(series.style, mark, axes);
+                    self.mark(series.style, mark, size, axes);
                     self.end_group();
                 }
             }
@@ -461,7 +487,7 @@ impl Canvas {
         if style.colour == "#000000" { self.look.ink } else { style.colour }
     }
 
-    fn mark(&mut self, style: Style, mark: &Mark, axes: &Axes) {
+    fn mark(&mut self, style: Style, mark: &Mark, size: f64, axes: &Axes) {
         let (x, y) = (axes.x(mark.x), axes.y(mark.y));
         let (colour, width) = (self.colour(style), 0.8 * self.look.line);
         let cap = 0.75 * self.look.marker;
@@ -483,7 +509,7 @@ impl Canvas {
             let (y, half) = (axes.y(bound), 1.3 * self.look.marker);
             self.line((x - half, y), (x + half, y), colour, 1.3 * self.look.line);
         }
-        self.marker(style, x, y, self.look.marker * if mark.minor { 0.55 } else { 1.0 });
+        self.marker(style, x, y, size);
     }
 
     /// Opens a group that carries what the page filters and shows; for print there is none.
@@ -496,7 +522,8 @@ impl Canvas {
         if let Some((mark, describe)) = mark.zip(describe) {
             let words = escape(&describe(mark));
             attributes += &format!(
-                " class=\"mark\" data-row=\"{}\" tabindex=\"-1\" role=\"img\" aria-label=\"{words}\"",
+                " class=\"mark\" data-row=\"{}\" tabindex=\"-1\" role=\"img\" \
+                 aria-label=\"{words}\"",
                 mark.row
             );
         }
@@ -596,6 +623,15 @@ impl Canvas {
                 self.marker(style, x, y, 0.55 * self.look.marker);
             }
         }
+    }
+}
+
+/// Size of the markers on a line: those drawn later are smaller, so that curves that lie upon each
+/// other are still seen.
+fn nested(series: &Series, position: usize, count: usize) -> f64 {
+    match series.joined && count > 2 {
+        true => 1.2 - 0.55 * position as f64 / (count - 1) as f64,
+        false => 1.0,
     }
 }
 

@@ -138,7 +138,8 @@ fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
             "Worth choosing: nothing measured here is both faster and more exact.".into()
         }
         Standing::Indistinguishable { from } => format!(
-            "Perhaps worth choosing: {} came out better, but too closely for these samples to tell.",
+            "Perhaps worth choosing: {} came out better, but too closely for these samples to \
+             tell.",
             name(from)
         ),
         Standing::Dominated { by } => format!(

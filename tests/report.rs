@@ -1,0 +1,381 @@
+//! `tradeoff report` as a user runs it: what it writes, what it leaves out, and what it refuses.
+
+#[path = "html/results.rs"]
+mod results;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assert_cmd::cargo::CommandCargoExt;
+use results::{learning, product};
+use tradeoff::record::{Record, Status};
+
+fn report(arguments: &[&Path]) -> (Option<i32>, String, String) {
+    let mut command = Command::cargo_bin("tradeoff").unwrap();
+    let output = command.arg("report").args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The report of a run, its folder, and what was said on stderr.
+fn made(run: &Path) -> (tempfile::TempDir, PathBuf, String) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("report");
+    let (code, stdout, stderr) = report(&[run, Path::new("-o"), &folder]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.ends_with("report/index.html\n"), "{stdout}");
+    (root, folder, stderr)
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == extension));
+    files.sort();
+    files
+}
+
+fn names(folder: &Path, extension: &str) -> Vec<String> {
+    let stem = |file: &PathBuf| file.file_stem().unwrap().to_string_lossy().into_owned();
+    files(folder, extension).iter().map(stem).collect()
+}
+
+#[test]
+fn every_kind_of_figure_in_every_form() {
+    let (_runs, run) = results::full();
+    let (_root, folder, stderr) = made(&run);
+    assert_eq!(stderr, "", "nothing is left out");
+    let figures = folder.join("figures");
+    let svg = names(&figures, "svg");
+    for kind in [
+        "error-throughput-matmul-64x64x64",
+        "error-throughput-sgd-figure2-128x16-b32",
+        "throughput-size-matmul",
+        "throughput-size-sgd-figure2-32",
+        "throughput-size-sgd-figure2-n",
+        "error-k-matmul-normal",
+        "loss-time-sgd-figure2-512x16-b1",
+        "loss-steps-sgd-figure2-512x16-b1",
+        "time-to-loss-sgd-figure2-2048x16-b2048",
+        "step-time-sgd-figure2-d8m8-sr",
+    ] {
+        assert!(svg.iter().any(|name| name == kind), "{kind} among {svg:?}");
+    }
+    assert_eq!(names(&figures, "pdf"), svg);
+    assert_eq!(names(&figures, "tex"), svg);
+    assert_eq!(names(&folder.join("tables"), "tex"), svg);
+    for pdf in files(&figures, "pdf") {
+        let bytes = fs::read(&pdf).unwrap();
+        assert!(bytes.starts_with(b"%PDF-") && bytes.len() > 5000, "{}", pdf.display());
+        let embedded = bytes.windows(10).any(|window| window == b"/FontFile2");
+        assert!(embedded, "no font in {}", pdf.display());
+    }
+}
+
+/// Values of an attribute, in order.
+fn attributes<'a>(svg: &'a str, name: &str) -> Vec<&'a str> {
+    let key = format!(" {name}=\"");
+    svg.split(key.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn a_figure_fits_a_column_and_nothing_is_clipped() {
+    let (_runs, run) = results::full();
+    let (_root, folder, _) = made(&run);
+    for file in files(&folder.join("figures"), "svg") {
+        let (svg, file) = (fs::read_to_string(&file).unwrap(), file.display());
+        assert_eq!(attributes(&svg, "width")[0], "84.00mm", "{file}");
+        let size: Vec<f64> =
+            attributes(&svg, "viewBox")[0].split(' ').map(|n| n.parse().unwrap()).collect();
+        // One unit is a point: 84 mm are 238.11 of them, and a page has 247 mm for a figure.
+        assert!((size[2] - 84.0 / 25.4 * 72.0).abs() < 0.01 && size[3] < 700.0, "{file}: {size:?}");
+        for text in attributes(&svg, "font-size") {
+            assert!(text.parse::<f64>().unwrap() >= 6.0, "{file}: text of {text} pt");
+        }
+        for d in attributes(&svg, "d") {
+            // Of an arc only the ends are places.
+            let ends = d.replace('A', "L").replace('Z', "");
+            for place in ends.split(['M', 'L']).filter(|place| !place.is_empty()) {
+                let n: Vec<f64> = place.split([' ', ',']).map(|n| n.parse().unwrap()).collect();
+                let (x, y) = (n[n.len() - 2], n[n.len() - 1]);
+                let inside = (0.0..=size[2]).contains(&x) && (0.0..=size[3]).contains(&y);
+                assert!(inside, "{file}: {x} {y} of {d}");
+            }
+        }
+        for (x, y) in attributes(&svg, "x").iter().zip(attributes(&svg, "y")) {
+            let (x, y): (f64, f64) = (x.parse().unwrap(), y.parse().unwrap());
+            assert!((0.0..size[2]).contains(&x) && (0.0..size[3]).contains(&y), "{file}: {x} {y}");
+        }
+    }
+}
+
+/// Of two texts on one line of a figure, the second begins behind the first; DejaVu Sans is at
+/// least a quarter of its size wide on average.
+#[test]
+fn labels_of_an_axis_do_not_overlap() {
+    let rows: Vec<Record> = (0..24)
+        .map(|i| product("cpu", "fp32", "mirror", 64 + 8 * i, 1e4 * (1.0 + i as f64), 1e-7))
+        .collect();
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let svg = fs::read_to_string(folder.join("figures/throughput-size-matmul.svg")).unwrap();
+    let mut labels: Vec<(f64, String)> = vec![];
+    for element in svg.split("<text ").skip(1) {
+        let (head, rest) = element.split_once('>').unwrap();
+        let head = format!(" {head}");
+        let content = rest.split("</text>").next().unwrap();
+        if head.contains("middle") && content.parse::<f64>().is_ok() {
+            labels.push((attributes(&head, "x")[0].parse().unwrap(), content.to_owned()));
+        }
+    }
+    assert!(labels.len() > 5 && labels.len() < 24, "{labels:?}");
+    for pair in labels.windows(2) {
+        // A digit of DejaVu Sans is 0.636 of its size wide.
+        let half = |label: &str| 0.5 * 0.636 * 6.0 * label.len() as f64;
+        let gap = pair[1].0 - half(&pair[1].1) - pair[0].0 - half(&pair[0].1);
+        assert!(gap > 0.0, "{pair:?}");
+    }
+}
+
+#[test]
+fn an_error_of_zero_has_a_lane_of_its_own() {
+    let (_runs, run) = results::full();
+    let (_root, folder, _) = made(&run);
+    let read = |name: &str| fs::read_to_string(folder.join("figures").join(name)).unwrap();
+    assert!(read("error-throughput-matmul-64x64x64.svg").contains(">≤ 0<"));
+    assert!(!read("error-throughput-matmul-256x256x256.svg").contains(">≤ 0<"));
+    let tex = read("error-throughput-matmul-64x64x64.tex");
+    assert!(tex.contains("extra y tick labels={$\\leq 0$}"), "{tex}");
+}
+
+/// The time to a gap is that of the first recorded step there, at the learning rate that is there
+/// soonest; what never gets there stands in a lane of its own.
+#[test]
+fn time_to_a_gap_is_read_off_the_trajectory() {
+    let rows = [
+        learning("D32fM32f", 128, 32, 0.1, 1e6, 0.01),
+        learning("D32fM32f", 128, 32, 0.01, 1e5, 0.05),
+        learning("D8M8", 128, 32, 0.1, 1e5, 0.5),
+    ];
+    let (_runs, run) = results::run(&rows);
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("report");
+    let arguments = [&run, Path::new("-o"), &folder, Path::new("--target-gap"), Path::new("0.06")];
+    assert_eq!(report(&arguments).0, Some(0));
+    let table = fs::read_to_string(folder.join("tables/time-to-loss-sgd-figure2-128x16-b32.tex"));
+    let table = table.unwrap();
+    // Gap 0.05·100/step: 0.1 at step 50, 0.05 at step 100, which 1e5 ns have come to.
+    assert!(
+        table.contains(
+            "D32fM32f, α = 0.010, mirror & 0.100 [0.0500, 0.100] & R1:3"
+                .replace('α', "$\\alpha$")
+                .as_str()
+        ),
+        "{table}"
+    );
+    assert!(table.contains("& never & R1:4"), "{table}");
+}
+
+#[test]
+fn a_page_cites_the_line_of_every_row() {
+    let (_runs, run) = results::full();
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap().replace("&#x2f;", "/");
+    let csv = fs::read_to_string(run.join("measurements.csv")).unwrap();
+    let name = run.file_name().unwrap().to_string_lossy();
+    for line in 2..=csv.lines().count() {
+        assert!(page.contains(&format!("<td>{name}/measurements.csv, line {line}</td>")), "{line}");
+    }
+    let parent = run.parent().unwrap().to_string_lossy().into_owned();
+    assert!(!page.contains(&parent), "the page tells where its author keeps results");
+    for address in ["http://", "https://", "src=", "@import", "url("] {
+        let own = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!own.contains(address), "{address} in a page that needs no network");
+    }
+    assert!(page.contains("&quot;logical_cores&quot;"), "run.json is not in the page");
+}
+
+#[test]
+fn texts_of_others_stay_texts() {
+    let odd = "</script><img src=x onerror=alert(1)>\\input{x}_%$";
+    let rows = [
+        Record {
+            device: odd.into(),
+            device_name: odd.into(),
+            ..product("d", "fp32", "a", 64, 1e5, 1e-7)
+        },
+        Record {
+            device: odd.into(),
+            device_name: odd.into(),
+            precision: odd.into(),
+            kernel: odd.into(),
+            case_id: odd.into(),
+            ..product("d", "fp16", "a", 64, 5e4, 1e-3)
+        },
+    ];
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    assert_eq!(page.matches("</script>").count(), 2, "a text ended a script");
+    assert!(!page.contains("<img"), "a text became markup");
+    for file in files(&folder.join("figures"), "svg") {
+        assert!(!fs::read_to_string(file).unwrap().contains("<img"));
+    }
+    for file in files(&folder.join("figures"), "tex") {
+        let tex = fs::read_to_string(file).unwrap();
+        assert!(tex.contains("\\textbackslash{}input\\{x\\}") && !tex.contains("\\input"), "{tex}");
+    }
+}
+
+#[test]
+fn what_is_not_measured_is_left_out_with_a_remedy() {
+    let one = [product("cpu", "fp32", "mirror", 64, 1e5, 1e-7)];
+    let (_runs, run) = results::run(&one);
+    let (_root, folder, stderr) = made(&run);
+    assert_eq!(files(&folder.join("figures"), "svg"), [] as [PathBuf; 0]);
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 7, "{stderr}");
+    assert!(lines.iter().all(|line| line.starts_with("left out: ") && line.contains("measure")));
+
+    // Two settings on one device at one size: one figure, of one panel.
+    let two = [one[0].clone(), product("cpu", "fp16", "mirror", 64, 5e4, 1e-3)];
+    let (_runs, run) = results::run(&two);
+    let (_root, folder, stderr) = made(&run);
+    assert_eq!(names(&folder.join("figures"), "svg"), ["error-throughput-matmul-64x64x64"]);
+    assert_eq!(stderr.lines().count(), 6, "{stderr}");
+}
+
+/// What a refused report must not leave: the folder, or a draft of it.
+fn refused(run: &Path, told: &[&str]) {
+    let root = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = report(&[run, Path::new("-o"), &root.path().join("report")]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(stdout, "");
+    for text in told {
+        assert!(stderr.contains(text), "`{text}` in {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "something is left behind");
+}
+
+#[test]
+fn bad_files_are_named_with_line_and_remedy() {
+    let (_runs, run) = results::full();
+    let csv = run.join("measurements.csv");
+    let good = fs::read_to_string(&csv).unwrap();
+    let edited = |text: &str, told: &[&str]| {
+        fs::write(&csv, text).unwrap();
+        refused(&run, told);
+    };
+    let header = good.lines().next().unwrap();
+    edited("", &["measurements.csv", "line 1"]);
+    edited(&format!("{header}\n"), &["measurements.csv", "no row follows"]);
+    edited(&good[..good.len() - 40], &["ends within this row"]);
+    edited("a,b\n1,2\n", &["measurements.csv", "line 1"]);
+    edited(&good.replacen("case_id,", "", 1), &["line 1", "case_id"]);
+    edited(&good.replacen("ok,\n", "splendid,\n", 1), &["line 2", "status", "splendid"]);
+    let second = good.lines().nth(1).unwrap();
+    edited(&format!("{good}{second}\n"), &["already", "delete one"]);
+    refused(&run.join("nothing"), &["nothing"]);
+    fs::write(&csv, &good).unwrap();
+    let trajectory = run.join("trajectory.csv");
+    let whole = fs::read_to_string(&trajectory).unwrap();
+    fs::write(&trajectory, &whole[..whole.len() - 9]).unwrap();
+    refused(&run, &["trajectory.csv", "ends within this row"]);
+    fs::write(&trajectory, &whole).unwrap();
+    fs::write(run.join("run.json"), "{").unwrap();
+    refused(&run, &["run.json", "line 1"]);
+}
+
+#[test]
+fn rows_that_cannot_be_drawn_are_no_report() {
+    let bad = Record { primary_error: Some(f64::NAN), ..product("cpu", "fp32", "m", 64, 1e5, 0.0) };
+    let (_runs, run) = results::run(&[bad]);
+    refused(&run, &["none of 1 rows can be drawn", "line 2", "NaN"]);
+    let empty = Record { throughput: None, ..product("cpu", "fp32", "m", 64, 1e5, 1e-7) };
+    let (_runs, run) = results::run(&[empty]);
+    refused(&run, &["none of 1 rows", "line 2", "throughput"]);
+    let failed = Record { status: Status::Failed, ..product("cpu", "fp32", "m", 64, 1e5, 1e-7) };
+    let (_runs, run) = results::run(&[failed]);
+    refused(&run, &["(0 have status ok)", "status failed"]);
+}
+
+#[test]
+fn a_folder_is_replaced_only_if_it_is_a_report_and_one_says_so() {
+    let (_runs, run) = results::full();
+    let (_root, folder, _) = made(&run);
+    let again = |extra: &[&Path]| {
+        let mut arguments = vec![run.as_path(), Path::new("-o"), &folder];
+        arguments.extend(extra);
+        report(&arguments)
+    };
+    let (code, _, stderr) = again(&[]);
+    assert!(code == Some(2) && stderr.contains("--force"), "{stderr}");
+    fs::write(folder.join("figures/stray.svg"), "").unwrap();
+    let (code, _, stderr) = again(&[Path::new("--force")]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(!folder.join("figures/stray.svg").exists(), "the old report is still there");
+    let siblings = fs::read_dir(folder.parent().unwrap()).unwrap().count();
+    assert_eq!(siblings, 1, "a draft is left behind");
+
+    fs::remove_file(folder.join("index.html")).unwrap();
+    let (code, _, stderr) = again(&[Path::new("--force")]);
+    assert!(code == Some(2) && stderr.contains("something else than a report"), "{stderr}");
+    assert!(folder.join("report.tex").exists(), "what is no report was removed");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_says_so() {
+    let (_runs, run) = results::full();
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for folder in [file.clone(), file.join("report")] {
+        let (code, _, stderr) = report(&[&run, Path::new("-o"), &folder]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("file") && stderr.contains("-o"), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+/// A limit on the size of files refuses a write as a full disk does, half way through the report.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let (_runs, run) = results::full();
+    let root = tempfile::tempdir().unwrap();
+    let program = Command::cargo_bin("tradeoff").unwrap().get_program().to_owned();
+    // In units of 512 or 1024 bytes: enough for figures, not for the page.
+    let script = "ulimit -f 60; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(program)
+        .arg(&run)
+        .arg(root.path().join("report"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("index.html") && stderr.contains("free space"), "{stderr}");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "half a report is left behind");
+}
+
+/// One column of panels would be longer than a page.
+#[test]
+fn many_devices_stand_in_two_columns() {
+    let devices = ["a", "b", "c", "d", "e", "f", "g"];
+    let rows = devices.iter().flat_map(|device| {
+        [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+            .map(|(precision, ns, error)| product(device, precision, "k", 64, ns, error))
+    });
+    let (_runs, run) = results::run(&rows.collect::<Vec<_>>());
+    let (_root, folder, _) = made(&run);
+    let stem = folder.join("figures/error-throughput-matmul-64x64x64");
+    let svg = fs::read_to_string(stem.with_extension("svg")).unwrap();
+    assert_eq!(attributes(&svg, "width")[0], "174.00mm");
+    let height = attributes(&svg, "height")[0].trim_end_matches("mm").parse::<f64>().unwrap();
+    assert!(height < 230.0, "{height} mm");
+    let tex = fs::read_to_string(stem.with_extension("tex")).unwrap();
+    assert!(tex.contains("group size=2 by 4"), "{tex}");
+}
