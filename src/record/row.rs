@@ -237,10 +237,10 @@ pub struct Record {
     pub signed_bias_ci95_high: Option<f64>,
     /// Entries of the result that are infinite or NaN.
     pub non_finite_count: Option<u64>,
-    /// Theorem that the bound is taken from, with its unit roundoff and its confidence.
+    /// `deterministic`: proven from the conversions, γ_k and the output's rounding. `none`: it says
+    /// nothing here.
     pub bound_kind: String,
-    /// Largest bound over the entries on an entry's absolute error over the same entry of |A||B|.
-    /// Unit: 1.
+    /// Bound on the absolute error of the entry that comes nearest to its bound. Unit: 1.
     pub bound: Option<f64>,
     /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
     pub measured_over_bound: Option<f64>,
