@@ -2,19 +2,12 @@
 //! the limits that its adapter states, and from the memory of the host.
 
 use super::case::{Case, Work};
+use super::matmul;
 use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::{Format, Precision};
 use crate::problem::dataset::{DatasetError, DatasetSpec};
-use crate::problem::matrix::MatmulProblem;
-use crate::truth::matmul::MatmulTruth;
 use crate::workload::matmul::{KernelSource, Shape, output_format};
-use crate::workload::sgd::{MAX_D_INT8, SgdError};
-
-/// Rows of C that a verification computes at least.
-const LEAST_VERIFIED_ROWS: usize = 16;
-
-/// Buffers that an SGD kernel reads the data set from at most.
-const DATA_SET_BUFFERS: u64 = 4;
+use crate::workload::sgd::{MAX_CHUNKS, MAX_D_INT8, SgdError};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
 pub fn available_host_bytes() -> u64 {
@@ -39,15 +32,9 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
     }
 }
 
-/// A problem whose operands, products and truth together are more than the host's memory. Three
-/// copies of the operands: as drawn, as uploaded, as converted.
+/// A problem that is more than the host's memory with the fewest rows of C verified.
 fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
-    let Shape { m, n, k } = shape;
-    let product_bytes = 4 * m as u128 * n as u128;
-    let rows = m.min(LEAST_VERIFIED_ROWS);
-    let needed = 3 * MatmulProblem::operand_bytes(m, n, k)
-        + 3 * product_bytes
-        + MatmulTruth::host_bytes(rows, n, k);
+    let needed = matmul::host_bytes(shape, shape.m.min(matmul::LEAST_ROWS));
     (needed > u128::from(host_bytes)).then(|| {
         format!(
             "{shape} needs at least {needed} bytes of host memory, over the {host_bytes} \
@@ -102,7 +89,7 @@ fn data_set_skip(data: DatasetSpec, device: &DeviceInfo) -> Option<GpuError> {
     }
     let row_bytes = 4 * (data.columns() as u64).next_multiple_of(4);
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
-    let most = (limit / row_bytes).max(1) * DATA_SET_BUFFERS * row_bytes;
+    let most = (limit / row_bytes).max(1) * MAX_CHUNKS as u64 * row_bytes;
     let asked = data.rows() as u64 * row_bytes;
     let what = format!("data set {data} as f32 (bytes)");
     (asked > most).then_some(GpuError::OverLimit { what, asked, limit: most })

@@ -18,7 +18,7 @@ use crate::workload::matmul::{
 /// Product-adds that a verification computes on the host; more, and it samples rows of C.
 const VERIFIED_PRODUCTS: usize = 1 << 30;
 /// Rows that a sample has at least.
-const LEAST_ROWS: usize = 16;
+pub(super) const LEAST_ROWS: usize = 16;
 /// Rows of the CPU's C that are computed again entry by entry.
 const CPU_CHECKED_ROWS: usize = 4;
 
@@ -95,6 +95,15 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.primary_error_metric = "relative_frobenius".to_owned();
 }
 
+/// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, padded
+/// for upload and converted by the mirror, three products, and the truth.
+pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
+    let Shape { m, n, k } = shape;
+    let product_bytes = 4 * m as u128 * n as u128;
+    3 * (MatmulProblem::operand_bytes(m, n, k) + product_bytes)
+        + MatmulTruth::host_bytes(rows, n, k)
+}
+
 impl MatmulCache {
     /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
     fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
@@ -109,11 +118,7 @@ impl MatmulCache {
         self.mirrors.clear();
         let Shape { m, n, k } = shape;
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
-        let operands = MatmulProblem::operand_bytes(m, n, k);
-        // The operands are held as drawn, padded for upload, and converted by the mirror.
-        let needed =
-            3 * operands + 3 * 4 * (m * n) as u128 + MatmulTruth::host_bytes(rows.min(m), n, k);
-        check_host_memory(&shape, needed)?;
+        check_host_memory(&shape, host_bytes(shape, rows.min(m)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
         let problem =
             MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use super::case::{Case, Work};
+use super::limits::available_host_bytes;
 use super::matmul::{MatmulCache, MatmulOverride};
 use super::selection::Selection;
 use super::sgd::SgdCache;
@@ -52,10 +53,7 @@ impl From<GpuError> for Unmeasured {
 
 /// Skips what needs more host memory, in bytes, than three quarters of what is free.
 pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), Unmeasured> {
-    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
-    let wanted = sysinfo::RefreshKind::nothing().with_memory(kind);
-    let free = sysinfo::System::new_with_specifics(wanted).map(|system| system.available_memory());
-    let available = free.ok().filter(|&bytes| bytes > 0).map_or(u64::MAX, |bytes| bytes / 4 * 3);
+    let available = available_host_bytes();
     if needed <= u128::from(available) {
         return Ok(());
     }

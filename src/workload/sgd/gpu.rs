@@ -8,7 +8,7 @@ use crate::number::Format;
 use crate::problem::dataset::Dataset;
 
 /// Bindings that the kernels give the data set.
-const MAX_CHUNKS: usize = 4;
+pub const MAX_CHUNKS: usize = 4;
 const THREADS: u64 = 64;
 
 /// How a run is laid out on its device.

@@ -11,7 +11,7 @@ mod gpu;
 mod kernels;
 
 pub use cpu::CpuSgd;
-pub use gpu::{GpuOptions, GpuSgd, SgdRun, run_on_gpu};
+pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
 pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
 
 use crate::gpu::GpuError;
