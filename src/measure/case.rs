@@ -74,6 +74,7 @@ impl Case {
     pub fn describe(&self, record: &mut Record, device: &DeviceInfo) {
         record.case_id = self.to_string();
         record.workload = self.workload().to_owned();
+        record.implementation = "tradeoff".to_owned();
         record.kernel = self.kernel().to_owned();
         record.precision = self.precision.to_string();
         record.rounding = self.precision.rounding().name().to_owned();

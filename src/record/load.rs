@@ -255,7 +255,6 @@ fn measurement(record: &Record) -> Option<impl Eq + std::hash::Hash + use<>> {
 mod tests {
     use super::*;
 
-    /// No file can have two schemas before there is a second one.
     #[test]
     fn two_schemas_are_not_mixed() {
         let run = |file: &str, schema_version| LoadedRun {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Version of the schema that this build writes. It grows with every change of the columns.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A row of one of the tables of a run.
 pub trait Row: Serialize + DeserializeOwned + Default + Clone {
@@ -91,10 +91,19 @@ pub struct Record {
     // What was computed.
     /// `matmul` or `sgd`.
     pub workload: String,
+    /// Whose code computed it: `tradeoff`, or a peer and its version, e.g. `gemm 0.19.0`; empty is
+    /// `tradeoff`.
+    pub implementation: String,
     /// Implementation of the workload, e.g. `naive` or `register_tiled`.
     pub kernel: String,
     /// SHA-256 of the composed WGSL, in hexadecimal; empty on the CPU.
     pub wgsl_sha256: String,
+    /// Values of the kernel's tuning parameters, e.g. `rows=8 columns=8 depth=4`; empty where it
+    /// has none.
+    pub kernel_parameters: String,
+    /// Where `kernel_parameters` come from: `default`, `cached` (an earlier run's tuner chose them)
+    /// or `tuned` (this run's did); empty where there are none.
+    pub tuning: String,
     /// Name of the precision, e.g. `fp16-sr` or `D8M8-SR`.
     pub precision: String,
     /// Storage format of the operands (matmul) or of the data set (sgd).
@@ -118,6 +127,11 @@ pub struct Record {
     pub n: Option<u64>,
     /// Columns of A, rows of B: the length of each sum.
     pub k: Option<u64>,
+    /// How A and B are stored: `nn` (both row-major as they are multiplied), `tn` (A transposed),
+    /// `nt` (B transposed) or `tt`.
+    pub operand_layout: String,
+    /// Independent products of one iteration, each with its own A, B and C.
+    pub batch_count: Option<u64>,
     /// Examples in the training set.
     pub examples: Option<u64>,
     /// Numbers in one example.
@@ -158,6 +172,29 @@ pub struct Record {
     pub samples: Option<u64>,
     /// Iterations that one sample spans.
     pub iterations_per_sample: Option<u64>,
+    /// Why sampling ended: `interval` (that of the median was narrow enough), `time`, `samples`
+    /// (the number asked for was reached) or `criterion` (which decides before it samples).
+    pub stop_reason: String,
+    /// Width of the 95 % confidence interval of `median_ns`, over `median_ns`, at which sampling
+    /// was to end; empty where none was asked for. Unit: 1.
+    pub interval_width_wanted: Option<f64>,
+    /// `rounds` (the samples of the cases of one shape were drawn in turn) or `none` (one case
+    /// after the other).
+    pub interleaving: String,
+    /// `warm` (every iteration reads the same buffers) or `cold` (iterations go through copies that
+    /// together outgrow the last-level cache).
+    pub cache: String,
+    /// Size of all copies that a `cold` case goes through. Unit: bytes.
+    pub rotated_bytes: Option<u64>,
+    /// Processes that measured the case; the statistics are over the samples of all.
+    pub processes: Option<u32>,
+    /// Standard deviation of the processes' own medians; empty for one process. Unit: ns.
+    pub between_processes_sd_ns: Option<f64>,
+    /// Wall time of warm-up and samples of the main stage. Unit: ns.
+    pub sampling_ns: Option<f64>,
+    /// Wall time of the verification: the mirror, the comparison with it, and the errors; the
+    /// truth, which the cases of a shape share, is not in it. Unit: ns.
+    pub verification_ns: Option<f64>,
     /// Least time of one iteration over the samples. Unit: ns.
     pub min_ns: Option<f64>,
     /// Lower quartile of the time of one iteration. Unit: ns.
@@ -185,6 +222,48 @@ pub struct Record {
     pub throughput_unit: String,
     /// `bytes` over `median_ns`. Unit: GB/s.
     pub bandwidth_gbs: Option<f64>,
+    /// `operations` over `bytes`. Unit: 1/byte.
+    pub arithmetic_intensity: Option<f64>,
+    /// Unit of the device whose measured peak counts here: `f32_fma`, `f16_fma`, `dot4` or
+    /// `cooperative`; empty where the roofline was not measured.
+    pub peak_unit: String,
+    /// Measured peak of `peak_unit`. Unit: see `throughput_unit`.
+    pub peak_throughput: Option<f64>,
+    /// Operations a second over `peak_throughput`. Unit: %.
+    pub percent_of_peak: Option<f64>,
+    /// Measured bandwidth of the device's memory: of a copy on a GPU, of reading on the CPU. Unit:
+    /// GB/s.
+    pub peak_bandwidth_gbs: Option<f64>,
+    /// `bandwidth_gbs` over `peak_bandwidth_gbs`; over 100 where the data stayed in a cache. Unit:
+    /// %.
+    pub percent_of_bandwidth: Option<f64>,
+    /// Measured time of a dispatch that does nothing; 0 on the CPU. Unit: ns.
+    pub dispatch_latency_ns: Option<f64>,
+    /// Which roof is nearest: `compute`, `bandwidth` or `latency` (the dispatches of one iteration
+    /// doing nothing).
+    pub limited_by: String,
+    /// Clock of the device before sampling. Unit: MHz.
+    pub clock_before_mhz: Option<f64>,
+    /// Clock of the device after sampling. Unit: MHz.
+    pub clock_after_mhz: Option<f64>,
+    /// Temperature of the device before sampling. Unit: °C.
+    pub temperature_before_c: Option<f64>,
+    /// Temperature of the device after sampling. Unit: °C.
+    pub temperature_after_c: Option<f64>,
+    /// Power of the device before sampling. Unit: W.
+    pub power_before_w: Option<f64>,
+    /// Power of the device after sampling. Unit: W.
+    pub power_after_w: Option<f64>,
+    /// Why the device ran under its clock before or after sampling, as its driver names it; empty
+    /// where it did not or cannot be asked.
+    pub throttle_reasons: String,
+    /// Whether the device was slowed for heat or power while sampling: `true` or `false`; empty
+    /// where it cannot be asked.
+    pub throttled: Option<bool>,
+    /// Energy of one iteration: of the whole device while sampling, over the iterations. Unit: J.
+    pub energy_j: Option<f64>,
+    /// `operations` over `energy_j`. Unit: 1/J.
+    pub operations_per_joule: Option<f64>,
     /// Median of the time in which the operands are converted from f32 to their storage format.
     /// Unit: ns.
     pub conversion_median_ns: Option<f64>,
@@ -339,6 +418,8 @@ pub struct Sample {
     pub stage: Stage,
     /// Number of the sample within its case and stage, from 0, in the order of time.
     pub sample: u64,
+    /// Process that drew the sample, from 0.
+    pub process: Option<u32>,
     /// Iterations that the sample spans.
     pub iterations: u64,
     /// Time of all iterations of the sample together. Unit: ns.
