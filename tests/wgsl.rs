@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use tradeoff::gpu::{Composed, PROBES, compose};
+use tradeoff::gpu::{Composed, DeviceInfo, PROBES, compose};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
 use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, conversion_sources};
@@ -30,7 +30,8 @@ fn matmul_modules() -> Vec<Module> {
     for precision in Precision::MATMUL {
         for kernel in Kernel::ALL {
             for native in [false, true] {
-                let source = KernelSource::of(kernel, precision, native);
+                let device = DeviceInfo { shader_f16: native, ..DeviceInfo::default() };
+                let source = KernelSource::of(kernel, precision, &device);
                 let needs = match source.f16_path {
                     Some(F16Path::Native) => F16,
                     Some(F16Path::Packed) => PACKING,
@@ -38,7 +39,7 @@ fn matmul_modules() -> Vec<Module> {
                 };
                 modules.push(Module {
                     name: format!("matmul {precision} {kernel} {:?}", source.f16_path),
-                    composed: compose(&source.files),
+                    composed: source.composed(),
                     entry_points: vec!["multiply"],
                     needs,
                 });

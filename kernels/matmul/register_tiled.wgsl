@@ -1,47 +1,49 @@
-// C = A·B with a block of 8 x 8 entries of C in each thread's registers and 4-wide loads straight from
-// storage: no workgroup memory, no barrier. A workgroup of 8 x 8 threads covers 64 x 64 entries; the
-// 8 threads of a row read neighbouring columns of B. Each entry is summed over q = 0, 1, … in order,
-// so it equals `naive` bit for bit.
+// C = A·B with a block of BLOCK_M x BLOCK_N entries of C in each thread's registers and 4-wide loads
+// straight from storage: no workgroup memory, no barrier. A workgroup is THREADS_M x THREADS_N
+// threads; those of a row read neighbouring columns of B. Each entry is summed over q = 0, 1, … in
+// order, so it equals `naive` bit for bit.
+// Parameters: THREADS_M, THREADS_N, BLOCK_M, BLOCK_N (a multiple of 4).
 // Method: Volkov and Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008.
-const TILE: u32 = 64u; // of C, a workgroup
-const ROWS: u32 = 8u; // of C, a thread
-const SPLIT: u32 = 32u; // between a thread's two groups of 4 columns
+const VECTORS: u32 = BLOCK_N / 4u; // of 4 columns, a thread
+const SPLIT: u32 = 4u * THREADS_N; // columns between a thread's vectors
 
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(THREADS_N, THREADS_M)
 fn multiply(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) thread: vec3<u32>,
 ) {
-    let i0 = group.y * TILE + thread.y * ROWS;
-    let j0 = group.x * TILE + thread.x * 4u;
+    let i0 = (group.y * THREADS_M + thread.y) * BLOCK_M;
+    let j0 = group.x * THREADS_N * BLOCK_N + thread.x * 4u;
     if (i0 >= M || j0 >= N) {
         return;
     }
     // A thread at an edge reads the last row or column again and does not store the result.
-    let j0_read = min(j0, LDB - 4u);
-    let j1_read = min(j0 + SPLIT, LDB - 4u);
-
-    var left: array<vec4<f32>, ROWS>;
-    var right: array<vec4<f32>, ROWS>;
+    var columns: array<u32, VECTORS>;
+    for (var v = 0u; v < VECTORS; v++) {
+        columns[v] = min(j0 + v * SPLIT, LDB - 4u);
+    }
+    var sums: array<array<vec4<f32>, VECTORS>, BLOCK_M>;
     for (var q = 0u; q < K; q += 4u) {
-        var rows: array<vec4<f32>, ROWS>;
-        for (var r = 0u; r < ROWS; r++) {
+        var rows: array<vec4<f32>, BLOCK_M>;
+        for (var r = 0u; r < BLOCK_M; r++) {
             rows[r] = load_a4(min(i0 + r, M - 1u), q);
         }
         for (var s = 0u; s < 4u; s++) {
-            let b0 = load_b4(q + s, j0_read);
-            let b1 = load_b4(q + s, j1_read);
-            for (var r = 0u; r < ROWS; r++) {
-                left[r] = accumulate4(left[r], rows[r][s], b0);
-                right[r] = accumulate4(right[r], rows[r][s], b1);
+            var b: array<vec4<f32>, VECTORS>;
+            for (var v = 0u; v < VECTORS; v++) {
+                b[v] = load_b4(q + s, columns[v]);
+            }
+            for (var r = 0u; r < BLOCK_M; r++) {
+                for (var v = 0u; v < VECTORS; v++) {
+                    sums[r][v] = accumulate4(sums[r][v], rows[r][s], b[v]);
+                }
             }
         }
     }
-    for (var r = 0u; r < ROWS; r++) {
-        if (i0 + r < M) {
-            store4(i0 + r, j0, left[r]);
-            if (j0 + SPLIT < N) {
-                store4(i0 + r, j0 + SPLIT, right[r]);
+    for (var r = 0u; r < BLOCK_M; r++) {
+        for (var v = 0u; v < VECTORS; v++) {
+            if (i0 + r < M && j0 + v * SPLIT < N) {
+                store4(i0 + r, j0 + v * SPLIT, sums[r][v]);
             }
         }
     }

@@ -5,8 +5,9 @@ use super::error::{GpuError, SelectionError};
 use std::collections::HashMap;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-/// What is known of a device without opening it. Limits that the CPU does not have are 0.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// What is known of a device without opening it. Limits that the CPU does not have are 0. The default
+/// is a device without any ability.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceInfo {
     /// Position among all devices found; the CPU is last.
     pub index: usize,

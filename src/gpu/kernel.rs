@@ -35,6 +35,11 @@ pub struct Composed {
 /// Joins files in their order, each behind a `// ---- path` line. Directives (`enable …;`, one a
 /// line) move to the top, once each, because WGSL wants them before every declaration.
 pub fn compose(files: &[Source]) -> Composed {
+    compose_with("", files)
+}
+
+/// The same, with declarations that are in no file, such as a kernel's parameters, before the first.
+pub fn compose_with(declarations: &str, files: &[Source]) -> Composed {
     let mut directives: Vec<&str> = Vec::new();
     let mut body = String::new();
     for file in files {
@@ -52,11 +57,12 @@ pub fn compose(files: &[Source]) -> Composed {
             }
         }
     }
-    let mut wgsl = String::with_capacity(body.len() + 64);
+    let mut wgsl = String::with_capacity(body.len() + declarations.len() + 64);
     for directive in directives {
         wgsl.push_str(directive);
         wgsl.push('\n');
     }
+    wgsl.push_str(declarations);
     wgsl.push_str(&body);
     let sha256 = hexadecimal(&Sha256::digest(wgsl.as_bytes()));
     Composed { wgsl, sha256 }
@@ -88,6 +94,15 @@ mod tests {
         let expected = "enable f16;\n// ---- a.wgsl\nfn a() -> f16 { return 1h; }\n\
                         // ---- b.wgsl\n// b\nfn b() {}\n";
         assert_eq!(composed.wgsl, expected);
+    }
+
+    #[test]
+    fn declarations_come_behind_directives() {
+        let composed = compose_with("const ROWS: u32 = 8u;\n", &[A]);
+        let expected = "enable f16;\nconst ROWS: u32 = 8u;\n// ---- a.wgsl\n\
+                        fn a() -> f16 { return 1h; }\n";
+        assert_eq!(composed.wgsl, expected);
+        assert_ne!(composed.sha256, compose(&[A]).sha256);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use buffer::{Buffer, Uniforms};
 pub use context::{Command, Context, Pipeline};
 pub use error::{GpuError, SelectionError};
 pub use fingerprint::Fingerprint;
-pub use kernel::{Composed, Source, compose};
+pub use kernel::{Composed, Source, compose, compose_with};
 pub use timer::{Elapsed, TimingMethod};
 
 /// The kernels that a [`Context`] probes its device with. The last one needs `SHADER_F16`.

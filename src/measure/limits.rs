@@ -23,10 +23,14 @@ pub fn available_host_bytes() -> u64 {
 /// the device or of the host may still be full when its turn comes.
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
-        Work::Matmul { shape, kernel } => host_skip(shape, host_bytes).or_else(|| {
-            let source = KernelSource::of(kernel?, case.precision, device.shader_f16);
-            matmul_skip(shape, &source, device).map(|error| error.to_string())
-        }),
+        Work::Matmul { shape, kernel } => {
+            let unsupported =
+                kernel.and_then(|k| KernelSource::supports(k, case.precision, device).err());
+            unsupported.or_else(|| host_skip(shape, host_bytes)).or_else(|| {
+                let source = KernelSource::of(kernel?, case.precision, device);
+                matmul_skip(shape, &source, device).map(|error| error.to_string())
+            })
+        }
         Work::Sgd { data, batch, .. } => sgd_skip(data, batch, case.precision)
             .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
     }

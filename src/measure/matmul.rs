@@ -62,14 +62,20 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
+        if let (Some(context), Some(kernel)) = (&context, kernel) {
+            KernelSource::supports(kernel, precision, &context.info)
+                .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
+        }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
         let inputs = self.matmul.inputs(shape, seed, trial)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
         match (context, kernel) {
             (Some(context), Some(kernel)) => {
-                let native = context.info.shader_f16;
-                let mut source = KernelSource::of(kernel, precision, native);
+                let mut source = KernelSource::of(kernel, precision, &context.info);
+                record.kernel_parameters = source.parameters.to_string();
+                record.tuning =
+                    if source.parameters.is_empty() { "" } else { "default" }.to_owned();
                 alter(&mut source);
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)

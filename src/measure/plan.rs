@@ -131,8 +131,7 @@ pub fn kernel_sha256(case: &Case, device: &DeviceInfo) -> Option<String> {
     }
     match case.work {
         Work::Matmul { kernel, .. } => {
-            let source = KernelSource::of(kernel?, case.precision, device.shader_f16);
-            Some(crate::gpu::compose(&source.files).sha256)
+            Some(KernelSource::of(kernel?, case.precision, device).composed().sha256)
         }
         Work::Sgd { data, .. } => Some(sources_sha256(case.precision, loss(data))),
     }

@@ -189,7 +189,8 @@ impl Selection {
                     let kernels: Vec<_> = if device.is_cpu() {
                         vec![None]
                     } else {
-                        self.kernels.iter().copied().map(Some).collect()
+                        let exist = self.kernels.iter().filter(|kernel| kernel.computes(precision));
+                        exist.copied().map(Some).collect()
                     };
                     let works = kernels.into_iter().map(|kernel| Work::Matmul { shape, kernel });
                     cases.extend(works.map(|work| case(work, precision, device)));

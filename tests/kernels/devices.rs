@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Failed, Trial};
-use tradeoff::gpu::{Candidate, Context, SelectionError, discover_from_env, no_gpu_hint};
+use tradeoff::gpu::{
+    Candidate, Context, DeviceInfo, SelectionError, discover_from_env, no_gpu_hint,
+};
 
 /// Stands for a device in the names of tests that have none.
 pub const NO_ADAPTER: &str = "no-adapter";
@@ -30,8 +32,8 @@ impl Device {
         &self.candidate.info.slug
     }
 
-    pub fn shader_f16(&self) -> bool {
-        self.candidate.info.shader_f16
+    pub fn info(&self) -> &DeviceInfo {
+        &self.candidate.info
     }
 
     fn backend(&self) -> &str {

@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tradeoff::error::{Guarantee, matmul_bound};
-use tradeoff::gpu::{Context, Fingerprint};
+use tradeoff::gpu::{Context, DeviceInfo, Fingerprint};
 use tradeoff::mirror::{convert::Key, convert::Operands, matmul::multiply};
 use tradeoff::number::philox::philox4x32;
 use tradeoff::number::{Arithmetic, Format, Precision};
@@ -170,16 +170,39 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     cases
 }
 
-/// Every kernel with every way to read its operands; `native` where the device has f16.
-fn sources(shader_f16: bool) -> impl Iterator<Item = KernelSource> {
-    let of = move |precision: Precision, kernel| {
-        let paths = [false, true];
-        let both = precision.storage() == Format::F16 && shader_f16;
-        let paths = if both { &paths[..] } else { &paths[..1] }.to_vec();
-        paths.into_iter().map(move |native| KernelSource::of(kernel, precision, native))
-    };
-    let kernels = |precision| Kernel::ALL.into_iter().map(move |kernel| (precision, kernel));
-    Precision::MATMUL.into_iter().flat_map(kernels).flat_map(move |(p, kernel)| of(p, kernel))
+/// The cases of a kernel with other parameters: around its tile and past it, checked and not.
+fn edge_cases(source: &KernelSource) -> Vec<Case> {
+    let (rows, columns) = source.tile;
+    let case = |shape, checks| Case { shape, data: Data::Normal, checks, seed: 1 };
+    vec![
+        case(shape(1, 1, 1), false),
+        case(shape(rows + 1, columns - 1, 37), false),
+        case(shape(2 * rows - 1, columns + 5, 73), true),
+    ]
+}
+
+/// Every kernel with every way to read its operands; with its default parameters first, then with the
+/// others that it can have on the device.
+fn sources(device: &DeviceInfo) -> Vec<Vec<KernelSource>> {
+    let packed = DeviceInfo { shader_f16: false, ..device.clone() };
+    let mut sources = vec![];
+    for precision in Precision::MATMUL {
+        let both = precision.storage() == Format::F16 && device.shader_f16;
+        let paths = if both { vec![&packed, device] } else { vec![&packed] };
+        for kernel in Kernel::ALL {
+            if !kernel.computes(precision)
+                || KernelSource::supports(kernel, precision, device).is_err()
+            {
+                continue;
+            }
+            for &path in &paths {
+                let all = KernelSource::candidates(kernel, precision, Shape::square(4096), device);
+                let of = |p| KernelSource::with(kernel, precision, path, p).expect("a candidate");
+                sources.push(all.into_iter().map(of).collect());
+            }
+        }
+    }
+    sources
 }
 
 fn name(source: &KernelSource) -> String {
@@ -189,15 +212,23 @@ fn name(source: &KernelSource) -> String {
 
 /// Names of the kernels, for a list without an adapter.
 pub fn names_without_adapter() -> impl Iterator<Item = String> {
-    sources(false).map(|source| name(&source))
+    sources(&DeviceInfo::default()).into_iter().map(|all| name(&all[0]))
 }
 
 pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for source in sources(device.shader_f16()) {
-        for case in cases(&source) {
-            let (name, source) = (format!("{}/{case}", name(&source)), source.clone());
+    for all in sources(device.info()) {
+        for case in cases(&all[0]) {
+            let (name, source) = (format!("{}/{case}", name(&all[0])), all[0].clone());
             trials.push(device.trial(name, move |device| check(device, &source, case)));
+        }
+        for source in &all[1..] {
+            let parameters = source.parameters.to_string().replace(' ', ",");
+            for case in edge_cases(source) {
+                let (name, source) =
+                    (format!("{}/{parameters}/{case}", name(source)), source.clone());
+                trials.push(device.trial(name, move |device| check(device, &source, case)));
+            }
         }
     }
     trials
@@ -209,7 +240,7 @@ pub fn random_shapes(device: &Arc<Device>, cases: u32) -> Trial {
 }
 
 fn check_random(device: &Device, cases: u32) -> Result<(), Failed> {
-    let sources: Vec<_> = sources(device.shader_f16()).collect();
+    let sources: Vec<_> = sources(device.info()).into_iter().flatten().collect();
     let strategy = (
         prop::sample::select(sources),
         (1usize..=90, 1usize..=90, 1usize..=140).prop_map(|(m, n, k)| Shape { m, n, k }),

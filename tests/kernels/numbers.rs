@@ -34,7 +34,7 @@ pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
         trial("load_f16_packed", load_f16_packed),
         trial("load_bf16", load_bf16),
     ];
-    if device.shader_f16() {
+    if device.info().shader_f16 {
         trials.push(trial("load_f16_native", load_f16_native));
     }
     trials

@@ -48,7 +48,7 @@ impl GpuMatmul {
             Format::Int8 => builder.quantization(&source_a, &source_b, &mut compile_ns)?,
             format => builder.elementwise(format, &source_a, &source_b, &mut compile_ns)?,
         };
-        let composed = compose(&source.files);
+        let composed = source.composed();
         let mut constants = builder.problem_constants();
         let mut bindings = vec![(0, &operands[0]), (1, &operands[1]), (2, &c)];
         if let Some([maxima_a, maxima_b]) = &maxima {

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Shape;
-use crate::gpu::Source;
+use super::parameters::Parameters;
+use super::{Shape, tuning};
+use crate::gpu::{Composed, DeviceInfo, Source, compose_with};
 use crate::number::{Format, Precision, Rounding};
 use crate::wgsl;
 
@@ -20,6 +21,11 @@ pub enum Kernel {
 impl Kernel {
     /// All kernels, in the order in which they are measured.
     pub const ALL: [Self; 2] = [Self::Naive, Self::RegisterTiled];
+
+    /// Whether the kernel exists at a precision, on whatever device.
+    pub fn computes(self, precision: Precision) -> bool {
+        Precision::MATMUL.contains(&precision)
+    }
 
     /// The name in bench ids, the CLI and the CSV.
     pub const fn name(self) -> &'static str {
@@ -80,17 +86,95 @@ pub struct KernelSource {
     pub files: Vec<Source>,
     /// Files of the kernels that convert its operands, as [`conversion_sources`] has them.
     pub conversion: Vec<Vec<Source>>,
+    /// Values of its tuning parameters, which its files read as constants.
+    pub parameters: Parameters,
     /// Rows and columns of C that a workgroup covers.
     pub tile: (usize, usize),
 }
 
+/// Parameters that a kernel cannot have on a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "kernel {kernel} at {precision} has no parameters `{found}` on {device}; valid are {}",
+    .valid.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ")
+)]
+pub struct TuningError {
+    kernel: Kernel,
+    precision: Precision,
+    device: String,
+    found: Parameters,
+    valid: Vec<Parameters>,
+}
+
 impl KernelSource {
-    /// The registry row of a kernel at a precision; `native_f16` where the device has the type.
+    /// The kernel at a precision with the parameters that a device of this class does best with as a
+    /// rule: the first of [`KernelSource::candidates`]' list before any shape is known. Where
+    /// [`KernelSource::supports`] says that the device cannot run it, it is what the device would run.
     ///
     /// # Panics
-    /// If `precision` is an SGD setting.
-    pub fn of(kernel: Kernel, precision: Precision, native_f16: bool) -> Self {
-        assert!(Precision::MATMUL.contains(&precision), "{precision} is no matmul precision");
+    /// If the kernel does not exist at that precision, as [`Kernel::computes`] tells.
+    pub fn of(kernel: Kernel, precision: Precision, device: &DeviceInfo) -> Self {
+        let default = tuning::options(kernel, precision, device).swap_remove(0);
+        Self::compose(kernel, precision, device.shader_f16, default)
+    }
+
+    /// The same with parameters of one's own choice.
+    ///
+    /// # Errors
+    /// [`TuningError`] where they are none of those that the kernel can have on the device.
+    ///
+    /// # Panics
+    /// As [`KernelSource::of`].
+    pub fn with(
+        kernel: Kernel,
+        precision: Precision,
+        device: &DeviceInfo,
+        parameters: Parameters,
+    ) -> Result<Self, TuningError> {
+        let valid = tuning::options(kernel, precision, device);
+        if valid.contains(&parameters) {
+            return Ok(Self::compose(kernel, precision, device.shader_f16, parameters));
+        }
+        let (device, found) = (device.slug.clone(), parameters);
+        Err(TuningError { kernel, precision, device, found, valid })
+    }
+
+    /// The parameters worth trying at a shape on a device, at least one and at most eight, each valid
+    /// under the device's limits.
+    ///
+    /// # Panics
+    /// As [`KernelSource::of`].
+    pub fn candidates(
+        kernel: Kernel,
+        precision: Precision,
+        shape: Shape,
+        device: &DeviceInfo,
+    ) -> Vec<Parameters> {
+        let options = tuning::options(kernel, precision, device);
+        let tile =
+            |p: &Parameters| Self::compose(kernel, precision, device.shader_f16, p.clone()).tile;
+        tuning::candidates(options, &tile, shape)
+    }
+
+    /// Whether a device has what a kernel needs, by what is known without opening it.
+    ///
+    /// # Errors
+    /// What the device lacks, in words for the reason of a skipped row.
+    pub fn supports(
+        kernel: Kernel,
+        precision: Precision,
+        device: &DeviceInfo,
+    ) -> Result<(), String> {
+        tuning::supports(kernel, precision, device)
+    }
+
+    fn compose(
+        kernel: Kernel,
+        precision: Precision,
+        native_f16: bool,
+        parameters: Parameters,
+    ) -> Self {
+        assert!(kernel.computes(precision), "there is no kernel {kernel} at {precision}");
         let f16_path = (precision.storage() == Format::F16).then_some(if native_f16 {
             F16Path::Native
         } else {
@@ -109,7 +193,7 @@ impl KernelSource {
                 Kernel::RegisterTiled => (wgsl!("matmul/int8_register_tiled.wgsl"), (64, 32)),
             };
             files.push(structure);
-            return Self { precision, kernel, f16_path, files, conversion, tile };
+            return Self { precision, kernel, f16_path, files, conversion, parameters, tile };
         }
         files.push(operand_file(kernel, precision.storage(), f16_path));
         let stochastic = precision.rounding() == Rounding::Stochastic;
@@ -146,11 +230,16 @@ impl KernelSource {
                     (16, 32)
                 } else {
                     files.extend([accumulate, wgsl!("matmul/register_tiled.wgsl")]);
-                    (64, 64)
+                    tuning::tile(&parameters)
                 }
             }
         };
-        Self { precision, kernel, f16_path, files, conversion, tile }
+        Self { precision, kernel, f16_path, files, conversion, parameters, tile }
+    }
+
+    /// The kernel's text: its parameters as constants, then its files.
+    pub fn composed(&self) -> Composed {
+        compose_with(&self.parameters.declarations(), &self.files)
     }
 
     /// Workgroups that cover C.

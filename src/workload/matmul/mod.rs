@@ -3,9 +3,12 @@
 
 mod device;
 mod kernels;
+mod parameters;
+mod tuning;
 
 pub use device::GpuMatmul;
-pub use kernels::{F16Path, Kernel, KernelSource, conversion_sources};
+pub use kernels::{F16Path, Kernel, KernelSource, TuningError, conversion_sources};
+pub use parameters::{Parameters, ParametersError};
 
 use std::fmt;
 use std::str::FromStr;
