@@ -1,0 +1,354 @@
+//! The autotuner: which parameters of a kernel are fastest on a device, found once and cached.
+//!
+//! The candidates of a kernel ([`KernelSource::candidates`]) are prepared and verified as any case is,
+//! so one that is wrong cannot win. Those that are, on their first run, within [`HOPELESS`] of the
+//! fastest are then timed in turn, round by round, so that drift meets all alike, and the least median
+//! wins; the default wins where no other beats it by more than [`WORTH_IT`], since so little is noise.
+//! The choice holds for a shape class: m, n and k rounded up to powers of two.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{Cache, Policy};
+use super::case::{Case, Work};
+use super::limits::foreseen_skip;
+use super::session::{Prepared, Session};
+use super::statistics::median;
+use crate::gpu::DeviceInfo;
+use crate::number::Precision;
+use crate::record::utc_now;
+use crate::workload::matmul::{Kernel, KernelSource, Parameters, Shape};
+
+/// Time that tuning may take on one device in one run. What does not fit keeps its default, and the
+/// next run goes on with it.
+pub const BUDGET: Duration = Duration::from_secs(45);
+
+/// Time that the rounds of one kernel take at most.
+const ROUNDS_TIME: Duration = Duration::from_secs(2);
+/// Rounds of one kernel at most: with 9, a median of times is off by chance less than one is.
+const ROUNDS: u32 = 9;
+/// What a timing lasts at least, so that the grain of a clock is small beside it.
+const LEAST_TIMING_NS: f64 = 2e6;
+/// A candidate whose first run takes so many times the fastest's is not timed again.
+const HOPELESS: f64 = 2.0;
+/// Part of the default's time that another candidate must save.
+const WORTH_IT: f64 = 0.02;
+/// Host memory that candidates on a device in host memory may take, as a part of what is free.
+const MEMORY_SHARE: f64 = 0.25;
+
+/// Name of the cache's files.
+const KIND: &str = "tuning";
+
+/// What a choice depends on. Another value of any of these is another choice.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Key {
+    device: String,
+    backend: String,
+    driver: String,
+    driver_info: String,
+    /// The processor, where it does the device's work.
+    processor: Option<String>,
+    optimised: bool,
+    checks: bool,
+    kernel: &'static str,
+    precision: String,
+    class: String,
+    /// Of all candidates' WGSL.
+    kernels_sha256: Vec<String>,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Trial {
+    parameters: String,
+    /// Median time of one product, or of its first run where it had no more. Unit: ns.
+    median_ns: Option<f64>,
+    /// Timings behind the median.
+    rounds: u32,
+    /// Why it was not timed.
+    fault: Option<String>,
+}
+
+/// The parameters that won, and against what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Choice {
+    /// When: RFC 3339, UTC.
+    utc: String,
+    shape: String,
+    parameters: String,
+    trials: Vec<Trial>,
+}
+
+/// A tuned kernel of a session.
+struct Tuned {
+    device: usize,
+    kernel: Kernel,
+    precision: Precision,
+    class: Shape,
+    parameters: Parameters,
+    /// Where from: the word of the column `tuning`.
+    origin: &'static str,
+}
+
+/// What a session has tuned, and for how long.
+#[derive(Default)]
+pub(super) struct Tuner {
+    tuned: Vec<Tuned>,
+    spent: Vec<(usize, Duration)>,
+    told_of_budget: Vec<usize>,
+}
+
+impl Tuner {
+    fn find(&self, device: usize, kernel: Kernel, precision: Precision, class: Shape) -> Option<&Tuned> {
+        self.tuned.iter().find(|t| {
+            (t.device, t.kernel, t.precision, t.class) == (device, kernel, precision, class)
+        })
+    }
+
+    fn spent(&self, device: usize) -> Duration {
+        self.spent.iter().filter(|(at, _)| *at == device).map(|(_, time)| *time).sum()
+    }
+}
+
+impl Session {
+    /// The kernel of a case with the parameters that the tuner chose, or its default, and the word of
+    /// the column `tuning`.
+    pub(super) fn tuned_source(
+        &self,
+        shape: Shape,
+        kernel: Kernel,
+        precision: Precision,
+        device: &DeviceInfo,
+    ) -> (KernelSource, &'static str) {
+        let tuned = self.tuner.find(device.index, kernel, precision, shape.class());
+        let chosen = tuned.and_then(|tuned| {
+            let parameters = tuned.parameters.clone();
+            let source = KernelSource::with(kernel, precision, device, parameters).ok()?;
+            Some((source, tuned.origin))
+        });
+        chosen.unwrap_or_else(|| {
+            let source = KernelSource::of(kernel, precision, device);
+            let origin = if source.parameters.is_empty() { "" } else { "default" };
+            (source, origin)
+        })
+    }
+
+    /// Sees to it that the kernel of a case has its parameters, as the selection's policy says: the
+    /// cached ones, or those found now. What happens goes to `tell`, line by line.
+    pub fn tune(&mut self, case: &Case, tell: &mut dyn FnMut(&str)) {
+        let policy = self.selection.tune;
+        let Work::Matmul { shape, kernel: Some(kernel) } = case.work else { return };
+        let precision = case.precision;
+        let device = self.devices().iter().map(|d| &d.info).find(|i| i.slug == case.device_slug);
+        let Some(device) = device.cloned() else { return };
+        let known = self.tuner.find(device.index, kernel, precision, shape.class()).is_some();
+        if policy == Policy::Off || known {
+            return;
+        }
+        let candidates = KernelSource::candidates(kernel, precision, shape, &device);
+        let skipped = foreseen_skip(case, &device, super::limits::available_host_bytes()).is_some();
+        if candidates.len() < 2 || skipped {
+            return;
+        }
+        let key = self.tuning_key(&device, kernel, precision, shape, &candidates);
+        let cache = Cache::open(self.selection.cache.as_deref().map(Path::new));
+        let cache = cache.map_err(|error| tell(&format!("warning: {error}"))).ok();
+        let found = (policy == Policy::Cached).then_some(cache.as_ref()).flatten();
+        let found = found.and_then(|cache| {
+            cache.load::<Choice>(KIND, &key).unwrap_or_else(|error| {
+                tell(&format!("warning: {error}; tuning anew"));
+                None
+            })
+        });
+        let (choice, origin) = match found {
+            Some(choice) => (choice, "cached"),
+            None => {
+                let Some(choice) = self.choose(case, &device, &candidates, tell) else { return };
+                if let Some(Err(error)) = cache.map(|cache| cache.store(KIND, &key, &choice)) {
+                    tell(&format!("warning: {error}; the next run tunes again"));
+                }
+                (choice, "tuned")
+            }
+        };
+        // The key holds the hashes of all candidates, so what is cached is one of them.
+        let Some(parameters) = candidates.into_iter().find(|p| p.to_string() == choice.parameters)
+        else {
+            return;
+        };
+        let (device, class) = (device.index, shape.class());
+        self.tuner.tuned.push(Tuned { device, kernel, precision, class, parameters, origin });
+    }
+
+    fn tuning_key(
+        &self,
+        device: &DeviceInfo,
+        kernel: Kernel,
+        precision: Precision,
+        shape: Shape,
+        candidates: &[Parameters],
+    ) -> Key {
+        let sha256 = |parameters: &Parameters| {
+            let source = KernelSource::with(kernel, precision, device, parameters.clone()).ok()?;
+            Some(source.composed().sha256)
+        };
+        Key {
+            device: device.name.clone(),
+            backend: device.backend.clone(),
+            driver: device.driver.clone(),
+            driver_info: device.driver_info.clone(),
+            processor: (device.device_type == "cpu").then(|| self.cpu_name().to_owned()),
+            optimised: !cfg!(debug_assertions),
+            checks: self.selection.checks,
+            kernel: kernel.name(),
+            precision: precision.to_string(),
+            class: shape.class().to_string(),
+            kernels_sha256: candidates.iter().filter_map(sha256).collect(),
+        }
+    }
+
+    /// Times the candidates of a case; `None` where the device's time is spent or none of them can be
+    /// used.
+    fn choose(
+        &mut self,
+        case: &Case,
+        device: &DeviceInfo,
+        candidates: &[Parameters],
+        tell: &mut dyn FnMut(&str),
+    ) -> Option<Choice> {
+        let left = BUDGET.saturating_sub(self.tuner.spent(device.index));
+        if left.is_zero() {
+            if !self.tuner.told_of_budget.contains(&device.index) {
+                self.tuner.told_of_budget.push(device.index);
+                tell(&format!(
+                    "tuning {}: its {} s are spent; what is left keeps its default parameters, and \
+                     the next run goes on",
+                    device.slug,
+                    BUDGET.as_secs()
+                ));
+            }
+            return None;
+        }
+        let started = Instant::now();
+        let (mut entrants, mut trials) = self.entrants(case, device, candidates, left, tell);
+        let until = started + left.min(started.elapsed() + ROUNDS_TIME);
+        race(&mut entrants, until);
+        let winner = winner(&entrants, &candidates[0]).map(Parameters::to_string);
+        trials.extend(entrants.iter().map(Entrant::trial));
+        self.tuner.spent.push((device.index, started.elapsed()));
+        let parameters = winner?;
+        tell(&format!(
+            "tuning {case}: {parameters} of {} candidates, {:.1} s",
+            trials.len(),
+            started.elapsed().as_secs_f64()
+        ));
+        let Work::Matmul { shape, .. } = case.work else { return None };
+        Some(Choice { utc: utc_now(), shape: shape.to_string(), parameters, trials })
+    }
+
+    /// The candidates that passed verification, each run once, and what became of the others.
+    fn entrants(
+        &mut self,
+        case: &Case,
+        device: &DeviceInfo,
+        candidates: &[Parameters],
+        left: Duration,
+        tell: &mut dyn FnMut(&str),
+    ) -> (Vec<Entrant>, Vec<Trial>) {
+        let started = Instant::now();
+        let (mut entrants, mut trials): (Vec<Entrant>, Vec<Trial>) = (vec![], vec![]);
+        for parameters in candidates {
+            let peak = entrants.iter().filter_map(|e| e.prepared.record().peak_device_memory_bytes);
+            let full = device.device_type != "discrete"
+                && peak.sum::<u64>() as f64
+                    > MEMORY_SHARE * super::limits::available_host_bytes() as f64;
+            if full || started.elapsed() > left {
+                break;
+            }
+            match self.entrant(case, device, parameters) {
+                Ok(entrant) => entrants.push(entrant),
+                Err(fault) => {
+                    tell(&format!("warning: tuning {case}: {parameters} is out: {fault}"));
+                    let (parameters, fault) = (parameters.to_string(), Some(fault));
+                    trials.push(Trial { parameters, median_ns: None, rounds: 0, fault });
+                }
+            }
+        }
+        (entrants, trials)
+    }
+
+    /// A candidate, verified as the case would be, and run once more for a first time.
+    fn entrant(
+        &mut self,
+        case: &Case,
+        device: &DeviceInfo,
+        parameters: &Parameters,
+    ) -> Result<Entrant, String> {
+        let Work::Matmul { kernel: Some(kernel), .. } = case.work else {
+            return Err("it has no kernel".to_owned());
+        };
+        let source = KernelSource::with(kernel, case.precision, device, parameters.clone());
+        let source = source.map_err(|error| error.to_string())?;
+        let prepared = self.prepare_with(case, &|altered| *altered = source.clone());
+        let mut prepared = prepared.map_err(|measured| measured.record.reason)?;
+        let first_ns = prepared.run(1).map_err(|why| why.reason)?;
+        Ok(Entrant { parameters: parameters.clone(), prepared, first_ns, times_ns: vec![] })
+    }
+}
+
+/// A candidate in the race.
+struct Entrant {
+    parameters: Parameters,
+    prepared: Prepared,
+    first_ns: f64,
+    /// Of one product each.
+    times_ns: Vec<f64>,
+}
+
+impl Entrant {
+    fn typical_ns(&self) -> f64 {
+        median(&self.times_ns).unwrap_or(self.first_ns)
+    }
+
+    fn trial(&self) -> Trial {
+        Trial {
+            parameters: self.parameters.to_string(),
+            median_ns: Some(self.typical_ns()),
+            rounds: self.times_ns.len() as u32,
+            fault: None,
+        }
+    }
+}
+
+/// Times the entrants in turn until `until`, though each as often as any other. One that fails on the
+/// way leaves.
+fn race(entrants: &mut Vec<Entrant>, until: Instant) {
+    let best = entrants.iter().map(|e| e.first_ns).fold(f64::INFINITY, f64::min);
+    let in_race = |e: &Entrant| e.first_ns <= HOPELESS * best;
+    for _ in 0..ROUNDS {
+        let round_ns: f64 =
+            entrants.iter().filter(|e| in_race(e)).map(|e| e.first_ns.max(LEAST_TIMING_NS)).sum();
+        if Instant::now() + Duration::from_nanos(round_ns as u64) > until {
+            return;
+        }
+        entrants.retain_mut(|entrant| {
+            if !in_race(entrant) {
+                return true;
+            }
+            let iterations = (LEAST_TIMING_NS / entrant.first_ns.max(1.0)).ceil().max(1.0);
+            let timed = entrant.prepared.run(iterations as u64);
+            timed.map(|ns| entrant.times_ns.push(ns / iterations)).is_ok()
+        });
+    }
+}
+
+/// The fastest entrant; `default` where it is as good as that.
+fn winner<'a>(entrants: &'a [Entrant], default: &'a Parameters) -> Option<&'a Parameters> {
+    let fastest = entrants.iter().min_by(|a, b| a.typical_ns().total_cmp(&b.typical_ns()))?;
+    let usual = entrants.iter().find(|entrant| entrant.parameters == *default);
+    let kept = usual.filter(|usual| {
+        usual.typical_ns() * (1.0 - WORTH_IT) <= fastest.typical_ns()
+    });
+    Some(&kept.unwrap_or(fastest).parameters)
+}
