@@ -52,6 +52,8 @@ fn every_kind_of_figure_in_every_form() {
         "error-throughput-matmul-64x64x64",
         "error-throughput-sgd-figure2-128x16-b32",
         "throughput-size-matmul",
+        "roofline-matmul",
+        "roofline-sgd",
         "throughput-size-sgd-figure2-32",
         "throughput-size-sgd-figure2-n",
         "error-k-matmul-normal",
@@ -108,6 +110,41 @@ fn a_figure_fits_a_column_and_nothing_is_clipped() {
             assert!((0.0..size[2]).contains(&x) && (0.0..size[3]).contains(&y), "{file}: {x} {y}");
         }
     }
+}
+
+/// Both units' roofs, once each, where their columns say: the level lines of throughput against
+/// size, and the roofline's, which rise to the ridge first.
+#[test]
+fn roofs_are_drawn_where_they_were_measured() {
+    let (_runs, run) = results::full();
+    let (_root, folder, _) = made(&run);
+    let read = |name: &str| fs::read_to_string(folder.join("figures").join(name)).unwrap();
+    for (figure, corners) in [("throughput-size-matmul", 2), ("roofline-matmul", 3)] {
+        let svg = read(&format!("{figure}.svg"));
+        // One panel a device.
+        for label in [">f32_fma 4000<", ">dot4 8000<"] {
+            assert_eq!(svg.matches(label).count(), 2, "{figure}: {label}");
+        }
+        let tex = read(&format!("{figure}.tex"));
+        let lines: Vec<&str> = tex.lines().filter(|line| line.contains("f32\\_fma")).collect();
+        assert_eq!(lines.len(), 2, "{tex}");
+        for line in lines {
+            let way = line.split(['{', '}']).nth(1).unwrap();
+            assert_eq!(way.matches('(').count(), corners, "{way}");
+            assert!(way.ends_with(",4e3)"), "{way}");
+            assert_eq!(way.contains("(2e1,4e3)"), corners == 3, "ridge at 4000 over 200: {way}");
+        }
+    }
+    assert!(!read("throughput-size-sgd-figure2-32.svg").contains("f32_fma"), "counts numbers");
+
+    let rows = [64, 128].map(|size| Record {
+        peak_throughput: None,
+        ..product("cpu", "fp32", "mirror", size, 1e4 * size as f64, 1e-7)
+    });
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, stderr) = made(&run);
+    assert!(stderr.contains("TRADEOFF_ROOFLINE=off"), "{stderr}");
+    assert!(!folder.join("figures/roofline-matmul.svg").exists());
 }
 
 /// Of two texts on one line of a figure, the second begins behind the first; DejaVu Sans is at

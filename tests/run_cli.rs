@@ -31,6 +31,8 @@ fn alone(mut command: Command) -> Command {
         }
     }
     command.env("WGPU_BACKEND", "dx12").env("TRADEOFF_DEVICES", "cpu");
+    // It takes seconds, and would be cached in the user's own folder.
+    command.env("TRADEOFF_ROOFLINE", "off");
     command
 }
 
@@ -701,4 +703,43 @@ fn the_script_of_fleet_md_works() {
     let output = shell(merge, 0).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(check_tables(&root.path().join("results/merged")).len(), 8);
+}
+
+/// Measured in the first run, taken from the cache in the second, and in each row of both.
+#[test]
+fn a_run_measures_the_roofline_of_its_devices_once() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |policy: &str, told: &str| {
+        let folder = root.path().join(policy);
+        let output = tradeoff(&["run", "--size", "16", "--data-set", "digits", "--steps", "3"])
+            .args(["--precision", "fp32,int8,D8M8", "--time", "5ms", "--samples", "2"])
+            .args(["--roofline", policy, "-o"])
+            .arg(&folder)
+            .env("TRADEOFF_CACHE", root.path().join("cache"))
+            .output()
+            .unwrap();
+        assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
+        fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path()
+    };
+    let measured = run("cached", "roofline of cpu: measuring");
+    let forced = run("force", "roofline of cpu: took ");
+    let without = run("off", "3 cases to");
+    assert!(read_provenance(&without).unwrap().rooflines["cpu"].is_null());
+    for row in read(&without).unwrap() {
+        assert!(row.arithmetic_intensity.is_some() && row.percent_of_peak.is_none());
+    }
+    for folder in [measured, forced] {
+        let roofline = &read_provenance(&folder).unwrap().rooflines["cpu"];
+        for row in read(&folder).unwrap() {
+            let unit = if row.precision == "fp32" { "f32_fma" } else { "dot4" };
+            assert_eq!(row.peak_unit, unit, "{}", row.case_id);
+            assert_eq!(row.peak_throughput, roofline[unit]["gops"].as_f64());
+            assert_eq!(row.peak_bandwidth_gbs, roofline["read"]["gbs"].as_f64());
+            assert_eq!(row.dispatch_latency_ns, Some(0.0));
+            let percent = row.operations.unwrap() as f64 / row.median_ns.unwrap();
+            let percent = 100.0 * percent / row.peak_throughput.unwrap();
+            assert_eq!(row.percent_of_peak, Some(percent));
+            assert!(["compute", "bandwidth"].contains(&&*row.limited_by), "{}", row.limited_by);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use tradeoff::gpu::{Composed, DeviceInfo, PROBES, compose};
+use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
 use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, conversion_sources};
@@ -103,8 +104,24 @@ fn probe_modules() -> Vec<Module> {
     PROBES.into_iter().map(module).collect()
 }
 
+/// The kernels that rooflines are measured with.
+fn roofline_modules() -> Vec<Module> {
+    let module = |probe: Probe| {
+        let has = |part: &str| probe.files.iter().any(|file| file.path.contains(part));
+        let mut needs = Capabilities::empty();
+        needs.set(F16, has("peak_f16") || has("_f16_"));
+        needs.set(Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP, has("cooperative"));
+        let name = probe.files.iter().map(|file| file.path).collect::<Vec<_>>().join(" + ");
+        Module { name, composed: compose(&probe.files), entry_points: probe.entry_points, needs }
+    };
+    probes().into_iter().map(module).collect()
+}
+
 fn modules() -> Vec<Module> {
-    [matmul_modules(), sgd_modules(), probe_modules()].into_iter().flatten().collect()
+    [matmul_modules(), sgd_modules(), probe_modules(), roofline_modules()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn parse(module: &Module) -> naga::Module {

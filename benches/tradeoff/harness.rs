@@ -133,6 +133,9 @@ impl<'a> Harness<'a> {
 
     /// Everything about a case that can fail, before criterion begins to time it.
     fn prepare(&mut self, case: &Case, place: &str) -> Result<Prepared, Box<Measured>> {
+        if self.mode.records {
+            self.session.measure_rooflines([case], &mut |line| eprintln!("{line}"));
+        }
         eprintln!("{place} {case}");
         let mut ready = self.session.prepare_with(case, self.alter)?;
         if self.mode.records
@@ -154,9 +157,14 @@ impl<'a> Harness<'a> {
             self.folder = Some(RunFolder::create(root, provenance)?);
         }
         if let Some(folder) = &mut self.folder {
-            let fingerprints = self.session.fingerprints();
-            if folder.provenance().fingerprints != fingerprints {
-                folder.update_provenance(|p| p.fingerprints = fingerprints)?;
+            let (fingerprints, rooflines) =
+                (self.session.fingerprints(), self.session.rooflines());
+            let known = folder.provenance();
+            if known.fingerprints != fingerprints || known.rooflines != rooflines {
+                folder.update_provenance(|p| {
+                    p.fingerprints = fingerprints;
+                    p.rooflines = rooflines;
+                })?;
             }
             folder.append_samples(&measured.samples)?;
             folder.append_trajectory(&measured.trajectory)?;

@@ -53,6 +53,9 @@ pub struct SelectionArgs {
     /// Run-time checks of the shaders' indices and loops [TRADEOFF_CHECKS; default: off]
     #[arg(long, value_parser = PossibleValuesParser::new(["on", "off"]))]
     checks: Option<String>,
+    /// Peak, bandwidth and latency of each device [TRADEOFF_ROOFLINE; default: cached]
+    #[arg(long, value_parser = PossibleValuesParser::new(["off", "cached", "force"]))]
+    roofline: Option<String>,
 }
 
 impl SelectionArgs {
@@ -77,6 +80,7 @@ impl SelectionArgs {
             ("--trial", "TRADEOFF_TRIAL", self.trial.as_deref()),
             ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),
             ("--checks", "TRADEOFF_CHECKS", self.checks.as_deref()),
+            ("--roofline", "TRADEOFF_ROOFLINE", self.roofline.as_deref()),
         ] {
             if let Some(value) = value {
                 variables.values.insert(name.to_owned(), value.to_owned());

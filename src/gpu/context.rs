@@ -73,7 +73,8 @@ pub(super) enum Step {
 }
 
 impl Command {
-    pub(super) fn is_dispatch(&self) -> bool {
+    /// Whether it is a dispatch, and neither a copy nor a clear.
+    pub fn is_dispatch(&self) -> bool {
         matches!(*self.step, Step::Dispatch { .. })
     }
 }
@@ -403,6 +404,11 @@ impl Context {
     /// Whether kernels may use `pack2x16float` and `unpack2x16float`.
     pub(super) fn has_packing(&self) -> bool {
         self.has_packing
+    }
+
+    /// Whether kernels may use cooperative matrices.
+    pub(crate) fn has_cooperative_matrices(&self) -> bool {
+        self.device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {

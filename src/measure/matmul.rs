@@ -349,6 +349,10 @@ impl Runner for GpuRunner {
         Ok(Clocked { host_ns: elapsed.host_ns, device_ns: elapsed.device_ns })
     }
 
+    fn dispatches(&self) -> u64 {
+        self.gpu.product().iter().filter(|command| command.is_dispatch()).count() as u64
+    }
+
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(same_bits(&self.gpu.result(&self.context)?, &self.verified))
     }

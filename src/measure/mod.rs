@@ -5,10 +5,12 @@
 //! the row that says why it was not timed. [`run_plan`] does that for all cases of a plan, with the
 //! samples of [`sampler`].
 
+pub mod cache;
 mod case;
 pub mod limits;
 mod matmul;
 mod plan;
+pub mod roofline;
 pub mod sampler;
 mod selection;
 mod session;

@@ -69,17 +69,29 @@ pub fn run_plan(
     Ok(Ending::Complete)
 }
 
-/// Adds the fingerprints of the devices opened so far to those of a run that was resumed.
+/// Adds the fingerprints and rooflines of the devices used so far to those of a run that was
+/// resumed.
 fn keep_fingerprints(session: &Session, folder: &mut RunFolder) -> Result<(), RecordError> {
-    let mut all = folder.provenance().fingerprints.clone();
-    match (&mut all, session.fingerprints()) {
+    let before = folder.provenance();
+    let fingerprints = joined(&before.fingerprints, session.fingerprints());
+    let rooflines = joined(&before.rooflines, session.rooflines());
+    if before.fingerprints == fingerprints && before.rooflines == rooflines {
+        return Ok(());
+    }
+    folder.update_provenance(|provenance| {
+        provenance.fingerprints = fingerprints;
+        provenance.rooflines = rooflines;
+    })
+}
+
+/// An object with the keys of both, the new ones' values where both have one.
+fn joined(old: &Value, new: Value) -> Value {
+    let mut all = old.clone();
+    match (&mut all, new) {
         (Value::Object(all), Value::Object(new)) => all.extend(new),
         (all, new) => *all = new,
     }
-    if folder.provenance().fingerprints == all {
-        return Ok(());
-    }
-    folder.update_provenance(|provenance| provenance.fingerprints = all)
+    all
 }
 
 /// One case; `None` if it was stopped.
@@ -100,8 +112,9 @@ fn measure(
     }
 }
 
-/// Variables that select no case: where results go, and what a test demands of the machine.
-const NOT_SELECTING: [&str; 2] = ["TRADEOFF_RESULTS", "TRADEOFF_REQUIRE_GPU"];
+/// Variables that select no case: where results and what is cached go, and what a test demands of
+/// the machine.
+const NOT_SELECTING: [&str; 3] = ["TRADEOFF_RESULTS", "TRADEOFF_CACHE", "TRADEOFF_REQUIRE_GPU"];
 
 /// The plan as `run.json` keeps it: `variables` are those that made the selection.
 pub fn describe_plan(

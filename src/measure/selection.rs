@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::case::{Case, Work};
+use super::roofline;
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
@@ -27,7 +28,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 14] = [
+pub const VARIABLES: [&str; 16] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -39,6 +40,8 @@ pub const VARIABLES: [&str; 14] = [
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
     "TRADEOFF_CHECKS",
+    "TRADEOFF_ROOFLINE",
+    "TRADEOFF_CACHE",
     "TRADEOFF_RESULTS",
     "TRADEOFF_REQUIRE_GPU",
     "TRADEOFF_REQUIRE_CHROMIUM",
@@ -88,6 +91,10 @@ pub struct Selection {
     pub trial: u32,
     /// Keep the shaders' run-time checks of indices and loops.
     pub checks: bool,
+    /// Whether the roofline of each device is measured.
+    pub roofline: roofline::Policy,
+    /// The folder of what runs keep for each other; the system's if none is named.
+    pub cache: Option<PathBuf>,
     /// The folder that run folders are made in.
     pub results: PathBuf,
 }
@@ -105,6 +112,8 @@ impl Default for Selection {
             seed: 1,
             trial: 0,
             checks: false,
+            roofline: roofline::Policy::default(),
+            cache: None,
             results: PathBuf::from("results"),
         }
     }
@@ -164,6 +173,11 @@ impl Selection {
                 }
             };
         }
+        if let Some(text) = get("TRADEOFF_ROOFLINE") {
+            let policy = text.parse().map_err(|reason| value("TRADEOFF_ROOFLINE", reason))?;
+            selection.roofline = policy;
+        }
+        selection.cache = get("TRADEOFF_CACHE").map(PathBuf::from);
         if let Some(text) = get("TRADEOFF_RESULTS") {
             selection.results = PathBuf::from(text);
         }
@@ -316,6 +330,7 @@ mod tests {
             ("TRADEOFF_SIZES", "0", "`0` is no matmul size"),
             ("TRADEOFF_STEPS", "0", "`0` is no whole number from 1"),
             ("TRADEOFF_CHECKS", "yes", "`yes` is neither on nor off"),
+            ("TRADEOFF_ROOFLINE", "on", "`on` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::case::{Case, Work};
 use super::limits::available_host_bytes;
 use super::matmul::{MatmulCache, MatmulOverride};
+use super::roofline::{self, Roofline};
 use super::selection::Selection;
 use super::sgd::SgdCache;
 use super::statistics::Summary;
@@ -72,6 +73,10 @@ pub(super) trait Runner {
     fn side_stages(&self) -> &'static [Stage];
     /// Runs a stage so many times and returns the elapsed time.
     fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured>;
+    /// Dispatches of one iteration of the main stage; the CPU has none.
+    fn dispatches(&self) -> u64 {
+        0
+    }
     /// After timing: whether the result still is the one that was verified.
     fn unchanged(&mut self) -> Result<bool, Unmeasured>;
 }
@@ -104,6 +109,7 @@ pub struct Prepared {
     examples: Option<u64>,
     /// Samples of the side stages, once they are drawn.
     sides: Option<Vec<(Stage, Drawn)>>,
+    roofline: Option<Rc<Roofline>>,
 }
 
 /// Timing samples: (iterations, elapsed ns of all of them).
@@ -112,7 +118,7 @@ type Drawn = Vec<(u64, f64)>;
 impl Prepared {
     pub(super) fn new(record: Record, runner: Box<dyn Runner>, method: TimingMethod) -> Self {
         let (trajectory, numbers, examples, sides) = (vec![], None, None, None);
-        Self { record, runner, trajectory, method, numbers, examples, sides }
+        Self { record, runner, trajectory, method, numbers, examples, sides, roofline: None }
     }
 
     pub(super) fn with_sgd(
@@ -264,6 +270,7 @@ impl Prepared {
                 record.gnps = Some(gnps);
             }
         }
+        roofline::fill(record, self.roofline.as_deref(), self.runner.dispatches());
         let per_second = |count: u64| count as f64 / median * 1e9;
         record.steps_per_second = record.steps.map(per_second);
         record.examples_per_second = self.examples.map(per_second);
@@ -297,6 +304,10 @@ pub struct Session {
     /// What to measure and how.
     pub selection: Selection,
     base: Record,
+    /// By device, where one was measured or cached.
+    pub(super) rooflines: Vec<Option<Rc<Roofline>>>,
+    /// By device: whether its roofline was looked for.
+    pub(super) roofs_sought: Vec<bool>,
     pub(super) matmul: MatmulCache,
     pub(super) sgd: SgdCache,
 }
@@ -306,6 +317,8 @@ impl Session {
     pub fn new(devices: Vec<Candidate>, selection: Selection, provenance: &Provenance) -> Self {
         Self {
             contexts: devices.iter().map(|_| None).collect(),
+            rooflines: vec![None; devices.len()],
+            roofs_sought: vec![false; devices.len()],
             devices,
             selection,
             base: provenance.row(),
@@ -389,23 +402,39 @@ impl Session {
         if context.is_some() {
             record.runtime_checks = Some(self.selection.checks);
         }
-        match case.work {
+        let roofline = self.rooflines[position].clone();
+        let prepared = match case.work {
             Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
             Work::Sgd { data, batch, steps } => {
                 self.prepare_sgd(data, batch, steps, case.precision, context, record)
             }
-        }
+        };
+        prepared.map(|prepared| Prepared { roofline, ..prepared })
+    }
+
+    fn context(&mut self, position: usize) -> Result<Option<Rc<Context>>, Unmeasured> {
+        self.opened_at(position).map_err(Into::into)
+    }
+
+    /// Gives up a device, which its next use opens anew.
+    pub(super) fn forget(&mut self, position: usize) {
+        self.contexts[position] = None;
+    }
+
+    /// Name of the processor, which also does the work of software adapters.
+    pub(super) fn cpu_name(&self) -> &str {
+        &self.base.cpu
     }
 
     /// The opened device, or `None` for the CPU. A device that would not open is not tried again.
-    fn context(&mut self, position: usize) -> Result<Option<Rc<Context>>, Unmeasured> {
+    pub(super) fn opened_at(&mut self, position: usize) -> Result<Option<Rc<Context>>, GpuError> {
         let candidate = &self.devices[position];
         if candidate.is_cpu() {
             return Ok(None);
         }
         let opened = self.contexts[position].get_or_insert_with(|| candidate.open().map(Rc::new));
-        opened.clone().map(Some).map_err(Into::into)
+        opened.clone().map(Some)
     }
 }

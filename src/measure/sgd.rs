@@ -291,6 +291,10 @@ impl Runner for GpuRunner {
         Ok(Clocked { host_ns: elapsed.host_ns, device_ns: elapsed.device_ns })
     }
 
+    fn dispatches(&self) -> u64 {
+        self.gpu.commands().iter().filter(|command| command.is_dispatch()).count() as u64
+    }
+
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(self.gpu.model_words(&self.context)? == self.verified)
     }

@@ -65,6 +65,8 @@ pub struct Provenance {
     pub devices: serde_json::Value,
     /// Fingerprint of each device that was opened, by its name in bench ids.
     pub fingerprints: serde_json::Value,
+    /// Roofline of each device that was measured, by its name in bench ids.
+    pub rooflines: serde_json::Value,
     /// What a run of `tradeoff run` set out to measure: its selection, the time for a case, the
     /// shard, and the ids of all cases.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +84,7 @@ impl Provenance {
     pub const FILE: &'static str = "run.json";
 
     /// Looks at this machine, this program, its command line and its environment. The run's id
-    /// comes with its folder, devices and fingerprints with the devices.
+    /// comes with its folder; devices, fingerprints and rooflines come with the devices.
     pub fn collect() -> Self {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())

@@ -227,20 +227,21 @@ pub struct Record {
     /// Unit of the device whose measured peak counts here: `f32_fma`, `f16_fma`, `dot4` or
     /// `cooperative`; empty where the roofline was not measured.
     pub peak_unit: String,
-    /// Measured peak of `peak_unit`. Unit: see `throughput_unit`.
+    /// Measured peak of `peak_unit`, in billions of operations a second. Unit: GOP/s.
     pub peak_throughput: Option<f64>,
     /// Operations a second over `peak_throughput`. Unit: %.
     pub percent_of_peak: Option<f64>,
-    /// Measured bandwidth of the device's memory: of a copy on a GPU, of reading on the CPU. Unit:
-    /// GB/s.
+    /// Measured bandwidth of the device's memory: of reading for sgd and on the CPU, else of a copy,
+    /// whose bytes are those read and those written. Unit: GB/s.
     pub peak_bandwidth_gbs: Option<f64>,
     /// `bandwidth_gbs` over `peak_bandwidth_gbs`; over 100 where the data stayed in a cache. Unit:
     /// %.
     pub percent_of_bandwidth: Option<f64>,
     /// Measured time of a dispatch that does nothing; 0 on the CPU. Unit: ns.
     pub dispatch_latency_ns: Option<f64>,
-    /// Which roof is nearest: `compute`, `bandwidth` or `latency` (the dispatches of one iteration
-    /// doing nothing).
+    /// Which of the least times is the longest: of `operations` at `peak_throughput` (`compute`), of
+    /// `bytes` at `peak_bandwidth_gbs` (`bandwidth`), or of one iteration's dispatches doing nothing
+    /// (`latency`).
     pub limited_by: String,
     /// Clock of the device before sampling. Unit: MHz.
     pub clock_before_mhz: Option<f64>,

@@ -41,6 +41,42 @@ pub struct Panel {
     pub series: Vec<Series>,
     /// Corners of the frontier, fastest first; drawn as steps between them.
     pub frontier: Vec<(f64, f64)>,
+    /// What the device cannot exceed.
+    pub roofs: Vec<Roof>,
+}
+
+/// A measured roof of a device: y = min(height, slope · x).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roof {
+    /// Written at its right end.
+    pub name: String,
+    /// Most operations a second of a unit.
+    pub height: f64,
+    /// Bandwidth, where the horizontal axis is operations a byte; a roof without it is level.
+    pub slope: Option<f64>,
+}
+
+impl Roof {
+    /// Operations a byte from which on the memory is no bound.
+    pub fn ridge(&self) -> Option<f64> {
+        self.slope.map(|slope| self.height / slope)
+    }
+
+    /// Its corners between `x` and above the value `low`, from the left.
+    pub fn corners(&self, x: [f64; 2], low: f64) -> Vec<(f64, f64)> {
+        let [left, right] = x;
+        let Some(slope) = self.slope else {
+            return vec![(left, self.height), (right, self.height)];
+        };
+        let start = left.max(low / slope);
+        let at = |x: f64| (x, self.height.min(slope * x));
+        let ridge = self.height / slope;
+        let middle = (start < ridge && ridge < right).then_some((ridge, self.height));
+        if start >= right {
+            return vec![];
+        }
+        [Some(at(start)), middle, Some(at(right))].into_iter().flatten().collect()
+    }
 }
 
 /// Points of one setting.
@@ -168,6 +204,20 @@ pub struct Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_roof_rises_to_its_ridge_and_is_level_behind_it() {
+        let roof = |slope| Roof { name: "f32_fma".into(), height: 100.0, slope };
+        assert_eq!(roof(None).corners([1.0, 8.0], 1.0), [(1.0, 100.0), (8.0, 100.0)]);
+        let rising = roof(Some(10.0));
+        assert_eq!(rising.ridge(), Some(10.0));
+        let whole = [(1.0, 10.0), (10.0, 100.0), (50.0, 100.0)];
+        assert_eq!(rising.corners([1.0, 50.0], 1.0), whole);
+        assert_eq!(rising.corners([1.0, 5.0], 1.0), [(1.0, 10.0), (5.0, 50.0)], "no ridge yet");
+        assert_eq!(rising.corners([20.0, 50.0], 1.0), [(20.0, 100.0), (50.0, 100.0)]);
+        assert_eq!(rising.corners([1.0, 50.0], 40.0)[0], (4.0, 40.0), "cut at the frame");
+        assert_eq!(rising.corners([1.0, 2.0], 40.0), []);
+    }
 
     #[test]
     fn no_two_settings_of_a_workload_look_alike() {

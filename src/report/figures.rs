@@ -1,11 +1,10 @@
 //! The figures that the rows give, and for each that they do not give, which runs would.
 //!
 //! Every figure is drawn from the points of the frontiers, so a row that no frontier takes is in no
-//! figure. A roofline belongs into throughput against size as one more line of a panel, as soon as
-//! the rows have columns for the bandwidth and the peak of a device.
+//! figure.
 
 use super::data::Data;
-use super::figure::{Figure, Mark, Missing, Panel, Series, Style};
+use super::figure::{Figure, Mark, Missing, Panel, Roof, Series, Style};
 use super::scale::significant;
 use crate::frontier::{Frontier, Interval, Point};
 use crate::number::Precision;
@@ -32,6 +31,12 @@ pub fn figures(data: &Data, target: Option<f64>) -> Figures {
     let sizes = "TRADEOFF_SIZES=256,512,1024 cargo bench";
     let remedy = format!("no device has a workload at two sizes; measure several: {sizes}");
     all.add(throughput_against_size(data), "Throughput against size", &remedy);
+    all.add(
+        roofline(data),
+        "Roofline",
+        "no row has the measured roofline of its device; measure with this version and without \
+         TRADEOFF_ROOFLINE=off",
+    );
     let remedy = format!("no device has products of two lengths k; measure several: {sizes}");
     all.add(error_against_k(data), "Error against k", &remedy);
     let learning = Learning::of(data, target);
@@ -198,6 +203,7 @@ fn panels<'a>(
             never: "never",
             series,
             frontier,
+            roofs: vec![],
         })
     };
     devices.iter().filter_map(one).collect()
@@ -367,7 +373,7 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
             (true, false) => "size (m·n·k)^(1/3)",
         };
         let axes = Axes { x: x.into(), y: format!("throughput ({unit})") };
-        let panels = panels(&settings, &axes, |settings| {
+        let mut panels = panels(&settings, &axes, |settings| {
             let series = series(settings, true, |s| {
                 let x = size(s.record).unwrap_or_default(); // filtered above
                 let y_interval = s.throughput_interval();
@@ -382,11 +388,94 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
         };
         let what =
             if family.is_empty() { String::new() } else { format!(" on {family}, batch{batch}") };
+        let mut caption =
+            "The fastest kernel of each setting. Bars are 95 % confidence intervals.".to_owned();
+        // Peaks are of operations, not of the numbers that SGD counts.
+        if unit != "GNPS" {
+            for panel in &mut panels {
+                panel.roofs = roofs(data, panel);
+                panel.roofs.iter_mut().for_each(|roof| roof.slope = None);
+            }
+            if panels.iter().any(|panel| !panel.roofs.is_empty()) {
+                caption += " A grey line is the measured peak of a unit that computes.";
+            }
+        }
         figure(
             &["throughput-size", workload, family, batch.trim()],
             format!("{workload}{what}: throughput against size"),
-            "The fastest kernel of each setting. Bars are 95 % confidence intervals.".into(),
+            caption,
             with_sizes(panels),
+        )
+    });
+    figures.collect()
+}
+
+/// The roof of each unit that the rows of a panel were set against, the highest where several runs
+/// measured it.
+fn roofs(data: &Data, panel: &Panel) -> Vec<Roof> {
+    let mut roofs: Vec<Roof> = vec![];
+    for mark in panel.series.iter().flat_map(|series| &series.marks) {
+        let record = &data.records[mark.row];
+        let over_zero = |value: Option<f64>| value.filter(|v| *v > 0.0 && v.is_finite());
+        let (Some(height), Some(slope)) =
+            (over_zero(record.peak_throughput), over_zero(record.peak_bandwidth_gbs))
+        else {
+            continue;
+        };
+        match roofs.iter_mut().find(|roof| roof.name == record.peak_unit) {
+            Some(roof) => {
+                roof.height = roof.height.max(height);
+                roof.slope = roof.slope.map(|known| known.max(slope));
+            }
+            None => roofs.push(Roof { name: record.peak_unit.clone(), height, slope: Some(slope) }),
+        }
+    }
+    roofs
+}
+
+/// Operations a second, in billions, and the 95 % interval that follows from that of the median.
+fn operation_rate(record: &Record) -> Option<(f64, Option<Interval>)> {
+    let operations = record.operations? as f64;
+    let rate = |ns: f64| operations / ns;
+    let ends = record.median_ci95_high_ns.zip(record.median_ci95_low_ns);
+    let interval = ends.and_then(|(slow, fast)| spread(Interval { low: rate(slow), high: rate(fast) }));
+    Some((rate(record.median_ns.filter(|&ns| ns > 0.0)?), interval))
+}
+
+fn roofline(data: &Data) -> Vec<Figure> {
+    let known = |s: &Setting| {
+        let intensity = s.record.arithmetic_intensity.is_some_and(|x| x > 0.0);
+        intensity && s.record.peak_throughput.is_some() && operation_rate(s.record).is_some()
+    };
+    let settings: Vec<Setting> = Setting::all(data).filter(known).collect();
+    let figures = groups(&settings, |s| s.frontier.workload.as_str());
+    let figures = figures.into_iter().filter_map(|(workload, settings)| {
+        let axes = Axes {
+            x: "arithmetic intensity (operations/byte)".into(),
+            y: "operations a second (GOP/s)".into(),
+        };
+        let mut panels = panels(&settings, &axes, |settings| {
+            let series = series(settings, false, |s| {
+                let rate = operation_rate(s.record);
+                let mark = rate.zip(s.record.arithmetic_intensity).map(|((y, y_interval), x)| {
+                    Mark { y_interval, ..s.mark(x, y) }
+                });
+                mark.into_iter().collect()
+            });
+            Some((series, vec![]))
+        });
+        for panel in &mut panels {
+            panel.roofs = roofs(data, panel);
+        }
+        figure(
+            &["roofline", workload],
+            format!("{workload}: roofline"),
+            "One marker a row: operations a second against operations a byte of the least traffic. \
+             The grey roofs were measured on the device: its memory's bandwidth on the slope, the \
+             peak of a unit on the level. A marker above the slope had its data in a cache. Bars \
+             are 95 % confidence intervals."
+                .into(),
+            panels,
         )
     });
     figures.collect()

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::data::Data;
-use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
+use super::figure::{Figure, Mark, Panel, Roof, Series, Shape, Style};
 use super::plot;
 use super::scale::{Scale, significant, size_label};
 use crate::frontier::Interval;
@@ -78,6 +78,9 @@ impl Scales {
         let xs = marks().flat_map(|m| ends(m.x_interval).into_iter().chain([m.x]));
         let ys = marks()
             .flat_map(|m| ends(m.y_interval).into_iter().chain([m.y, m.bound.unwrap_or(f64::NAN)]));
+        let roofs = || figure.panels.iter().flat_map(|panel| &panel.roofs);
+        let xs = xs.chain(roofs().filter_map(Roof::ridge));
+        let ys = ys.chain(roofs().map(|roof| roof.height));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
 
@@ -147,6 +150,7 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
     }
     *tex += "]\n";
     frontier_tex(tex, panel, scales);
+    roofs_tex(tex, panel, scales);
     for series in &panel.series {
         series_tex(tex, series, panel, scales, last && panel.y_names.is_empty());
     }
@@ -167,6 +171,22 @@ fn frontier_tex(tex: &mut String, panel: &Panel, scales: &Scales) {
         "\\addplot[black!50, thick, mark=none, forget plot] coordinates {{{}}};",
         way.join(" ")
     );
+}
+
+/// Lines with their names, as `plot.rs` draws them.
+fn roofs_tex(tex: &mut String, panel: &Panel, scales: &Scales) {
+    for roof in &panel.roofs {
+        let corners = roof.corners([scales.x.low, scales.x.high], scales.y.low);
+        let way: Vec<String> = corners.iter().map(|(x, y)| format!("({x:e},{y:e})")).collect();
+        let _ = writeln!(
+            tex,
+            "\\addplot[black!50, mark=none, forget plot] coordinates {{{}}} \
+             node[pos=1, anchor=south east, inner sep=1pt, font=\\tiny] {{{} {}}};",
+            way.join(" "),
+            escape(&roof.name),
+            number(roof.height)
+        );
+    }
 }
 
 fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales, legend: bool) {

@@ -14,8 +14,8 @@ use kuva::backend::svg::SvgBackend;
 use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
-use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
-use super::scale::{Scale, Tick, size_label};
+use super::figure::{Figure, Mark, Panel, Roof, Series, Shape, Style};
+use super::scale::{Scale, Tick, significant, size_label};
 
 /// Millimetres in a point.
 const MM: f64 = 25.4 / 72.0;
@@ -199,6 +199,9 @@ impl Scales {
             let ends = mark.y_interval.map(|i| [over_zero(i.low), over_zero(i.high)]);
             ends.into_iter().flatten().flatten().chain(mark.bound).chain([mark.y])
         });
+        let roofs = || panels.iter().flat_map(|panel| &panel.roofs);
+        let xs = xs.chain(roofs().filter_map(Roof::ridge));
+        let ys = ys.chain(roofs().map(|roof| roof.height));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
 }
@@ -443,6 +446,7 @@ impl Canvas {
         if !panel.frontier.is_empty() {
             self.frontier(&panel.frontier, axes);
         }
+        self.roofs(&panel.roofs, axes);
         for series in &panel.series {
             let points: Vec<(f64, f64)> =
                 series.marks.iter().map(|mark| (axes.x(mark.x), axes.y(mark.y))).collect();
@@ -481,6 +485,30 @@ impl Canvas {
         }
         way.extend(way.last().map(|&(_, y)| (axes.frame.left, y)));
         self.path(&way, self.look.steps, 1.1 * self.look.line, None);
+    }
+
+    /// Lines, the name and height of each above its right end; beside that of another where the two
+    /// would overlap.
+    fn roofs(&mut self, roofs: &[Roof], axes: &Axes) {
+        let size = f64::from(self.look.tick);
+        let Scale { low, high, .. } = axes.scales.x;
+        let mut rising: Vec<&Roof> = roofs.iter().collect();
+        rising.sort_by(|a, b| a.height.total_cmp(&b.height));
+        let mut taken: Vec<(f64, f64)> = vec![];
+        for roof in rising {
+            let corners = roof.corners([low, high], axes.scales.y.low);
+            let way: Vec<(f64, f64)> = corners.iter().map(|&(x, y)| (axes.x(x), axes.y(y))).collect();
+            self.path(&way, self.look.steps, 0.9 * self.look.line, None);
+            let label = format!("{} {}", roof.name, significant(roof.height, 3));
+            let y = axes.y(roof.height) - 0.35 * size;
+            let near = taken.iter().filter(|(other, _)| (other - y).abs() < 1.1 * size);
+            let right = near.map(|&(_, left)| left).fold(axes.plot.right - 0.4 * size, f64::min);
+            let left = right - text_width(&label, size) - 0.8 * size;
+            if left > axes.frame.left {
+                self.text(right, y, &label, self.look.tick, TextAnchor::End);
+                taken.push((y, left));
+            }
+        }
     }
 
     fn colour(&self, style: Style) -> &'static str {

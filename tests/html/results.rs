@@ -31,7 +31,19 @@ pub fn product(
         bound_kind: "deterministic".into(),
         shape,
         operations: Some(operations),
-        ..measured(device, precision, kernel, ns)
+        ..roofed(measured(device, precision, kernel, ns), operations as f64 / (12 * size * size) as f64)
+    }
+}
+
+/// With a roofline of 4000 (int8 8000) operations and 200 bytes a ns, and so many operations a byte.
+fn roofed(row: Record, intensity: f64) -> Record {
+    let int8 = row.precision.starts_with("int");
+    Record {
+        arithmetic_intensity: Some(intensity),
+        peak_unit: if int8 { "dot4" } else { "f32_fma" }.into(),
+        peak_throughput: Some(if int8 { 8e3 } else { 4e3 }),
+        peak_bandwidth_gbs: Some(200.0),
+        ..row
     }
 }
 
@@ -62,7 +74,8 @@ pub fn learning(
         primary_error: Some(gap),
         loss_gap: Some(gap),
         shape,
-        ..measured("cpu", precision, "mirror", ns)
+        operations: Some(6400 * batch),
+        ..roofed(measured("cpu", precision, "mirror", ns), 1.0)
     }
 }
 
