@@ -59,7 +59,7 @@ fn alone(program: &Path, folder: &Path) -> Process {
     // Mesa's device-select layer complains on stderr of a missing desktop session.
     command.env("NODEVICE_SELECT", "1").current_dir(folder);
     // It takes seconds, and would be cached outside of the folder.
-    command.env("TRADEOFF_ROOFLINE", "off");
+    command.env("TRADEOFF_ROOFLINE", "off").env("TRADEOFF_TUNE", "off");
     command
 }
 

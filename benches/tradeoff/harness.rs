@@ -134,7 +134,9 @@ impl<'a> Harness<'a> {
     /// Everything about a case that can fail, before criterion begins to time it.
     fn prepare(&mut self, case: &Case, place: &str) -> Result<Prepared, Box<Measured>> {
         if self.mode.records {
-            self.session.measure_rooflines([case], &mut |line| eprintln!("{line}"));
+            let tell = &mut |line: &str| eprintln!("{line}");
+            self.session.measure_rooflines([case], tell);
+            self.session.tune([case], tell);
         }
         eprintln!("{place} {case}");
         let mut ready = self.session.prepare_with(case, self.alter)?;
@@ -157,8 +159,7 @@ impl<'a> Harness<'a> {
             self.folder = Some(RunFolder::create(root, provenance)?);
         }
         if let Some(folder) = &mut self.folder {
-            let (fingerprints, rooflines) =
-                (self.session.fingerprints(), self.session.rooflines());
+            let (fingerprints, rooflines) = (self.session.fingerprints(), self.session.rooflines());
             let known = folder.provenance();
             if known.fingerprints != fingerprints || known.rooflines != rooflines {
                 folder.update_provenance(|p| {

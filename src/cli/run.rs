@@ -44,7 +44,7 @@ pub struct Run {
     /// Measure what is missing of a run, with its own selection.
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "workload", "precision", "size", "kernel", "problem", "data_set", "batch", "steps", "seed",
-        "trial", "device", "checks", "roofline", "time", "samples", "shard", "output",
+        "trial", "device", "checks", "roofline", "tune", "time", "samples", "shard", "output",
     ])]
     resume: Option<PathBuf>,
     /// Resume although a device, a driver, a kernel or the program has changed; run.json says so.
@@ -135,7 +135,9 @@ impl Run {
 impl Job {
     fn run(mut self) -> anyhow::Result<ExitCode> {
         let done = self.rows.len();
-        self.session.measure_rooflines(&self.missing, &mut |line| eprintln!("{line}"));
+        let tell = &mut |line: &str| eprintln!("{line}");
+        self.session.measure_rooflines(&self.missing, tell);
+        self.session.tune(&self.missing, tell);
         let mut progress = Progress::new(done, done + self.missing.len());
         let Self { session, missing, folder, options, .. } = &mut self;
         let ending = run_plan(session, missing, folder, options, &mut progress);

@@ -56,6 +56,9 @@ pub struct SelectionArgs {
     /// Peak, bandwidth and latency of each device [TRADEOFF_ROOFLINE; default: cached]
     #[arg(long, value_parser = PossibleValuesParser::new(["off", "cached", "force"]))]
     roofline: Option<String>,
+    /// Tuned parameters of each matmul kernel [TRADEOFF_TUNE; default: cached]
+    #[arg(long, value_parser = PossibleValuesParser::new(["off", "cached", "force"]))]
+    tune: Option<String>,
 }
 
 impl SelectionArgs {
@@ -81,6 +84,7 @@ impl SelectionArgs {
             ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),
             ("--checks", "TRADEOFF_CHECKS", self.checks.as_deref()),
             ("--roofline", "TRADEOFF_ROOFLINE", self.roofline.as_deref()),
+            ("--tune", "TRADEOFF_TUNE", self.tune.as_deref()),
         ] {
             if let Some(value) = value {
                 variables.values.insert(name.to_owned(), value.to_owned());

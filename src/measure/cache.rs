@@ -4,12 +4,38 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use etcetera::BaseStrategy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+/// Whether to measure what a cache may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Neither measured nor taken from the cache.
+    Off,
+    /// Measured where none is cached.
+    #[default]
+    Cached,
+    /// Measured, and cached anew.
+    Force,
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "cached" => Ok(Self::Cached),
+            "force" => Ok(Self::Force),
+            _ => Err(format!("`{text}` is neither off, cached nor force")),
+        }
+    }
+}
 
 /// A value that could not be taken from the cache, or not kept in it. Neither stops a run.
 #[derive(Debug, thiserror::Error)]

@@ -72,10 +72,10 @@ impl Session {
         record.reference = inputs.truth.reference.to_owned();
         match (context, kernel) {
             (Some(context), Some(kernel)) => {
-                let mut source = KernelSource::of(kernel, precision, &context.info);
+                let (mut source, tuning) =
+                    self.tuned_source(shape, kernel, precision, &context.info);
                 record.kernel_parameters = source.parameters.to_string();
-                record.tuning =
-                    if source.parameters.is_empty() { "" } else { "default" }.to_owned();
+                record.tuning = tuning.to_owned();
                 alter(&mut source);
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)

@@ -16,6 +16,7 @@ mod selection;
 mod session;
 mod sgd;
 pub mod statistics;
+mod tune;
 
 pub use case::{Case, Work};
 pub use matmul::MatmulOverride;

@@ -137,14 +137,18 @@ pub fn describe_plan(
     }
 }
 
-/// SHA-256 of the WGSL that a case runs on a device, as its row has it; `None` on the CPU.
-pub fn kernel_sha256(case: &Case, device: &DeviceInfo) -> Option<String> {
+/// SHA-256 of the WGSL that a case runs on a device with the given tuning parameters (the column
+/// `kernel_parameters`), as its row has it; `None` on the CPU, and where this program's kernel has
+/// no such parameters.
+pub fn kernel_sha256(case: &Case, device: &DeviceInfo, parameters: &str) -> Option<String> {
     if device.backend == "cpu" {
         return None;
     }
     match case.work {
         Work::Matmul { kernel, .. } => {
-            Some(KernelSource::of(kernel?, case.precision, device).composed().sha256)
+            let parameters = parameters.parse().ok()?;
+            let source = KernelSource::with(kernel?, case.precision, device, parameters);
+            Some(source.ok()?.composed().sha256)
         }
         Work::Sgd { data, .. } => Some(sources_sha256(case.precision, loss(data))),
     }
@@ -166,13 +170,18 @@ pub fn kernel_changes(rows: &[Record], session: &Session, cases: &[Case]) -> Vec
         let found = case.and_then(|case| {
             let devices = session.devices().iter();
             let device = devices.map(|d| &d.info).find(|info| info.slug == case.device_slug)?;
-            kernel_sha256(case, device)
+            Some(kernel_sha256(case, device, &row.kernel_parameters))
         });
-        if let Some(now) = found.filter(|now| *now != row.wgsl_sha256) {
-            changes.push(format!(
-                "the kernel of {} was {:.12}… and is {now:.12}…",
-                row.case_id, row.wgsl_sha256
-            ));
+        let (id, was) = (&row.case_id, &row.wgsl_sha256);
+        match found {
+            Some(Some(now)) if now != *was => {
+                changes.push(format!("the kernel of {id} was {was:.12}… and is {now:.12}…"));
+            }
+            Some(None) => changes.push(format!(
+                "the kernel of {id} has parameters `{}` no longer",
+                row.kernel_parameters
+            )),
+            _ => {}
         }
     }
     changes

@@ -6,8 +6,6 @@ mod cpu;
 mod gpu;
 mod session;
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::number::{Format, Precision};
@@ -110,31 +108,6 @@ impl Unit {
             _ if in_f16 && record.kernel.contains("native") => Self::F16Fma,
             _ => Self::F32Fma,
         })
-    }
-}
-
-/// Whether to measure a roofline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// No row has one.
-    Off,
-    /// Measured where none is cached.
-    #[default]
-    Cached,
-    /// Measured, and cached anew.
-    Force,
-}
-
-impl FromStr for Policy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            "cached" => Ok(Self::Cached),
-            "force" => Ok(Self::Force),
-            _ => Err(format!("`{text}` is neither off, cached nor force")),
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::cache::Policy;
 use super::case::{Case, Work};
-use super::roofline;
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
@@ -28,7 +28,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 16] = [
+pub const VARIABLES: [&str; 17] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -41,6 +41,7 @@ pub const VARIABLES: [&str; 16] = [
     "TRADEOFF_TRIAL",
     "TRADEOFF_CHECKS",
     "TRADEOFF_ROOFLINE",
+    "TRADEOFF_TUNE",
     "TRADEOFF_CACHE",
     "TRADEOFF_RESULTS",
     "TRADEOFF_REQUIRE_GPU",
@@ -92,7 +93,9 @@ pub struct Selection {
     /// Keep the shaders' run-time checks of indices and loops.
     pub checks: bool,
     /// Whether the roofline of each device is measured.
-    pub roofline: roofline::Policy,
+    pub roofline: Policy,
+    /// Whether the parameters of kernels are tuned.
+    pub tune: Policy,
     /// The folder of what runs keep for each other; the system's if none is named.
     pub cache: Option<PathBuf>,
     /// The folder that run folders are made in.
@@ -112,7 +115,8 @@ impl Default for Selection {
             seed: 1,
             trial: 0,
             checks: false,
-            roofline: roofline::Policy::default(),
+            roofline: Policy::default(),
+            tune: Policy::default(),
             cache: None,
             results: PathBuf::from("results"),
         }
@@ -173,9 +177,12 @@ impl Selection {
                 }
             };
         }
-        if let Some(text) = get("TRADEOFF_ROOFLINE") {
-            let policy = text.parse().map_err(|reason| value("TRADEOFF_ROOFLINE", reason))?;
-            selection.roofline = policy;
+        for (name, policy) in
+            [("TRADEOFF_ROOFLINE", &mut selection.roofline), ("TRADEOFF_TUNE", &mut selection.tune)]
+        {
+            if let Some(text) = get(name) {
+                *policy = text.parse().map_err(|reason| value(name, reason))?;
+            }
         }
         selection.cache = get("TRADEOFF_CACHE").map(PathBuf::from);
         if let Some(text) = get("TRADEOFF_RESULTS") {
@@ -331,6 +338,7 @@ mod tests {
             ("TRADEOFF_STEPS", "0", "`0` is no whole number from 1"),
             ("TRADEOFF_CHECKS", "yes", "`yes` is neither on nor off"),
             ("TRADEOFF_ROOFLINE", "on", "`on` is neither off, cached nor force"),
+            ("TRADEOFF_TUNE", "1", "`1` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),

@@ -11,6 +11,7 @@ use super::roofline::{self, Roofline};
 use super::selection::Selection;
 use super::sgd::SgdCache;
 use super::statistics::Summary;
+use super::tune::Tuner;
 use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
 use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
@@ -304,6 +305,7 @@ pub struct Session {
     /// What to measure and how.
     pub selection: Selection,
     base: Record,
+    pub(super) tuner: Tuner,
     /// By device, where one was measured or cached.
     pub(super) rooflines: Vec<Option<Rc<Roofline>>>,
     /// By device: whether its roofline was looked for.
@@ -317,6 +319,7 @@ impl Session {
     pub fn new(devices: Vec<Candidate>, selection: Selection, provenance: &Provenance) -> Self {
         Self {
             contexts: devices.iter().map(|_| None).collect(),
+            tuner: Tuner::default(),
             rooflines: vec![None; devices.len()],
             roofs_sought: vec![false; devices.len()],
             devices,

@@ -15,7 +15,7 @@ use super::cache::{Cache, Policy};
 use super::case::{Case, Work};
 use super::limits::foreseen_skip;
 use super::session::{Prepared, Session};
-use super::statistics::median;
+use super::statistics::Summary;
 use crate::gpu::DeviceInfo;
 use crate::number::Precision;
 use crate::record::utc_now;
@@ -23,7 +23,7 @@ use crate::workload::matmul::{Kernel, KernelSource, Parameters, Shape};
 
 /// Time that tuning may take on one device in one run. What does not fit keeps its default, and the
 /// next run goes on with it.
-pub const BUDGET: Duration = Duration::from_secs(45);
+const BUDGET: Duration = Duration::from_secs(45);
 
 /// Time that the rounds of one kernel take at most.
 const ROUNDS_TIME: Duration = Duration::from_secs(2);
@@ -101,7 +101,13 @@ pub(super) struct Tuner {
 }
 
 impl Tuner {
-    fn find(&self, device: usize, kernel: Kernel, precision: Precision, class: Shape) -> Option<&Tuned> {
+    fn find(
+        &self,
+        device: usize,
+        kernel: Kernel,
+        precision: Precision,
+        class: Shape,
+    ) -> Option<&Tuned> {
         self.tuned.iter().find(|t| {
             (t.device, t.kernel, t.precision, t.class) == (device, kernel, precision, class)
         })
@@ -135,9 +141,20 @@ impl Session {
         })
     }
 
-    /// Sees to it that the kernel of a case has its parameters, as the selection's policy says: the
-    /// cached ones, or those found now. What happens goes to `tell`, line by line.
-    pub fn tune(&mut self, case: &Case, tell: &mut dyn FnMut(&str)) {
+    /// Sees to it that the kernels of `cases` have their parameters, as the selection's policy says:
+    /// the cached ones, or those found now, which takes at most 45 s a device. What happens
+    /// goes to `tell`, line by line.
+    pub fn tune<'a>(
+        &mut self,
+        cases: impl IntoIterator<Item = &'a Case>,
+        tell: &mut dyn FnMut(&str),
+    ) {
+        for case in cases {
+            self.tune_case(case, tell);
+        }
+    }
+
+    fn tune_case(&mut self, case: &Case, tell: &mut dyn FnMut(&str)) {
         let policy = self.selection.tune;
         let Work::Matmul { shape, kernel: Some(kernel) } = case.work else { return };
         let precision = case.precision;
@@ -234,7 +251,9 @@ impl Session {
         let (mut entrants, mut trials) = self.entrants(case, device, candidates, left, tell);
         let until = started + left.min(started.elapsed() + ROUNDS_TIME);
         race(&mut entrants, until);
-        let winner = winner(&entrants, &candidates[0]).map(Parameters::to_string);
+        let times: Vec<_> =
+            entrants.iter().map(|e| (e.parameters.clone(), e.typical_ns())).collect();
+        let winner = fastest(&times, &candidates[0]).map(Parameters::to_string);
         trials.extend(entrants.iter().map(Entrant::trial));
         self.tuner.spent.push((device.index, started.elapsed()));
         let parameters = winner?;
@@ -308,7 +327,8 @@ struct Entrant {
 
 impl Entrant {
     fn typical_ns(&self) -> f64 {
-        median(&self.times_ns).unwrap_or(self.first_ns)
+        let summary = Summary::of(self.times_ns.iter().map(|&ns| (1, ns)));
+        summary.map_or(self.first_ns, |summary| summary.median_ns)
     }
 
     fn trial(&self) -> Trial {
@@ -343,12 +363,100 @@ fn race(entrants: &mut Vec<Entrant>, until: Instant) {
     }
 }
 
-/// The fastest entrant; `default` where it is as good as that.
-fn winner<'a>(entrants: &'a [Entrant], default: &'a Parameters) -> Option<&'a Parameters> {
-    let fastest = entrants.iter().min_by(|a, b| a.typical_ns().total_cmp(&b.typical_ns()))?;
-    let usual = entrants.iter().find(|entrant| entrant.parameters == *default);
-    let kept = usual.filter(|usual| {
-        usual.typical_ns() * (1.0 - WORTH_IT) <= fastest.typical_ns()
-    });
-    Some(&kept.unwrap_or(fastest).parameters)
+/// The fastest of the candidates with their times; `default` where it is as good as that.
+fn fastest<'a>(times: &'a [(Parameters, f64)], default: &Parameters) -> Option<&'a Parameters> {
+    let (fastest, least_ns) = times.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let usual = times.iter().find(|(parameters, _)| parameters == default);
+    let kept = usual.filter(|(_, ns)| ns * (1.0 - WORTH_IT) <= *least_ns);
+    Some(kept.map_or(fastest, |(parameters, _)| parameters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::discover;
+    use crate::measure::Selection;
+    use crate::record::Provenance;
+
+    fn session(policy: Policy, cache: &Path) -> Session {
+        let selection = Selection {
+            tune: policy,
+            cache: Some(cache.to_owned()),
+            shapes: vec![Shape { m: 65, n: 40, k: 33 }],
+            precisions: vec![Precision::Fp32],
+            kernels: vec![Kernel::RegisterTiled],
+            data_sets: vec![],
+            ..Selection::default()
+        };
+        Session::new(discover(None).unwrap(), selection, &Provenance::collect())
+    }
+
+    /// What a session tells of its tuning, and the parameters and origin of each case's row.
+    fn told(policy: Policy, cache: &Path) -> (Vec<String>, Vec<(String, String)>) {
+        let mut session = session(policy, cache);
+        let (mut lines, cases) = (vec![], session.plan());
+        session.tune(&cases, &mut |line| lines.push(line.to_owned()));
+        let gpus = cases.iter().filter(|case| case.device_slug != "cpu");
+        let rows = gpus.map(|case| match session.prepare(case) {
+            Ok(ready) => ready.record().clone(),
+            Err(measured) => panic!("{case}: {}", measured.record.reason),
+        });
+        (lines, rows.map(|row| (row.kernel_parameters, row.tuning)).collect())
+    }
+
+    #[test]
+    fn a_choice_is_made_once_and_then_cached() {
+        let root = tempfile::tempdir().unwrap();
+        let (lines, rows) = told(Policy::Off, root.path());
+        assert_eq!(lines, [""; 0]);
+        assert!(rows.iter().all(|row| row.1 == "default"), "{rows:?}");
+        let gpus = rows.len();
+        let (lines, tuned) = told(Policy::Cached, root.path());
+        assert_eq!(lines.len(), gpus, "{lines:?}");
+        assert!(tuned.iter().all(|row| row.1 == "tuned"), "{tuned:?}");
+        for (line, (parameters, _)) in lines.iter().zip(&tuned) {
+            assert!(line.starts_with("tuning matmul/fp32/") && line.contains(parameters), "{line}");
+        }
+        let (lines, cached) = told(Policy::Cached, root.path());
+        assert_eq!(lines, [""; 0]);
+        let parameters = |rows: &[(String, String)]| -> Vec<String> {
+            rows.iter().map(|row| row.0.clone()).collect()
+        };
+        assert!(cached.iter().all(|row| row.1 == "cached"), "{cached:?}");
+        assert_eq!(parameters(&cached), parameters(&tuned));
+        let (lines, forced) = told(Policy::Force, root.path());
+        assert_eq!(lines.len(), gpus, "{lines:?}");
+        assert!(forced.iter().all(|row| row.1 == "tuned"), "{forced:?}");
+    }
+
+    #[test]
+    fn what_is_cached_holds_for_a_class_and_these_kernels_alone() {
+        let session = session(Policy::Cached, Path::new("unused"));
+        let device = DeviceInfo { driver_info: "1".into(), ..session.devices()[0].info.clone() };
+        let key = |device: &DeviceInfo, shape: Shape| {
+            let kernel = Kernel::RegisterTiled;
+            let candidates = KernelSource::candidates(kernel, Precision::Fp32, shape, device);
+            session.tuning_key(device, kernel, Precision::Fp32, shape, &candidates)
+        };
+        let shape = Shape::square(300);
+        assert_eq!(key(&device, shape), key(&device, Shape::square(512)));
+        assert_ne!(key(&device, shape), key(&device, Shape { n: 200, ..shape }));
+        let newer = DeviceInfo { driver_info: "2".into(), ..device.clone() };
+        assert_ne!(key(&device, shape), key(&newer, shape));
+        assert!(key(&device, shape).kernels_sha256.len() > 1);
+    }
+
+    fn trial(name: u32, ns: f64) -> (Parameters, f64) {
+        (format!("rows={name}").parse().unwrap(), ns)
+    }
+
+    #[test]
+    fn the_default_yields_only_to_what_is_clearly_faster() {
+        let default = trial(1, 0.0).0;
+        let winner = |times: &[(Parameters, f64)]| fastest(times, &default).map(|p| p.get("rows"));
+        assert_eq!(winner(&[trial(1, 100.0), trial(2, 99.0), trial(3, 120.0)]), Some(Some(1)));
+        assert_eq!(winner(&[trial(1, 100.0), trial(2, 97.0), trial(3, 90.0)]), Some(Some(3)));
+        assert_eq!(winner(&[trial(2, 99.0), trial(3, 120.0)]), Some(Some(2)), "no default");
+        assert_eq!(winner(&[]), None);
+    }
 }

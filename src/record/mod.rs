@@ -21,6 +21,7 @@ pub use load::{LoadError, LoadedRun, Source, load};
 pub use merge::{MergeError, Merged, merge};
 pub use plan::{Resumption, RunPlan, Shard, ShardError};
 pub use provenance::Provenance;
+pub(crate) use provenance::utc_now;
 pub use publish::publish;
 pub use read::{Fault, ReadError, read, read_provenance, read_samples, read_trajectory};
 pub use resume::{Repairs, Resumed};

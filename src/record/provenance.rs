@@ -143,7 +143,7 @@ impl Provenance {
 }
 
 /// Now, as the columns write it.
-pub(super) fn utc_now() -> String {
+pub(crate) fn utc_now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

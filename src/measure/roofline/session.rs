@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Policy, Roofline, cpu, gpu};
+use super::{Roofline, cpu, gpu};
 use crate::gpu::{DeviceInfo, GpuError, compose};
-use crate::measure::cache::Cache;
+use crate::measure::cache::{Cache, Policy};
 use crate::measure::{Case, Session};
 
 /// Name of the cache's files.

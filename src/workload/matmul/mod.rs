@@ -32,6 +32,12 @@ impl Shape {
         Self { m: n, n, k: n }
     }
 
+    /// The class that shapes are tuned in: each of m, n and k rounded up to a power of two.
+    pub fn class(self) -> Self {
+        let [m, n, k] = [self.m, self.n, self.k].map(usize::next_power_of_two);
+        Self { m, n, k }
+    }
+
     /// Whether all its operations and bytes can be counted in 64 bits, padding and every stage of
     /// a conversion included.
     fn is_countable(self) -> bool {
