@@ -168,7 +168,7 @@ fn time_to_a_gap_is_read_off_the_trajectory() {
     // Gap 0.05·100/step: 0.1 at step 50, 0.05 at step 100, which 1e5 ns have come to.
     assert!(
         table.contains(
-            "D32fM32f, α = 0.010, mirror & 0.100 [0.0500, 0.100] & R1:3"
+            "D32fM32f, α = 0.01, mirror & 0.100 [0.0500, 0.100] & R1:3"
                 .replace('α', "$\\alpha$")
                 .as_str()
         ),

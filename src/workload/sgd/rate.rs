@@ -48,10 +48,10 @@ impl FromStr for LearningRate {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| {
             let number = text.parse::<f32>().ok();
-            number.filter(|x| x.is_finite() && *x > 0.0).ok_or_else(|| {
+            number.filter(|x| x.is_finite() && *x > 0.0).ok_or(
                 "is no learning rate; write auto, a factor of it such as 0.5x, or a value such as \
-                 0.01, each finite and over 0"
-            })
+                 0.01, each finite and over 0",
+            )
         };
         let read = match (text, text.strip_suffix('x')) {
             ("auto", _) => Ok(Self::Auto),
