@@ -293,6 +293,11 @@ fn rows_that_cannot_be_drawn_are_no_report() {
     let bad = Record { primary_error: Some(f64::NAN), ..product("cpu", "fp32", "m", 64, 1e5, 0.0) };
     let (_runs, run) = results::run(&[bad]);
     refused(&run, &["none of 1 rows can be drawn", "line 2", "NaN"]);
+    // One row that cannot be used is no reason to draw the others as if they were all.
+    let good = product("cpu", "fp32", "m", 64, 1e5, 1e-7);
+    let bad = Record { median_ns: Some(f64::NAN), ..product("cpu", "bf16", "m", 64, 1e5, 1e-3) };
+    let (_runs, run) = results::run(&[good, bad]);
+    refused(&run, &["measurements.csv`, line 3, column `median_ns`: `NaN`", "delete it"]);
     let empty = Record { throughput: None, ..product("cpu", "fp32", "m", 64, 1e5, 1e-7) };
     let (_runs, run) = results::run(&[empty]);
     refused(&run, &["none of 1 rows", "line 2", "throughput"]);

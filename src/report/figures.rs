@@ -659,8 +659,12 @@ fn rates_caption(data: &Data, learned: &[Learned]) -> String {
         let own = distinct_rates(own);
         own.len() > 1 && [own.first(), own.last()].contains(&learning_rate.as_ref())
     };
-    let ends = learned.iter().filter(at_the_end).map(|l| &l.setting.record.precision);
-    let ends = joined(distinct_texts(ends));
+    let at_the_end = learned.iter().filter(at_the_end);
+    let ends = at_the_end.clone().map(|l| &l.setting.record.precision);
+    let ends = match at_the_end.count() == learned.len() {
+        true => "every setting".to_owned(),
+        false => joined(distinct_texts(ends)),
+    };
     if !ends.is_empty() {
         caption += &format!(
             " The lowest or the highest of them is the best of {ends}; one beyond may be better."
