@@ -19,14 +19,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let [source, target] = [device.buffer("x", 4 << 20)?, device.buffer("y", 4 << 20)?];
         device.upload(&source, bytemuck::cast_slice(&x))?;
         let pipeline = device.pipeline(&compose(&[KERNEL]), "main", &[])?;
-        let bindings = [(0, &source), (1, &target)];
-        let work = [device.dispatch(&pipeline, &bindings, [1 << 14, 1, 1])?];
-        device.run(&work, 1)?;
+        let work = [device.dispatch(&pipeline, &[(0, &source), (1, &target)], [1 << 14, 1, 1])?];
+        let sample = |_| device.run(&work, 8).map(|t| (8, t.device_ns.unwrap_or(t.host_ns)));
+        let times = Summary::of((0..20).map(sample).collect::<Result<Vec<_>, _>>()?)?;
         let y: Vec<f32> = bytemuck::pod_collect_to_vec(&device.read(&target, 0, 4 << 20)?);
         let error = |(&x, &y): (&f32, &f32)| (f64::from(y) * f64::from(x).sqrt() - 1.0).abs();
         let worst = x.iter().zip(&y).map(error).fold(0.0, f64::max);
-        let sample = |_| device.run(&work, 8).map(|t| (8, t.device_ns.unwrap_or(t.host_ns)));
-        let times = Summary::of((0..20).map(sample).collect::<Result<Vec<_>, _>>()?)?;
         let gbs = 8.0 * x.len() as f64 / times.median_ns;
         println!("{}: {gbs:.2} GB/s, largest relative error {worst:.2e}", device.info.slug);
     }

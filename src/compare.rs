@@ -252,7 +252,7 @@ impl CaseName {
     pub fn details(&self) -> String {
         let (steps, loss, [learning_rate, regularisation]) = &self.training;
         let number = |name, value: Option<String>| value.map(|value| format!("{name} {value}"));
-        let float = |bits: &Option<u64>| bits.map(|bits| f64::from_bits(bits).to_string());
+        let float = |bits: &Option<u64>| bits.map(|bits| shortest(f64::from_bits(bits)));
         let parts = [
             Some(self.problem.clone()),
             number("seed", self.seed.map(|seed| seed.to_string())),
@@ -265,6 +265,12 @@ impl CaseName {
         let said = parts.into_iter().flatten().filter(|part| !part.is_empty());
         said.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A number that was an f32 in the digits of one.
+fn shortest(value: f64) -> String {
+    let short = value as f32;
+    if f64::from(short) == value { short.to_string() } else { value.to_string() }
 }
 
 /// As a bench id spells it, without the kernel.

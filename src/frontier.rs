@@ -151,6 +151,31 @@ impl Frontier {
         self.points.iter().filter(|point| point.standing == Standing::OnFrontier)
     }
 
+    /// The best point of each precision, fastest first: of its learning rates that of the least
+    /// error, and of that the fastest kernel. Positions in `points`; `records` are those that the
+    /// frontier is of.
+    pub fn tuned(&self, records: &[Record]) -> Vec<usize> {
+        let record = |&i: &usize| &records[self.points[i].row];
+        let all = || 0..self.points.len();
+        let best = |i: &usize| {
+            let precision = &record(i).precision;
+            let rivals = || all().filter(|p| &record(p).precision == precision);
+            let error = |i: &usize| self.points[*i].error;
+            let least = rivals().min_by(|a, b| error(a).total_cmp(&error(b)));
+            let rate = least.map(|p| record(&p).learning_rate);
+            // Points are sorted by speed, so the first is the fastest.
+            rivals().find(|p| Some(record(p).learning_rate) == rate) == Some(*i)
+        };
+        all().filter(best).collect()
+    }
+
+    /// Whether its points differ in their learning rates.
+    pub fn has_rates(&self, records: &[Record]) -> bool {
+        let mut rates = self.points.iter().map(|point| records[point.row].learning_rate);
+        let first = rates.next();
+        rates.any(|rate| Some(rate) != first)
+    }
+
     /// The fastest setting whose error is at most `max_error`: the upper end of its interval, where
     /// it has one.
     pub fn fastest_within(&self, max_error: f64) -> Option<Fastest> {

@@ -206,6 +206,29 @@ fn a_setting_is_its_fastest_row() {
     assert_eq!(rows, [(2, vec![2], 1), (1, vec![0, 1], 1), (3, vec![3], 1)]);
 }
 
+/// Of each precision the rate of the least error, and of that the fastest kernel.
+#[test]
+fn a_tuned_setting_is_at_its_best_rate() {
+    let at = |rate, kernel: &str, throughput, error| Record {
+        learning_rate: Some(rate),
+        kernel: kernel.into(),
+        ..row("D8M8", tight(throughput), error)
+    };
+    let records = [
+        at(0.1, "mirror", 9.0, 0.5),
+        at(0.2, "mirror", 3.0, 0.1),
+        at(0.2, "tiled", 4.0, 0.1),
+        Record { precision: "D32fM32f".into(), ..at(0.1, "mirror", 1.0, 0.2) },
+    ];
+    let frontier = only(&records);
+    let rows = |points: Vec<usize>| -> Vec<usize> {
+        points.into_iter().map(|i| frontier.points[i].row).collect()
+    };
+    assert_eq!(rows(frontier.tuned(&records)), [2, 3]);
+    assert!(frontier.has_rates(&records));
+    assert!(!only(&records[1..3]).has_rates(&records[1..3]));
+}
+
 /// The rows of one setting with these errors, in trials 0, 1, …, each a little slower.
 fn trials(precision: &str, throughput: f64, errors: &[f64]) -> Vec<Record> {
     let trial = |(trial, &error): (usize, &f64)| Record {

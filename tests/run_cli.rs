@@ -202,6 +202,56 @@ fn flags_go_before_variables() {
     assert!(text(&bad.stderr).contains("error: TRADEOFF_SIZES: `3` in `3..5` is no power of two"));
 }
 
+/// From the flag to the report: the rates are cases of their own, a run that diverges is wrong and
+/// leaves the others alone, a stopped sweep goes on with what is missing, and the report takes the
+/// best rate of those that came to an end.
+#[test]
+fn learning_rates_are_swept_and_the_report_takes_the_best() {
+    let root = tempfile::tempdir().unwrap();
+    let results = root.path().join("results");
+    let sweep = ["sgd", "--data-set", "figure2-64x8", "--precision", "fp32,D8M8", "--steps", "60"];
+    let rates = ["--learning-rate", "auto,0.5x,2x,0.015625,1000x,1.0x"];
+    let quick =
+        ["--batch", "8", "--time", "5ms", "--samples", "5", "-o", results.to_str().unwrap()];
+    let (out, err) = ends(1, &with(&["run"], &[&sweep[..], &rates[..]].concat(), &quick));
+    let run = only_run(&results);
+    let rows = check_tables(&run);
+    let shapes: Vec<&str> = rows.iter().step_by(2).map(Record::shape_in_id).collect();
+    let base = "figure2-64x8-b8";
+    let ids = ["", "-lr0.5x", "-lr2x", "-lr0.015625", "-lr1000x"].map(|end| format!("{base}{end}"));
+    assert_eq!(shapes, ids, "1.0x is auto");
+    assert!(rows.iter().all(|row| row.shape == base));
+    let rate = |row: &Record| row.learning_rate.unwrap();
+    assert_eq!(rate(&rows[2]), 0.5 * rate(&rows[0]));
+    assert_eq!(rate(&rows[4]), 2.0 * rate(&rows[0]));
+    assert_eq!(rate(&rows[6]), 0.015625);
+    for row in &rows[8..] {
+        assert_eq!(row.status, Status::Wrong);
+        assert!(row.reason.contains("the run diverged; choose a lower rate"), "{}", row.reason);
+    }
+    assert!(rows[..8].iter().all(|row| row.status == Status::Ok));
+    // Another rate is another trajectory in f64: that of fp32 stays near its own.
+    let apart = |row: &Record| row.distance_to_f64_trajectory.unwrap();
+    assert!(rows.iter().step_by(2).take(4).all(|row| apart(row) < 1e-5), "{rows:?}");
+    assert!(out.contains("at the learning rate of the least error") && err.contains("2 wrong"));
+
+    let folder = root.path().join("report");
+    let (page, paths) = (folder.join("index.html"), [&run, Path::new("-o"), &folder]);
+    let paths = paths.map(|path| path.to_str().unwrap());
+    ends(0, &with(&["report"], &paths, &[]));
+    let table = folder.join(format!("tables/time-to-loss-sgd-{base}.tex"));
+    let table = fs::read_to_string(table).unwrap();
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("Left out, for the run diverged or was else wrong: α = "), "{page}");
+    assert!(page.contains("Measured were α = 0.0156, "), "{page}");
+    assert_eq!(table.matches("$\\alpha$ = ").count(), 2, "{table}");
+    let told = ends(0, &["frontier", "--all", paths[0]]).0;
+    let head: Vec<&str> = told.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(head[..3], ["precision", "kernel", "rate"], "{told}");
+    let points = told.lines().filter(|line| line.contains(" mirror  ")).count();
+    assert_eq!(points, 8, "{told}");
+}
+
 #[test]
 fn list_tells_what_will_be_skipped_and_why() {
     let selection = ["sgd", "--data-set", "digits", "--batch", "8,1438", "--precision", "fp32"];
@@ -237,6 +287,14 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--data-set", "mnist"], "--data-set: unknown data set `mnist`; valid are digits"),
         (vec!["--batch", "0"], "--batch: `0` is no batch size"),
         (vec!["--steps", "0"], "--steps: `0` is no whole number from 1"),
+        (
+            vec!["--learning-rate", "auto,0"],
+            "--learning-rate: `0` is no learning rate; write auto,",
+        ),
+        (vec!["--learning-rate", "-0.1"], "--learning-rate: `-0.1` is no learning rate"),
+        (vec!["--learning-rate", "NaN"], "--learning-rate: `NaN` is no learning rate"),
+        (vec!["--learning-rate", "x"], "--learning-rate: `x` is no learning rate"),
+        (vec!["--learning-rates", "inf"], "--learning-rate: `inf` is no learning rate"),
         (vec!["--seed", "-"], "--seed: `-` is no whole number"),
         (vec!["--problem", "uniform"], "[possible values: normal]"),
         (vec!["--device", "tpu"], "no device matches \"tpu\""),
@@ -564,13 +622,13 @@ fn parts_that_do_not_fit_are_refused_by_file_and_line() {
 
     let path = b.join("measurements.csv");
     let rows = fs::read(&path).unwrap();
-    edit_lines(&path, |lines| lines[2] = lines[2].replacen("1,", "9,", 1));
+    // The first column is the version of the schema.
+    let line = text(&rows).lines().nth(2).unwrap().to_owned();
+    let (_, rest) = line.split_once(',').unwrap();
+    edit_lines(&path, |lines| lines[2] = format!("9,{rest}"));
     let message = refusal(&[a, b]);
     assert!(message.contains(&table(b, "measurements.csv")) && message.contains("line 3"));
-    edit_lines(&path, |lines| {
-        let moved = lines[2].replacen("9,", "1,", 1).replace("/cpu,", "/gone,");
-        lines[2] = moved;
-    });
+    edit_lines(&path, |lines| lines[2] = line.replace("/cpu,", "/gone,"));
     assert!(refusal(&[a, b]).contains("line 3: case `"), "{}", refusal(&[a, b]));
     fs::write(&path, &rows[..rows.len() - 20]).unwrap();
     assert!(refusal(&[a, b]).contains("the file ends within this row"), "{}", refusal(&[a, b]));

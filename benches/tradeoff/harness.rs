@@ -120,7 +120,8 @@ impl<'a> Harness<'a> {
         let mut group =
             criterion.benchmark_group(format!("{}/{}", case.workload(), case.precision));
         group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(work));
-        let id = BenchmarkId::new(format!("{}/{}", case.kernel(), case.shape()), &case.device_slug);
+        let name = format!("{}/{}", case.kernel(), case.shape_in_id());
+        let id = BenchmarkId::new(name, &case.device_slug);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             group.bench_function(id, |bencher| body(self, bencher));
         }));

@@ -13,8 +13,8 @@ use super::output::{self, Form, significant};
 
 /// Shows the settings that no other beats in both throughput and error.
 ///
-/// One table a workload, shape, problem and device; a point is the fastest row of a precision and
-/// kernel. `*` marks the frontier, `~` what cannot be told apart from it: the 95 % intervals touch.
+/// One table a workload, shape, problem and device; a point is the fastest row of a precision,
+/// kernel and learning rate. `*` marks the frontier, `~` what cannot be told apart from it: the 95 % intervals touch.
 /// One row has an error without an interval; several seeds or trials give it one.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -161,6 +161,11 @@ impl FrontierArgs {
                 .map(str::to_owned)
                 .to_vec(),
         ];
+        // Named where there are several to tell apart.
+        let has_rates = frontier.has_rates(&rows.records);
+        if has_rates {
+            cells[0].insert(RATE, "rate".to_owned());
+        }
         let mut hidden = 0;
         for point in &frontier.points {
             if matches!(point.standing, Standing::Dominated { .. }) && !self.all {
@@ -175,7 +180,7 @@ impl FrontierArgs {
                 }
                 Standing::Dominated { by } => ("", format!("< {}", setting(frontier, by, rows))),
             };
-            cells.push(vec![
+            let mut line = vec![
                 mark.to_owned(),
                 record.precision.clone(),
                 record.kernel.clone(),
@@ -184,7 +189,11 @@ impl FrontierArgs {
                 significant(point.error, 4),
                 point.error_ci.map_or_else(|| "-".to_owned(), |ci| shown(ci, 4)),
                 relation,
-            ]);
+            ];
+            if has_rates {
+                line.insert(RATE, rate(record).unwrap_or_default());
+            }
+            cells.push(line);
         }
         let mut text = format!(
             "{}: throughput in {}{}, error is {}\n",
@@ -193,7 +202,8 @@ impl FrontierArgs {
             if self.with_conversion { " with conversion" } else { "" },
             frontier.error_metric,
         );
-        text += &output::table(&cells, &[3, 5]);
+        let right = if has_rates { [RATE, 4, 6].as_slice() } else { &[3, 5] };
+        text += &output::table(&cells, right);
         if hidden > 0 {
             text += &format!("{hidden} dominated; --all shows them\n");
         }
@@ -231,6 +241,7 @@ impl FrontierArgs {
             driver_info: frontier.driver_info.clone(),
             precision: record.precision.clone(),
             kernel: record.kernel.clone(),
+            learning_rate: record.learning_rate,
             throughput: point.throughput,
             throughput_ci95_low: point.throughput_ci.low,
             throughput_ci95_high: point.throughput_ci.high,
@@ -264,6 +275,7 @@ struct Line {
     driver_info: String,
     precision: String,
     kernel: String,
+    learning_rate: Option<f64>,
     throughput: f64,
     throughput_ci95_low: f64,
     throughput_ci95_high: f64,
@@ -293,10 +305,20 @@ fn title(frontier: &Frontier) -> String {
     format!("{workload} {shape}{problem} on {device}")
 }
 
-/// Precision and kernel of a point.
+/// Position of the learning rate in a table, behind precision and kernel.
+const RATE: usize = 3;
+
+/// The learning rate of a row, if it has one.
+fn rate(record: &Record) -> Option<String> {
+    record.learning_rate.map(|rate| significant(rate, 3))
+}
+
+/// Precision and kernel of a point, and its learning rate where there are several.
 fn setting(frontier: &Frontier, point: usize, rows: &Rows) -> String {
     let record = &rows.records[frontier.points[point].row];
-    format!("{} {}", record.precision, record.kernel)
+    let rate = rate(record).filter(|_| frontier.has_rates(&rows.records));
+    let rate = rate.map(|rate| format!(" rate {rate}")).unwrap_or_default();
+    format!("{} {}{rate}", record.precision, record.kernel)
 }
 
 fn shown(interval: Interval, digits: usize) -> String {

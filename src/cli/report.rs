@@ -33,6 +33,11 @@ impl Report {
         let Self { results, output, force, target_gap } = self;
         let options = Options { folder: output.clone(), force: *force, target_gap: *target_gap };
         let report = report::write(results, &options)?;
+        if !report.left_out.is_empty() {
+            let all = report.left_out.iter().map(|(why, count)| format!("{count} {why}"));
+            let all: Vec<String> = all.collect();
+            eprintln!("rows in the table of the page and in no figure: {}", all.join("; "));
+        }
         for missing in &report.figures.missing {
             eprintln!("left out: {}: {}", missing.title, missing.remedy);
         }

@@ -16,14 +16,16 @@ use super::selection::{SelectionArgs, Variables};
 
 /// Measures the selected cases: error, speed, and a row of results/<run>/measurements.csv for each.
 ///
-/// A case is verified against the truth and its mirror, and then timed, as by `cargo bench`. Ctrl-C stops after the current sample and keeps what was measured. Exit code 0; 1 if a case was
-/// wrong or failed; 2 on bad input; 130 if stopped.
+/// A case is verified against the truth and its mirror, and then timed, as by `cargo bench`. Ctrl-C
+/// stops after the current sample and keeps what was measured. Exit code 0; 1 if a case was wrong
+/// (a run of SGD that diverged is) or failed; 2 on bad input; 130 if stopped.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   tradeoff run                                          everything, on every device
   tradeoff run matmul --precision fp16,int8 --size 256..4096 --problem normal --time 10s
   tradeoff run sgd --data-set digits --batch 1,32,n --steps 1000 --device cpu
+  tradeoff run sgd --learning-rate 0.25x,0.5x,auto,2x   tunes each setting, for `tradeoff report`
   tradeoff run --shard 2/4 -o shards                    the second of four machines
   tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run")]
 pub struct Run {

@@ -41,6 +41,15 @@ pub struct SelectionArgs {
     /// SGD steps of one run [TRADEOFF_STEPS; default: 200]
     #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     steps: Option<String>,
+    /// SGD learning rates: auto, factors such as 0.5x, values [TRADEOFF_LEARNING_RATES; default:
+    /// auto]
+    ///
+    /// auto is the data set's own for the batch size, 0.5x half of that, 0.01 a value. Several, such
+    /// as 0.25x,0.5x,auto,2x, let `tradeoff report` take for each setting the one that learns
+    /// soonest. A run that diverges is a row with the status wrong.
+    #[arg(long, value_name = "LIST", alias = "learning-rates",
+        value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
+    learning_rate: Option<String>,
     /// Seed of the inputs and of all random bits [TRADEOFF_SEED; default: 1]
     #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     seed: Option<String>,
@@ -79,6 +88,7 @@ impl SelectionArgs {
             ("--data-set", "TRADEOFF_DATA_SETS", self.data_set.as_deref()),
             ("--batch", "TRADEOFF_BATCHES", self.batch.as_deref()),
             ("--steps", "TRADEOFF_STEPS", self.steps.as_deref()),
+            ("--learning-rate", "TRADEOFF_LEARNING_RATES", self.learning_rate.as_deref()),
             ("--seed", "TRADEOFF_SEED", self.seed.as_deref()),
             ("--trial", "TRADEOFF_TRIAL", self.trial.as_deref()),
             ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),

@@ -7,7 +7,7 @@ use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd;
+use crate::workload::sgd::{self, LearningRate};
 
 /// What is computed, apart from the precision and the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub enum Work {
         batch: usize,
         /// Steps a run.
         steps: u32,
+        /// The learning rate.
+        learning_rate: LearningRate,
     },
 }
 
@@ -62,11 +64,22 @@ impl Case {
         }
     }
 
-    /// The shape as the case's id spells it.
+    /// The shape.
     pub fn shape(&self) -> String {
         match &self.work {
             Work::Matmul { shape, .. } => shape.to_string(),
             Work::Sgd { data, batch, .. } => format!("{data}-b{batch}"),
+        }
+    }
+
+    /// The shape as the case's id spells it: with the learning rate behind it, where that is not
+    /// the data set's own.
+    pub fn shape_in_id(&self) -> String {
+        match self.work {
+            Work::Sgd { learning_rate: LearningRate::Auto, .. } | Work::Matmul { .. } => {
+                self.shape()
+            }
+            Work::Sgd { learning_rate, .. } => format!("{}-lr{learning_rate}", self.shape()),
         }
     }
 
@@ -95,11 +108,12 @@ impl Case {
     }
 }
 
-/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`.
+/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan` or
+/// `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (workload, kernel) = (self.workload(), self.kernel());
-        let (precision, shape, device) = (self.precision, self.shape(), &self.device_slug);
+        let (precision, shape, device) = (self.precision, self.shape_in_id(), &self.device_slug);
         write!(f, "{workload}/{precision}/{kernel}/{shape}/{device}")
     }
 }

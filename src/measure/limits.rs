@@ -5,9 +5,9 @@ use super::case::{Case, Work};
 use super::matmul;
 use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::{Format, Precision};
-use crate::problem::dataset::{DatasetError, DatasetSpec};
+use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{KernelSource, Shape, output_format};
-use crate::workload::sgd::{MAX_CHUNKS, MAX_D_INT8, SgdError};
+use crate::workload::sgd::{Chunks, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
 pub fn available_host_bytes() -> u64 {
@@ -73,30 +73,15 @@ fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Opti
 
 /// A case that its data set does not allow, whatever the device.
 fn sgd_skip(data: DatasetSpec, batch: usize, precision: Precision) -> Option<String> {
-    let (n, d) = (data.rows(), data.columns());
-    let numbers = n as u128 * (d as u128).next_multiple_of(4);
-    if numbers == 0 || numbers > u128::from(u32::MAX) {
-        return Some(DatasetError::Shape(data).to_string());
+    match data.check() {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => check_shape(data, precision, batch).err().map(|error| error.to_string()),
     }
-    if batch == 0 || batch > n {
-        return Some(SgdError::Batch { batch, n, dataset: data }.to_string());
-    }
-    let both_8_bits =
-        precision.storage() == Format::Fixed8 && precision.accumulator() == Format::Fixed8;
-    (both_8_bits && d > MAX_D_INT8).then(|| SgdError::Columns { d, precision }.to_string())
 }
 
 /// A data set that, in f32, is over as many buffers as a kernel reads it from.
 fn data_set_skip(data: DatasetSpec, device: &DeviceInfo) -> Option<GpuError> {
-    if device.backend == "cpu" {
-        return None;
-    }
-    let row_bytes = 4 * (data.columns() as u64).next_multiple_of(4);
-    let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
-    let most = (limit / row_bytes).max(1) * MAX_CHUNKS as u64 * row_bytes;
-    let asked = data.rows() as u64 * row_bytes;
-    let what = format!("data set {data} as f32 (bytes)");
-    (asked > most).then_some(GpuError::OverLimit { what, asked, limit: most })
+    if device.backend == "cpu" { None } else { Chunks::new(device, data, None).err() }
 }
 
 #[cfg(test)]

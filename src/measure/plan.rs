@@ -9,7 +9,6 @@ use super::sampler::{SamplerOptions, sample};
 use super::selection::VARIABLES;
 use super::session::{Measured, Session};
 use crate::gpu::DeviceInfo;
-use crate::problem::dataset::{DatasetSpec, Loss};
 use crate::record::{Record, RecordError, RunFolder, RunPlan, Shard};
 use crate::workload::matmul::KernelSource;
 use crate::workload::sgd::sources_sha256;
@@ -150,15 +149,7 @@ pub fn kernel_sha256(case: &Case, device: &DeviceInfo, parameters: &str) -> Opti
             let source = KernelSource::with(kernel?, case.precision, device, parameters);
             Some(source.ok()?.composed().sha256)
         }
-        Work::Sgd { data, .. } => Some(sources_sha256(case.precision, loss(data))),
-    }
-}
-
-/// The loss that a data set is meant for.
-fn loss(data: DatasetSpec) -> Loss {
-    match data {
-        DatasetSpec::Figure2 { .. } => Loss::LeastSquares,
-        DatasetSpec::Digits | DatasetSpec::Logistic { .. } => Loss::Logistic,
+        Work::Sgd { data, .. } => Some(sources_sha256(case.precision, data.loss())),
     }
 }
 
@@ -264,15 +255,6 @@ mod tests {
         ]);
         let ids: Vec<String> = session.plan().iter().map(Case::to_string).collect();
         assert_eq!(ids, ["matmul/fp32/mirror/8x8x8/cpu", "sgd/D32fM32f/mirror/digits-b1437/cpu"]);
-    }
-
-    /// The data sets' own losses are those that kernels are identified by without loading them.
-    #[test]
-    fn the_loss_of_a_data_set_is_known_without_it() {
-        for name in ["digits", "figure2-8x4", "logistic-8x4"] {
-            let spec: DatasetSpec = name.parse().unwrap();
-            assert_eq!(loss(spec), spec.load(1).unwrap().loss, "{name}");
-        }
     }
 
     /// On every GPU here: the hash that a case is foreseen to have is the one that its row gets, and

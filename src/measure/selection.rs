@@ -10,6 +10,7 @@ use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{Kernel, Shape};
+use crate::workload::sgd::LearningRate;
 
 /// A variable holds what it cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 17] = [
+pub const VARIABLES: [&str; 18] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -37,6 +38,7 @@ pub const VARIABLES: [&str; 17] = [
     "TRADEOFF_DATA_SETS",
     "TRADEOFF_BATCHES",
     "TRADEOFF_STEPS",
+    "TRADEOFF_LEARNING_RATES",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
     "TRADEOFF_CHECKS",
@@ -86,6 +88,8 @@ pub struct Selection {
     pub batches: Vec<Batch>,
     /// SGD steps of one run.
     pub steps: u32,
+    /// SGD learning rates.
+    pub learning_rates: Vec<LearningRate>,
     /// First word of the key of all random bits; it draws the problems too.
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
@@ -112,6 +116,7 @@ impl Default for Selection {
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
             steps: 200,
+            learning_rates: vec![LearningRate::Auto],
             seed: 1,
             trial: 0,
             checks: false,
@@ -158,6 +163,9 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_STEPS") {
             selection.steps = number("TRADEOFF_STEPS", text, 1)?;
+        }
+        if let Some(text) = get("TRADEOFF_LEARNING_RATES") {
+            selection.learning_rates = list("TRADEOFF_LEARNING_RATES", text, str::parse)?;
         }
         if let Some(text) = get("TRADEOFF_SEED") {
             selection.seed = number("TRADEOFF_SEED", text, 0)?;
@@ -224,11 +232,13 @@ impl Selection {
                     Batch::Rows(rows) => rows,
                     Batch::Full => data.rows(),
                 };
-                for device in devices {
-                    let settings = self.precisions.iter().filter(|p| Precision::SGD.contains(p));
-                    cases.extend(settings.map(|&precision| {
-                        case(Work::Sgd { data, batch, steps: self.steps }, precision, device)
-                    }));
+                for &learning_rate in &self.learning_rates {
+                    let work = Work::Sgd { data, batch, steps: self.steps, learning_rate };
+                    for device in devices {
+                        let settings =
+                            self.precisions.iter().filter(|p| Precision::SGD.contains(p));
+                        cases.extend(settings.map(|&p| case(work.clone(), p, device)));
+                    }
                 }
             }
         }
@@ -313,6 +323,7 @@ mod tests {
             ("TRADEOFF_PRECISIONS", "fp16-sr,int8"),
             ("TRADEOFF_BATCHES", "1,n"),
             ("TRADEOFF_CHECKS", "on"),
+            ("TRADEOFF_LEARNING_RATES", "auto, 0.5x,0.01"),
             ("TRADEOFF_SEED", ""),
         ])
         .unwrap();
@@ -321,6 +332,8 @@ mod tests {
         assert!(fp16_sr.iter().all(|p| s.precisions.contains(p)));
         assert_eq!(s.precisions.len(), 4);
         assert_eq!(s.batches, [Batch::Rows(1), Batch::Full]);
+        let rates = [LearningRate::Auto, LearningRate::Times(0.5), LearningRate::Value(0.01)];
+        assert_eq!(s.learning_rates, rates);
         assert!(s.checks);
         assert_eq!(s.seed, Selection::default().seed);
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
@@ -342,6 +355,7 @@ mod tests {
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),
+            ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),
             ("TRADEOFF_KERNELS", " , ", "`,` is a list of nothing"),
         ] {

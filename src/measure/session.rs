@@ -9,7 +9,7 @@ use super::limits::available_host_bytes;
 use super::matmul::{MatmulCache, MatmulOverride};
 use super::roofline::{self, Roofline};
 use super::selection::Selection;
-use super::sgd::SgdCache;
+use super::sgd::{SgdCache, Training};
 use super::statistics::Summary;
 use super::tune::Tuner;
 use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
@@ -350,7 +350,7 @@ impl Session {
     pub fn throughput(&self, case: &Case) -> (&'static str, u64) {
         match case.work {
             Work::Matmul { shape, .. } => (throughput_unit(case.precision), shape.operations()),
-            Work::Sgd { data, batch, steps } => {
+            Work::Sgd { data, batch, steps, .. } => {
                 let rows = rows_drawn(data.rows(), batch, steps);
                 ("GNPS", (data.columns() as u64).saturating_mul(rows))
             }
@@ -410,8 +410,10 @@ impl Session {
             Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
-            Work::Sgd { data, batch, steps } => {
-                self.prepare_sgd(data, batch, steps, case.precision, context, record)
+            Work::Sgd { data, batch, steps, learning_rate } => {
+                let training =
+                    Training { data, batch, steps, learning_rate, precision: case.precision };
+                self.prepare_sgd(training, context, record)
             }
         };
         prepared.map(|prepared| Prepared { roofline, ..prepared })

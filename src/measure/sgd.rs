@@ -9,14 +9,15 @@ use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
-    CpuSgd, GpuOptions, GpuSgd, Plan, SgdCase, SgdError, rows_drawn, sources_sha256,
+    CpuSgd, GpuOptions, GpuSgd, LearningRate, Plan, SgdCase, SgdError, rows_drawn, sources_sha256,
 };
 
 /// The last data set with its optimum, and what was computed on it.
 #[derive(Default)]
 pub struct SgdCache {
     data: Option<Rc<Inputs>>,
-    trajectories: Vec<((usize, u32), Rc<Snapshots>)>,
+    /// By batch, steps and the bits of the learning rate.
+    trajectories: Vec<((usize, u32, u32), Rc<Snapshots>)>,
 }
 
 /// The model after some numbers of steps.
@@ -26,6 +27,15 @@ struct Inputs {
     data: Dataset,
     optimum: Optimum,
     seed: u32,
+}
+
+/// What is learnt, and how.
+pub(super) struct Training {
+    pub data: DatasetSpec,
+    pub batch: usize,
+    pub steps: u32,
+    pub learning_rate: LearningRate,
+    pub precision: Precision,
 }
 
 impl From<SgdError> for Unmeasured {
@@ -40,20 +50,20 @@ impl From<SgdError> for Unmeasured {
 impl Session {
     pub(super) fn prepare_sgd(
         &mut self,
-        spec: DatasetSpec,
-        batch: usize,
-        steps: u32,
-        precision: Precision,
+        training: Training,
         context: Option<Rc<Context>>,
         record: &mut Record,
     ) -> Result<Prepared, Unmeasured> {
+        let Training { data: spec, batch, steps, learning_rate, precision } = training;
         record.batch = Some(batch as u64);
         record.steps = Some(steps.into());
         record.data_set = spec.to_string();
         let (seed, trial) = (self.selection.seed, self.selection.trial);
         let inputs = self.sgd.inputs(spec, seed)?;
         let data = &inputs.data;
-        let case = SgdCase { seed, trial, ..SgdCase::new(data, precision, batch, steps) };
+        let auto = SgdCase::new(data, precision, batch, steps);
+        let learning_rate = learning_rate.value(auto.learning_rate);
+        let case = SgdCase { seed, trial, learning_rate, ..auto };
         case.check(data)?;
         describe(&case, &inputs, record);
         let truth = self.sgd.trajectory(&case, &inputs);
@@ -117,7 +127,7 @@ impl SgdCache {
 
     /// The f64 trajectory, which all precisions and devices share.
     fn trajectory(&mut self, case: &SgdCase, inputs: &Inputs) -> Rc<Snapshots> {
-        let name = (case.batch, case.steps);
+        let name = (case.batch, case.steps, case.learning_rate.to_bits());
         if let Some((_, found)) = self.trajectories.iter().find(|(n, _)| *n == name) {
             return found.clone();
         }
@@ -213,6 +223,9 @@ fn prepare_cpu(
         .with_sgd(trajectory, numbers, examples))
 }
 
+/// A run whose loss ends over so many times that of the zero model, with which it began, diverged.
+const DIVERGED: f64 = 10.0;
+
 /// Fills the error columns from the model after the last step, and the trajectory.
 fn judge(
     case: &SgdCase,
@@ -248,11 +261,21 @@ fn judge(
     record.test_accuracy = last.test_accuracy;
     let non_finite = model.iter().filter(|w| !w.is_finite()).count();
     record.non_finite_count = Some(non_finite as u64);
-    if non_finite > 0 {
-        let reason = format!("{non_finite} weights are not finite: the run diverged");
-        return Err(Unmeasured::new(Status::Wrong, reason));
-    }
-    Ok(trajectory)
+    let initial = objective.value(&vec![0.0; model.len()]);
+    let loss = last.loss.unwrap_or(f64::NAN);
+    let why = if non_finite > 0 {
+        format!("{non_finite} weights are not finite")
+    } else if loss <= DIVERGED * initial {
+        return Ok(trajectory);
+    } else {
+        format!("the loss is {loss:.2e}, over {DIVERGED} times that of the zero model")
+    };
+    let (rate, steps) = (case.learning_rate, case.steps);
+    let reason = format!(
+        "{why} after {steps} steps at the learning rate {rate}: the run diverged; choose a lower \
+         rate"
+    );
+    Err(Unmeasured::new(Status::Wrong, reason))
 }
 
 /// ‖a − b‖ / ‖b‖, in the Euclidean norm.

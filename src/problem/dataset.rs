@@ -121,6 +121,24 @@ impl DatasetSpec {
         }
     }
 
+    /// The loss that the data set is meant for.
+    pub const fn loss(self) -> Loss {
+        match self {
+            Self::Figure2 { .. } => Loss::LeastSquares,
+            Self::Digits | Self::Logistic { .. } => Loss::Logistic,
+        }
+    }
+
+    /// Whether there is such a data set.
+    ///
+    /// # Errors
+    /// [`DatasetError::Shape`] if it has no number, or more than an index can address.
+    pub fn check(self) -> Result<(), DatasetError> {
+        let numbers = self.rows() as u128 * (self.columns() as u128).next_multiple_of(4);
+        let fits = numbers > 0 && numbers <= u128::from(u32::MAX);
+        if fits { Ok(()) } else { Err(DatasetError::Shape(self)) }
+    }
+
     /// The data set of the paper's Figure 2 at each of its sizes, n = 2⁷ … 2¹⁶ with d = 1024.
     pub fn figure2_sizes() -> impl Iterator<Item = Self> {
         (7..=16).map(|p| Self::Figure2 { n: 1 << p, d: 1024 })
@@ -128,13 +146,10 @@ impl DatasetSpec {
 
     /// Generates or decodes the data set. `seed` draws the synthetic ones and splits the digits.
     pub fn load(self, seed: u32) -> Result<Dataset, DatasetError> {
+        self.check()?;
         match self {
             Self::Digits => digits(seed),
             Self::Figure2 { n, d } | Self::Logistic { n, d } => {
-                let numbers = u64::from(n) * u64::from(d).next_multiple_of(4);
-                if numbers == 0 || numbers > u64::from(u32::MAX) {
-                    return Err(DatasetError::Shape(self));
-                }
                 Ok(synthetic(self, n as usize, d as usize, seed))
             }
         }
@@ -290,7 +305,7 @@ fn digits(seed: u32) -> Result<Dataset, DatasetError> {
         targets,
         test: Some(test),
         sha256: String::new(),
-        loss: Loss::Logistic,
+        loss: DatasetSpec::Digits.loss(),
         model_range: 4.0 * 127.0 / 128.0,
         regularisation: 1e-3,
         gram_norm,
@@ -386,7 +401,7 @@ fn synthetic(spec: DatasetSpec, n: usize, d: usize, seed: u32) -> Dataset {
         targets,
         test: None,
         sha256: String::new(),
-        loss: if logistic { Loss::Logistic } else { Loss::LeastSquares },
+        loss: spec.loss(),
         // The logistic's w* is 4 times as long.
         model_range: (if logistic { 32.0 } else { 8.0 } * scale * 127.0 / 128.0) as f32,
         regularisation: 1e-2,

@@ -119,7 +119,8 @@ pub struct Record {
     pub scaling: String,
     /// How f16 is loaded: `native` (SHADER_F16) or `packed` (32-bit words); empty without f16.
     pub f16_path: String,
-    /// Shape as in `case_id`, e.g. `512x512x512`.
+    /// Shape as in `case_id`, e.g. `512x512x512`; a swept learning rate stands behind it there, as
+    /// in `digits-b32-lr0.5x`, and not here.
     pub shape: String,
     /// Rows of A and of C.
     pub m: Option<u64>,
@@ -389,6 +390,14 @@ pub struct Record {
     pub status: Status,
     /// Why the status is not `ok`, in one line.
     pub reason: String,
+}
+
+impl Record {
+    /// The shape as `case_id` spells it: with a swept learning rate behind it.
+    pub fn shape_in_id(&self) -> &str {
+        let in_id = self.case_id.split('/').nth(3);
+        in_id.filter(|text| text.starts_with(&self.shape)).unwrap_or(&self.shape)
+    }
 }
 
 impl Row for Record {

@@ -47,7 +47,8 @@ pub fn faults(rows: &[Record]) -> Option<String> {
 }
 
 /// The fastest verified kernel of each setting (workload, precision, shape and device) as a table,
-/// in the order in which the settings first come; empty where nothing was timed.
+/// in the order in which the settings first come; of several learning rates that of the least error.
+/// Empty where nothing was timed.
 pub fn summary(rows: &[Record]) -> String {
     let best = fastest(rows);
     if best.is_empty() {
@@ -55,15 +56,18 @@ pub fn summary(rows: &[Record]) -> String {
     }
     let header = ["", "precision", "shape", "device", "kernel", "throughput", "", "converted", ""];
     let mut table = vec![header.map(str::to_owned)];
-    table.extend(best.into_iter().map(cells));
+    table.extend(best.iter().map(|&row| cells(row)));
     let mut widths = [0; 9];
     for line in &table {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
         }
     }
+    let rate = |row: &&Record| row.learning_rate.map(f64::to_bits);
+    let tuned = best.iter().any(|row| rivals(rows, row).any(|rival| rate(&rival) != rate(row)));
+    let tuned = if tuned { ", at the learning rate of the least error" } else { "" };
     let mut text =
-        String::from("fastest kernel of each setting, with what its speed costs in error\n\n");
+        format!("fastest kernel of each setting{tuned}, with what its speed costs in error\n\n");
     for (index, line) in table.iter().enumerate() {
         let error = if index == 0 { "error" } else { &line[8] };
         for (column, (cell, &width)) in line.iter().zip(&widths).enumerate().take(8) {
@@ -84,18 +88,25 @@ fn speed(record: &Record) -> f64 {
     record.throughput.unwrap_or(0.0)
 }
 
-/// The fastest `ok` row of each setting.
+/// The `ok` rows of the setting of `row`, itself among them.
+fn rivals<'a>(rows: &'a [Record], row: &'a Record) -> impl Iterator<Item = &'a Record> {
+    let setting = |r: &'a Record| [&r.workload, &r.precision, &r.shape, &r.device];
+    rows.iter().filter(move |r| r.status == Status::Ok && setting(r) == setting(row))
+}
+
+/// The fastest `ok` row of each setting, at the learning rate of the least error.
 fn fastest(rows: &[Record]) -> Vec<&Record> {
     let mut best: Vec<&Record> = vec![];
     for row in rows.iter().filter(|row| row.status == Status::Ok) {
-        let setting = |r: &Record| {
-            [&r.workload, &r.precision, &r.shape, &r.device].map(String::as_str).join("\n")
-        };
-        match best.iter_mut().find(|other| setting(other) == setting(row)) {
-            Some(other) if speed(row) > speed(other) => *other = row,
-            Some(_) => {}
-            None => best.push(row),
+        if rivals(rows, row).any(|rival| best.iter().any(|known| std::ptr::eq(*known, rival))) {
+            continue;
         }
+        let error = |r: &&Record| r.primary_error.unwrap_or(f64::INFINITY);
+        let least = rivals(rows, row).min_by(|a, b| error(a).total_cmp(&error(b)));
+        let rate = least.map(|r| r.learning_rate);
+        let tuned = rivals(rows, row).filter(|r| Some(r.learning_rate) == rate);
+        // Of equals the first, which `max_by` would leave for the last.
+        best.extend(tuned.min_by(|a, b| speed(b).total_cmp(&speed(a))));
     }
     best
 }
@@ -104,7 +115,7 @@ fn cells(row: &Record) -> [String; 9] {
     [
         row.workload.clone(),
         row.precision.clone(),
-        row.shape.clone(),
+        row.shape_in_id().to_owned(),
         row.device.clone(),
         row.kernel.clone(),
         format!("{:.3}", speed(row)),
@@ -156,6 +167,27 @@ converted: throughput with the conversion from f32 included
         assert_eq!(faults(&rows).unwrap(), "1 wrong, 0 failed, 0 skipped; the rows say why");
         assert_eq!(faults(&rows[..2]), None);
         assert_eq!(summary(&rows[2..3]), "");
+    }
+
+    #[test]
+    fn of_several_learning_rates_that_of_the_least_error_is_shown() {
+        let rate = |name: &str, rate, throughput, error| Record {
+            case_id: format!("sgd/D8M8/mirror/digits-b32{name}/cpu"),
+            workload: "sgd".into(),
+            shape: "digits-b32".into(),
+            learning_rate: Some(rate),
+            primary_error: Some(error),
+            ..row("mirror", throughput, Status::Ok)
+        };
+        let rows = [
+            rate("", 0.02, 2.0, 0.5),
+            rate("-lr0.5x", 0.01, 1.0, 0.25),
+            rate("-lr2x", 0.04, 3.0, f64::NAN),
+        ];
+        let told = summary(&rows);
+        assert!(told.starts_with("fastest kernel of each setting, at the learning rate of"));
+        assert!(told.contains("  digits-b32-lr0.5x  ") && !told.contains("lr2x"), "{told}");
+        assert_eq!(told.lines().count(), 6, "{told}");
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::ReportError;
-use crate::frontier::{self, Frontier, LeftOut, Survey};
+use crate::frontier::{self, Exclusion, Frontier, LeftOut, Survey};
 use crate::record::{
-    LoadedRun, Provenance, Record, Row, Status, TrajectoryPoint, load, read_provenance,
+    LoadError, LoadedRun, Provenance, Record, Row, Status, TrajectoryPoint, load, read_provenance,
     read_trajectory,
 };
 
@@ -53,7 +53,8 @@ impl Data {
     /// Loads the runs that `paths` lead to: files, folders of a run, or folders of such folders.
     ///
     /// # Errors
-    /// [`ReportError::Load`] and [`ReportError::Read`] if a table is not whole,
+    /// [`ReportError::Load`] and [`ReportError::Read`] if a table is not whole or a measured row
+    /// lacks a number,
     /// [`ReportError::NothingMeasured`] if no row could be drawn.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, ReportError> {
         let mut data = Self {
@@ -64,11 +65,18 @@ impl Data {
             frontiers: vec![],
             left_out: vec![],
         };
+        let mut sources = vec![];
         for run in load(paths)? {
+            sources.extend((0..run.records.len()).map(|index| run.source(index)));
             data.add(run)?;
         }
         let Survey { frontiers, left_out } =
             frontier::survey(&data.records, frontier::Options::default());
+        for LeftOut { row, why } in &left_out {
+            if let Exclusion::Unusable { column, value } = *why {
+                return Err(LoadError::unusable(sources[*row].clone(), column, value).into());
+            }
+        }
         if frontiers.is_empty() {
             return Err(nothing(&data, &left_out));
         }

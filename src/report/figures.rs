@@ -5,10 +5,10 @@
 
 use super::data::Data;
 use super::figure::{Figure, Mark, Missing, Panel, Roof, Series, Style};
-use super::scale::significant;
+use super::scale::{rate, significant};
 use crate::frontier::{Frontier, Interval, Point};
 use crate::number::Precision;
-use crate::record::{Record, TrajectoryPoint};
+use crate::record::{Record, Status, TrajectoryPoint};
 
 /// What is drawn, and what is not.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,9 +26,11 @@ pub fn figures(data: &Data, target: Option<f64>) -> Figures {
     all.add(
         error_against_throughput(data),
         "Error against throughput",
-        "every device has one setting only; measure several: leave TRADEOFF_PRECISIONS unset",
+        "every device has one setting only; measure several: `tradeoff run` without --precision, \
+         or `cargo bench` without TRADEOFF_PRECISIONS",
     );
-    let sizes = "TRADEOFF_SIZES=256,512,1024 cargo bench";
+    let sizes =
+        "`tradeoff run matmul --size 256..1024`, or TRADEOFF_SIZES=256,512,1024 cargo bench";
     let remedy = format!("no device has a workload at two sizes; measure several: {sizes}");
     all.add(throughput_against_size(data), "Throughput against size", &remedy);
     all.add(
@@ -41,7 +43,8 @@ pub fn figures(data: &Data, target: Option<f64>) -> Figures {
     all.add(error_against_k(data), "Error against k", &remedy);
     let learning = Learning::of(data, target);
     let remedy = "no SGD run of two settings has a trajectory.csv beside it; measure one: \
-                  TRADEOFF_WORKLOADS=sgd cargo bench, and name its folder rather than a file";
+                  `tradeoff run sgd`, and name its folder rather than a file; --learning-rate \
+                  0.25x,0.5x,auto,2x tunes each setting";
     all.add(loss(data, &learning, Against::Time), "Loss against time", remedy);
     all.add(loss(data, &learning, Against::Steps), "Loss against steps", remedy);
     all.add(time_to_target(data, &learning), "Time to a loss gap", remedy);
@@ -49,8 +52,8 @@ pub fn figures(data: &Data, target: Option<f64>) -> Figures {
         step_time(data),
         "Time of a step against the size of the data set",
         "no batch size was measured on two sizes of a data set; measure several: \
-         TRADEOFF_WORKLOADS=sgd TRADEOFF_BATCHES=1,32,1024,n \
-         TRADEOFF_DATA_SETS=figure2-128x1024,figure2-1024x1024,figure2-8192x1024 cargo bench",
+         `tradeoff run sgd --batch 1,32,1024,n --data-set \
+         figure2-128x1024,figure2-1024x1024,figure2-8192x1024`",
     );
     all.number_duplicates();
     all
@@ -95,20 +98,15 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// Of each precision, shape and problem the fastest.
+    /// Of each precision, shape and problem the fastest kernel, at the best learning rate.
     fn fastest(data: &'a Data) -> Vec<Self> {
-        let mut found: Vec<Self> = vec![];
-        for setting in Self::all(data) {
-            let rival = |other: &Self| {
-                std::ptr::eq(other.frontier, setting.frontier)
-                    && other.record.precision == setting.record.precision
-            };
-            // Points of a frontier come fastest first.
-            if !found.iter().any(rival) {
-                found.push(setting);
-            }
-        }
-        found
+        let of = |frontier: &'a Frontier| {
+            let tuned = frontier.tuned(&data.records).into_iter();
+            tuned.map(move |i| (frontier, &frontier.points[i]))
+        };
+        let all = data.frontiers.iter().flat_map(of);
+        all.map(|(frontier, point)| Self { frontier, point, record: &data.records[point.row] })
+            .collect()
     }
 
     fn mark(&self, x: f64, y: f64) -> Mark {
@@ -296,22 +294,32 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
         let unit = unit(&settings);
         let axes = Axes { x: format!("throughput ({unit})"), y: error_label(metric, &settings) };
         let panels = panels(&settings, &axes, |settings| {
-            let best = |s: &Setting| {
-                let same = |o: &&Setting| o.record.precision == s.record.precision;
-                settings.iter().find(same).is_some_and(|first| first.point.row == s.point.row)
+            let frontier = settings[0].frontier;
+            let tuned: Vec<usize> = frontier.tuned(&data.records);
+            let tuned: Vec<usize> = tuned.into_iter().map(|i| frontier.points[i].row).collect();
+            let of_best_rate = |s: &Setting| {
+                let mut best = tuned.iter().map(|&row| &data.records[row]);
+                best.any(|best| {
+                    best.precision == s.record.precision
+                        && best.learning_rate == s.record.learning_rate
+                })
             };
             let series = series(settings, false, |s| {
+                let mark = s.mark(s.point.throughput, s.point.error);
+                if !of_best_rate(s) {
+                    // Its bars would hide the others: a rate does not change the speed.
+                    return vec![Mark { minor: true, ..mark }];
+                }
                 vec![Mark {
                     x_interval: s.throughput_interval(),
                     y_interval: s.point.error_ci.and_then(spread),
                     bound: s.bound(),
-                    minor: !best(s),
-                    ..s.mark(s.point.throughput, s.point.error)
+                    minor: !tuned.contains(&s.point.row),
+                    ..mark
                 }]
             });
-            let frontier = settings[0].frontier.on_frontier();
-            let frontier = frontier.map(|point| (point.throughput, point.error)).collect();
-            (settings.len() > 1).then_some((series, frontier))
+            let corners = frontier.on_frontier().map(|point| (point.throughput, point.error));
+            (settings.len() > 1).then_some((series, corners.collect()))
         });
         let on = match shape.contains(problem) {
             true => String::new(),
@@ -320,7 +328,7 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
         figure(
             &["error-throughput", workload, shape],
             format!("{workload} {shape}{on}: error against throughput"),
-            trade_off_caption(&panels),
+            trade_off_caption(data, &panels),
             panels,
         )
     });
@@ -328,16 +336,31 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
 }
 
 /// What the figure shows, without what it has not.
-fn trade_off_caption(panels: &[Panel]) -> String {
+fn trade_off_caption(data: &Data, panels: &[Panel]) -> String {
     let mut caption =
         "Each marker is one setting; right is faster, low is more exact. The line is \
                        the frontier: what no other setting beats in both. Bars are 95 % confidence \
                        intervals."
             .to_owned();
     let marks = || panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
-    if marks().any(|mark| mark.minor) {
-        caption += " A small marker is a slower kernel or another learning rate of the same \
-                    precision.";
+    // On its own panel: the best rate of one device may be another's second.
+    let mut small = [false; 2];
+    for panel in panels {
+        let marks = || panel.series.iter().flat_map(|s| &s.marks);
+        let setting = |m: &Mark| {
+            let Record { precision, learning_rate, .. } = &data.records[m.row];
+            (precision, *learning_rate)
+        };
+        let best = |m: &Mark| marks().any(|l| !l.minor && setting(l) == setting(m));
+        marks().filter(|m| m.minor).for_each(|m| small[usize::from(best(m))] = true);
+    }
+    let [other_rate, other_kernel] = small;
+    if other_kernel {
+        caption += " A small marker with a bar is a slower kernel of the same precision.";
+    }
+    if other_rate {
+        caption += " A small marker without a bar is another learning rate of the same precision; \
+                    the large one is at the rate of the least error.";
     }
     if marks().any(|mark| mark.bound.is_some()) {
         caption += &format!(" {BOUND}");
@@ -585,11 +608,11 @@ enum Against {
 }
 
 fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
-    let one = |([workload, shape], _, learned): &([&str; 2], f64, Vec<Learned>)| {
+    let one = |([workload, shape], target, learned): &([&str; 2], f64, Vec<Learned>)| {
         let settings: Vec<Setting> = learned.iter().map(|l| l.setting).collect();
         let x = if against == Against::Time { "time (ms)" } else { "steps" };
         let axes = Axes { x: x.into(), y: "loss gap".into() };
-        let panels = panels(&settings, &axes, |settings| {
+        let mut panels = panels(&settings, &axes, |settings| {
             let series = series(settings, true, |s| {
                 let way = data.trajectories[s.point.row].iter().filter(|p| timed(p));
                 let mark = |p: &TrajectoryPoint| {
@@ -601,6 +624,7 @@ fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
             });
             (series.len() > 1).then_some((series, vec![]))
         });
+        name_rates(data, &mut panels);
         let (id, what) = match against {
             Against::Time => ("loss-time", "time"),
             Against::Steps => ("loss-steps", "steps"),
@@ -608,10 +632,13 @@ fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
         figure(
             &[id, workload, shape],
             format!("{workload} {shape}: loss against {what}"),
-            "Training loss less the loss at the optimum. Of each setting, the measured learning \
-             rate and kernel that bring it to the target soonest. The initial model, at 0, is on \
-             no logarithmic axis."
-                .into(),
+            format!(
+                "Training loss less the loss at the optimum. Of each setting, the measured learning \
+                 rate α and kernel that bring it to a gap of {} soonest, or if none does, lowest. \
+                 The initial model, at 0, is on no logarithmic axis.{}",
+                significant(*target, 1),
+                rates_caption(data, learned)
+            ),
             panels,
         )
     };
@@ -640,10 +667,12 @@ fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
         figure(
             &["time-to-loss", workload, shape],
             format!("{workload} {shape}: time to a loss gap of {gap}"),
-            "When the training loss first came as near to its optimum as the gap says, at the \
-             measured learning rate α that gets there soonest. The bar begins at the last \
-             recorded step before that, when it had not."
-                .into(),
+            format!(
+                "When the training loss first came as near to its optimum as the gap says, at the \
+                 measured learning rate α that gets there soonest. The bar begins at the last \
+                 recorded step before that, when it had not.{}",
+                rates_caption(data, learned)
+            ),
             panels,
         )
     };
@@ -659,11 +688,104 @@ fn arrival(learned: &Learned) -> Mark {
     Mark { x_interval, ..learned.setting.mark(at(reached), 0.0) }
 }
 
+/// Puts the rates into the legend that the panels share, unless they differ among them: then the
+/// table tells them.
+fn name_rates(data: &Data, panels: &mut [Panel]) {
+    let all = || panels.iter().flat_map(|panel| &panel.series);
+    let alike = |s: &Series| {
+        let mut same = all().filter(|other| other.name == s.name);
+        same.all(|other| label_with_rate(data, other) == label_with_rate(data, s))
+    };
+    if !all().all(alike) {
+        return;
+    }
+    for series in panels.iter_mut().flat_map(|panel| &mut panel.series) {
+        series.name = label_with_rate(data, series);
+    }
+}
+
 fn label_with_rate(data: &Data, series: &Series) -> String {
-    let rate = series.marks.first().and_then(|mark| data.records[mark.row].learning_rate);
-    match rate {
-        Some(rate) => format!("{}, α = {}", series.name, significant(rate, 2)),
+    match series.marks.first().and_then(|mark| data.records[mark.row].learning_rate) {
+        Some(value) => format!("{}, α = {}", series.name, rate(value)),
         None => series.name.clone(),
+    }
+}
+
+/// Which learning rates there were to choose from, and what that leaves open.
+fn rates_caption(data: &Data, learned: &[Learned]) -> String {
+    let problem = |r: &Record| {
+        let Record { workload, shape, data_set, steps, loss_function, regularisation, .. } = r;
+        let texts = [workload, shape, data_set, loss_function].map(String::clone);
+        (texts, *steps, regularisation.map(f64::to_bits))
+    };
+    let Some(first) = learned.first().map(|l| problem(l.setting.record)) else {
+        return String::new();
+    };
+    let same = || data.records.iter().filter(|r| r.learning_rate.is_some() && problem(r) == first);
+    let rates = distinct_rates(same());
+    let mut caption = match rates[..] {
+        [] => return String::new(),
+        [one] => format!(
+            " Only α = {} was measured, so no setting is tuned: --learning-rate \
+             0.25x,0.5x,auto,2x of `tradeoff run sgd` measures several.",
+            rate(one)
+        ),
+        _ => format!(" Measured were α = {}.", joined(rates.iter().map(|&value| rate(value)))),
+    };
+    let wrong = || same().filter(|r| r.status == Status::Wrong);
+    let wrong_at = distinct_rates(wrong()).into_iter().map(|value| {
+        let names = wrong().filter(|r| r.learning_rate == Some(value)).map(|r| &r.precision);
+        format!("α = {} with {}", rate(value), joined(distinct_texts(names)))
+    });
+    let wrong_at: Vec<String> = wrong_at.collect();
+    if !wrong_at.is_empty() {
+        caption +=
+            &format!(" Left out, for the run diverged or was else wrong: {}.", wrong_at.join("; "));
+    }
+    let at_the_end = |l: &&Learned| {
+        let Record { precision, device, learning_rate, .. } = l.setting.record;
+        let own = same().filter(|r| &r.precision == precision && &r.device == device);
+        let own = distinct_rates(own);
+        own.len() > 1 && [own.first(), own.last()].contains(&learning_rate.as_ref())
+    };
+    let at_the_end = learned.iter().filter(at_the_end);
+    let ends = at_the_end.clone().map(|l| &l.setting.record.precision);
+    let ends = match at_the_end.count() == learned.len() {
+        true => "every setting".to_owned(),
+        false => joined(distinct_texts(ends)),
+    };
+    if !ends.is_empty() {
+        caption += &format!(
+            " The lowest or the highest of them is the best of {ends}; one beyond may be better."
+        );
+    }
+    caption
+}
+
+/// The learning rates of some rows, rising.
+fn distinct_rates<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<f64> {
+    let mut rates: Vec<f64> = records.filter_map(|record| record.learning_rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    rates
+}
+
+fn distinct_texts<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut distinct: Vec<String> = vec![];
+    texts.for_each(|text| {
+        if !distinct.contains(text) {
+            distinct.push(text.clone());
+        }
+    });
+    distinct
+}
+
+/// `a, b and c`.
+fn joined(texts: impl IntoIterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.into_iter().collect();
+    match &texts[..] {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        texts => texts.concat(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use super::data::Data;
 use super::figure::{Figure, Mark, Panel, Roof, Series, Shape, Style};
 use super::plot;
-use super::scale::{Scale, significant, size_label};
+use super::scale::{self, Scale, significant, size_label};
 use crate::frontier::Interval;
+use crate::record::Record;
 
 /// Rows from which a table is broken over pages.
 const LONG_TABLE: usize = 40;
@@ -317,9 +318,12 @@ impl Columns {
         let named = panel.y_names.get(mark.y as usize).filter(|_| !self.y);
         let setting = named.unwrap_or(&series.name);
         let source = &data.citations[mark.row];
+        let Record { kernel, learning_rate, .. } = &data.records[mark.row];
+        let rate = learning_rate.filter(|_| !setting.contains('α'));
+        let rate = rate.map(|value| format!(", α = {}", scale::rate(value))).unwrap_or_default();
         let mut cells = vec![
             escape(&panel.title),
-            escape(&format!("{setting}, {}", data.records[mark.row].kernel)),
+            escape(&format!("{setting}{rate}, {kernel}")),
             match mark.x.is_finite() {
                 true => value(mark.x, mark.x_interval),
                 false => panel.never.to_owned(),

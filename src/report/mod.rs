@@ -16,6 +16,7 @@ pub mod plot;
 pub mod scale;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,6 +104,8 @@ pub struct Report {
     pub page: PathBuf,
     /// Its figures, and what was left out.
     pub figures: Figures,
+    /// Why rows are in no figure, and how many for each reason.
+    pub left_out: BTreeMap<String, usize>,
 }
 
 /// Makes a report of the runs that `paths` lead to.
@@ -123,7 +126,12 @@ pub fn write<P: AsRef<Path>>(paths: &[P], options: &Options) -> Result<Report, R
         // Half a report must not be taken for one; the error says what went wrong.
         let _ = fs::remove_dir_all(&draft);
     }
-    written.map(|()| Report { page: folder.join(PAGE), figures })
+    written?;
+    let mut left_out = BTreeMap::new();
+    for row in &data.left_out {
+        *left_out.entry(row.why.to_string()).or_default() += 1;
+    }
+    Ok(Report { page: folder.join(PAGE), figures, left_out })
 }
 
 /// Name of the page.

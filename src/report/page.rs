@@ -10,7 +10,7 @@ use super::data::{Data, Run};
 use super::figure::{Figure, Mark, Missing, Panel};
 use super::figures::Figures;
 use super::plot;
-use super::scale::significant;
+use super::scale::{self, significant};
 use super::words::{self, interval, words};
 use crate::frontier::{Frontier, Interval, Standing};
 use crate::record::{Record, Status};
@@ -226,7 +226,7 @@ struct Details {
 impl Details {
     fn of(data: &Data, row: usize) -> Self {
         let record = &data.records[row];
-        let title = format!("{} {}", record.precision, record.shape);
+        let title = format!("{} {}", record.precision, record.shape_in_id());
         let number =
             |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
         let facts = [
@@ -325,7 +325,7 @@ impl<'a> TableRow<'a> {
             text(&record.workload),
             text(&record.precision),
             text(&record.kernel),
-            text(&record.shape),
+            text(record.shape_in_id()),
             text(&record.device),
             number(record.throughput),
             text(&record.throughput_unit),
@@ -421,7 +421,10 @@ fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
 fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     let record = &data.records[mark.row];
     let x = if mark.x.is_finite() { significant(mark.x, 3) } else { panel.never.to_owned() };
-    let mut text = format!("{}, kernel {}: {} {x}", record.precision, record.kernel, panel.x_label);
+    let Record { precision, kernel, learning_rate, .. } = record;
+    let rate = learning_rate.map(|value| format!(", α = {}", scale::rate(value)));
+    let rate = rate.unwrap_or_default();
+    let mut text = format!("{precision}, kernel {kernel}{rate}: {} {x}", panel.x_label);
     if panel.y_names.is_empty() {
         text += &format!(", {} {}", panel.y_label, significant(mark.y, 3));
     }

@@ -121,6 +121,15 @@ pub fn superscript(number: i32) -> String {
     number.to_string().chars().map(raise).collect()
 }
 
+/// A learning rate, in at most three significant digits: `0.05`, `0.0674`.
+pub fn rate(value: f64) -> String {
+    let text = significant(value, 3);
+    match text.contains('.') && !text.contains('·') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// A number in `digits` significant ones, as a reader writes it: `240`, `0.018`, `2.91·10⁻⁷`.
 pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 {

@@ -1,6 +1,6 @@
 //! A setting in plain words: what error is bought for what speed.
 
-use super::scale::{significant, superscript};
+use super::scale::{rate, significant, superscript};
 use crate::frontier::{Frontier, Interval, Point, Standing};
 use crate::record::Record;
 
@@ -20,19 +20,7 @@ pub struct Words {
 /// The numbers are positions in [`Frontier::points`].
 pub fn dial(frontier: &Frontier, records: &[Record]) -> Vec<usize> {
     let points = &frontier.points;
-    let record = |i: usize| &records[points[i].row];
-    let mut positions: Vec<usize> = vec![];
-    for i in 0..points.len() {
-        let precision = &record(i).precision;
-        if positions.iter().any(|&p| &record(p).precision == precision) {
-            continue;
-        }
-        let of_precision = || (0..points.len()).filter(|&p| &record(p).precision == precision);
-        let least = of_precision().min_by(|&a, &b| points[a].error.total_cmp(&points[b].error));
-        let rate = least.map(|p| record(p).learning_rate);
-        // Points are sorted by speed, so the first is the fastest.
-        positions.extend(of_precision().find(|&p| Some(record(p).learning_rate) == rate));
-    }
+    let mut positions = frontier.tuned(records);
     positions.sort_by(|&a, &b| {
         let (a, b) = (&points[a], &points[b]);
         a.error.total_cmp(&b.error).then_with(|| a.throughput.total_cmp(&b.throughput))
@@ -49,8 +37,9 @@ pub fn words(frontier: &Frontier, records: &[Record], point: usize, exact: usize
     } else {
         format!("{}: {}.", name(this), speed(this, base, name(base)))
     };
-    let steps = records[this.row].steps;
-    let error = error(&frontier.error_metric, this.error, steps);
+    let Record { steps, learning_rate, .. } = &records[this.row];
+    let tuned = learning_rate.filter(|_| frontier.has_rates(records));
+    let error = error(&frontier.error_metric, this.error, *steps, tuned);
     Words { speed, error, advice: advice(frontier, records, this) }
 }
 
@@ -70,8 +59,9 @@ fn times(ratio: f64) -> String {
     if ratio < 1.095 { format!("{ratio:.2}") } else { significant(ratio, 2) }
 }
 
-/// The primary error, in words where its metric has some.
-fn error(metric: &str, value: f64, steps: Option<u64>) -> String {
+/// The primary error, in words where its metric has some; `tuned` is the learning rate where it is
+/// the best of several.
+fn error(metric: &str, value: f64, steps: Option<u64>, tuned: Option<f64>) -> String {
     match metric {
         _ if !value.is_finite() => format!("Its error ({metric}) is no finite number."),
         "relative_frobenius" if value == 0.0 => {
@@ -81,7 +71,10 @@ fn error(metric: &str, value: f64, steps: Option<u64>) -> String {
             format!("A number of the result is typically off by about {}.", parts(value))
         }
         "loss_gap" => {
-            let when = steps.map_or("At the end".to_owned(), |s| format!("After {s} steps"));
+            let mut when = steps.map_or("At the end".to_owned(), |s| format!("After {s} steps"));
+            if let Some(value) = tuned {
+                when += &format!(" at its best learning rate, {}", rate(value));
+            }
             match value {
                 v if v > 0.0 => {
                     format!(
@@ -128,10 +121,12 @@ fn power_in_words(exponent: i32) -> String {
 fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
     let name = |other: usize| {
         let (this, other) = (&records[point.row], &records[frontier.points[other].row]);
-        match this.precision == other.precision {
-            true => format!("{} with the kernel {}", other.precision, other.kernel),
-            false => other.precision.clone(),
+        let mut name = other.precision.clone();
+        if this.precision == other.precision && this.kernel != other.kernel {
+            name += &format!(" with the kernel {}", other.kernel);
         }
+        let value = other.learning_rate.filter(|_| this.learning_rate != other.learning_rate);
+        name + &value.map(|v| format!(" at the learning rate {}", rate(v))).unwrap_or_default()
     };
     match point.standing {
         Standing::OnFrontier => {
@@ -179,12 +174,16 @@ mod tests {
 
     #[test]
     fn each_metric_has_its_sentence() {
-        let said = |metric, value| error(metric, value, Some(200));
+        let said = |metric, value| error(metric, value, Some(200), None);
         assert_eq!(
             said("loss_gap", 0.0094814),
             "After 200 steps, the training loss is 0.00948 above the best possible."
         );
         assert!(said("loss_gap", 0.0).ends_with("is the best possible."));
+        assert_eq!(
+            error("loss_gap", 0.0, Some(9), Some(0.05)),
+            "After 9 steps at its best learning rate, 0.05, the training loss is the best possible."
+        );
         assert!(said("relative_frobenius", 0.0).contains("equals the truth"));
         assert_eq!(said("acceptance_rate", 0.5), "Its error (acceptance_rate) is 0.500.");
         assert!(said("loss_gap", f64::INFINITY).contains("no finite number"));

@@ -2,10 +2,10 @@
 
 use super::{Grids, Kernel, Plan, SgdCase, SgdError, Stage, Step, conversion_kernel};
 use super::{decode_model, kernels};
-use crate::gpu::{Buffer, Command, Context, Elapsed, GpuError, Pipeline, Uniforms};
+use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
 use crate::mirror::sgd::BLOCK;
 use crate::number::Format;
-use crate::problem::dataset::Dataset;
+use crate::problem::dataset::{Dataset, DatasetSpec};
 
 /// Bindings that the kernels give the data set.
 pub const MAX_CHUNKS: usize = 4;
@@ -79,7 +79,7 @@ impl GpuSgd {
         case.check(data)?;
         let grids = Grids::new(case.precision, data);
         let plan = Plan::new(case, data, &grids);
-        let chunks = Chunks::new(context, data, options.chunk_bytes)?;
+        let chunks = Chunks::new(&context.info, data.spec, options.chunk_bytes)?;
         let source = chunks.upload(context, data)?;
         let (stored, conversion, conversion_ns) =
             convert(context, case, data, &chunks, &source, &grids, options.checks)?;
@@ -193,26 +193,30 @@ fn grid(context: &Context, threads: u64) -> [u32; 3] {
 }
 
 /// How the rows are spread over buffers.
-struct Chunks {
+pub(crate) struct Chunks {
     rows_per_chunk: usize,
     count: usize,
 }
 
 impl Chunks {
-    fn new(context: &Context, data: &Dataset, bytes: Option<u64>) -> Result<Self, GpuError> {
-        let limit = context.info.max_binding_bytes.min(context.info.max_buffer_bytes);
-        let row_bytes = data.d_padded as u64 * 4;
+    /// Over as few buffers as the device's limits let, or of at most `bytes` each.
+    ///
+    /// # Errors
+    /// [`GpuError::OverLimit`] where these are more than a kernel reads from.
+    pub(crate) fn new(
+        info: &DeviceInfo,
+        spec: DatasetSpec,
+        bytes: Option<u64>,
+    ) -> Result<Self, GpuError> {
+        let limit = info.max_binding_bytes.min(info.max_buffer_bytes);
+        let (n, row_bytes) = (spec.rows(), 4 * (spec.columns() as u64).next_multiple_of(4));
         let chunk_bytes = bytes.map_or(limit, |asked| asked.clamp(row_bytes, limit.max(row_bytes)));
-        let rows_per_chunk = ((chunk_bytes / row_bytes) as usize).clamp(1, data.n);
-        let count = data.n.div_ceil(rows_per_chunk);
+        let rows_per_chunk = ((chunk_bytes / row_bytes) as usize).clamp(1, n);
+        let count = n.div_ceil(rows_per_chunk);
         if count > MAX_CHUNKS {
             let most = (rows_per_chunk * MAX_CHUNKS) as u64 * row_bytes;
-            let what = format!("data set {} as f32 (bytes)", data.spec);
-            return Err(GpuError::OverLimit {
-                what,
-                asked: data.n as u64 * row_bytes,
-                limit: most,
-            });
+            let what = format!("data set {spec} as f32 (bytes)");
+            return Err(GpuError::OverLimit { what, asked: n as u64 * row_bytes, limit: most });
         }
         Ok(Self { rows_per_chunk, count })
     }

@@ -9,10 +9,13 @@
 mod cpu;
 mod gpu;
 mod kernels;
+mod rate;
 
 pub use cpu::CpuSgd;
+pub(crate) use gpu::Chunks;
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
 pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
+pub use rate::LearningRate;
 
 use crate::gpu::GpuError;
 use crate::number::{Fixed, Format, Precision, round};
@@ -118,12 +121,7 @@ impl SgdCase {
         if self.dataset != data.spec {
             return Err(SgdError::Dataset { case: self.dataset, given: data.spec });
         }
-        if !Precision::SGD.contains(&precision) {
-            return Err(SgdError::Precision(precision));
-        }
-        if batch == 0 || batch > data.n {
-            return Err(SgdError::Batch { batch, n: data.n, dataset: data.spec });
-        }
+        check_shape(data.spec, precision, batch)?;
         if steps == 0 {
             return Err(SgdError::Steps(steps));
         }
@@ -135,12 +133,6 @@ impl SgdCase {
         let (what, range) = ("regularisation", "0 or more");
         if !(regularisation.is_finite() && regularisation >= 0.0) {
             return Err(SgdError::Parameter { what, value: regularisation, range });
-        }
-        if precision.storage() == Format::Fixed8
-            && precision.accumulator() == Format::Fixed8
-            && data.d > MAX_D_INT8
-        {
-            return Err(SgdError::Columns { d: data.d, precision });
         }
         Ok(())
     }
@@ -173,6 +165,29 @@ impl SgdCase {
     pub fn numbers(&self, data: &Dataset) -> u64 {
         data.d as u64 * rows_drawn(data.n, self.batch, self.steps)
     }
+}
+
+/// Whether a data set can be learnt at this precision and batch size, as far as its shape tells.
+///
+/// # Errors
+/// [`SgdError::Precision`], [`SgdError::Batch`] or [`SgdError::Columns`].
+pub fn check_shape(
+    dataset: DatasetSpec,
+    precision: Precision,
+    batch: usize,
+) -> Result<(), SgdError> {
+    let (n, d) = (dataset.rows(), dataset.columns());
+    if !Precision::SGD.contains(&precision) {
+        return Err(SgdError::Precision(precision));
+    }
+    if batch == 0 || batch > n {
+        return Err(SgdError::Batch { batch, n, dataset });
+    }
+    let formats = [precision.storage(), precision.accumulator()];
+    if formats == [Format::Fixed8; 2] && d > MAX_D_INT8 {
+        return Err(SgdError::Columns { d, precision });
+    }
+    Ok(())
 }
 
 /// Rows of n that all minibatches draw together: b each, less at the end of an epoch.
