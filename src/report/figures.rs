@@ -438,7 +438,8 @@ fn operation_rate(record: &Record) -> Option<(f64, Option<Interval>)> {
     let operations = record.operations? as f64;
     let rate = |ns: f64| operations / ns;
     let ends = record.median_ci95_high_ns.zip(record.median_ci95_low_ns);
-    let interval = ends.and_then(|(slow, fast)| spread(Interval { low: rate(slow), high: rate(fast) }));
+    let interval =
+        ends.and_then(|(slow, fast)| spread(Interval { low: rate(slow), high: rate(fast) }));
     Some((rate(record.median_ns.filter(|&ns| ns > 0.0)?), interval))
 }
 
@@ -457,9 +458,9 @@ fn roofline(data: &Data) -> Vec<Figure> {
         let mut panels = panels(&settings, &axes, |settings| {
             let series = series(settings, false, |s| {
                 let rate = operation_rate(s.record);
-                let mark = rate.zip(s.record.arithmetic_intensity).map(|((y, y_interval), x)| {
-                    Mark { y_interval, ..s.mark(x, y) }
-                });
+                let mark = rate
+                    .zip(s.record.arithmetic_intensity)
+                    .map(|((y, y_interval), x)| Mark { y_interval, ..s.mark(x, y) });
                 mark.into_iter().collect()
             });
             Some((series, vec![]))

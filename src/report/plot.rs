@@ -497,7 +497,8 @@ impl Canvas {
         let mut taken: Vec<(f64, f64)> = vec![];
         for roof in rising {
             let corners = roof.corners([low, high], axes.scales.y.low);
-            let way: Vec<(f64, f64)> = corners.iter().map(|&(x, y)| (axes.x(x), axes.y(y))).collect();
+            let way: Vec<(f64, f64)> =
+                corners.iter().map(|&(x, y)| (axes.x(x), axes.y(y))).collect();
             self.path(&way, self.look.steps, 0.9 * self.look.line, None);
             let label = format!("{} {}", roof.name, significant(roof.height, 3));
             let y = axes.y(roof.height) - 0.35 * size;
