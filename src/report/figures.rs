@@ -430,7 +430,14 @@ fn roofs(data: &Data, panel: &Panel) -> Vec<Roof> {
             None => roofs.push(Roof { name: record.peak_unit.clone(), height, slope: Some(slope) }),
         }
     }
-    roofs
+    // Two units of one peak, such as a CPU's that sums int8 in f32, are one line.
+    roofs.into_iter().fold(vec![], |mut joined: Vec<Roof>, roof| {
+        match joined.iter_mut().find(|other| (other.height / roof.height - 1.0).abs() < 0.02) {
+            Some(other) => other.name += &format!(", {}", roof.name),
+            None => joined.push(roof),
+        }
+        joined
+    })
 }
 
 /// Operations a second, in billions, and the 95 % interval that follows from that of the median.

@@ -16,9 +16,12 @@ const TRIES: usize = 4;
 /// Timed dispatches of the fastest candidate.
 const FINAL_TRIES: usize = 24;
 /// Invocations of a dispatch at most: several times what the largest GPU holds at once.
-const MOST_INVOCATIONS: u32 = 1 << 21;
-/// Iterations of a peak's loop: llvmpipe and lavapipe end a loop at 65,535.
-const ITERATIONS: u32 = 1024;
+const MOST_INVOCATIONS: u32 = 1 << 23;
+/// Results of chains at most; invocations beyond share them.
+const MOST_RESULTS: u64 = 1 << 18;
+/// Iterations of a peak's loop: long beside starting an invocation, and so short that a dispatch is
+/// many waves of them, since its last one is not full. llvmpipe and lavapipe end a loop at 65,535.
+const ITERATIONS: u32 = 256;
 /// Steps of each chain that an iteration spells out, and sums of a subgroup.
 const STEPS: u64 = 8;
 const COOPERATIVE_SUMS: u64 = 8;
@@ -249,16 +252,19 @@ impl<'a> Ready<'a> {
         iterations: u32,
         most_workgroups: u32,
     ) -> Result<Self, GpuError> {
-        let constants = [
+        let invocations = u64::from(most_workgroups) * u64::from(candidate.workgroup_size);
+        let results = invocations.min(MOST_RESULTS);
+        let mut constants = vec![
             ("WORKGROUP_SIZE", f64::from(candidate.workgroup_size)),
             ("ITERATIONS", f64::from(iterations)),
         ];
+        constants.extend((candidate.kind == Kind::Chains).then_some(("RESULTS", results as f64)));
         let composed = compose(&candidate.files);
         let pipeline = context.compile(&composed, "peak", &constants, false)?;
         let uploaded = context.buffer("peak operands", operands.len() as u64)?;
         context.upload(&uploaded, operands)?;
         let bytes = match candidate.kind {
-            Kind::Chains => 16 * u64::from(most_workgroups) * u64::from(candidate.workgroup_size),
+            Kind::Chains => 16 * results,
             // Sums of at most four bytes; no subgroup has less than four invocations.
             Kind::Tiles { edge, .. } => {
                 let subgroups = u64::from(candidate.workgroup_size).div_ceil(4);
