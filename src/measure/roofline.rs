@@ -16,12 +16,28 @@ pub use gpu::{Probe, probes};
 /// A measured peak of one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peak {
-    /// Operations a second, in billions; a product-add is two.
+    /// Operations a second, in billions, of the best run; a product-add is two.
     pub gops: f64,
+    /// Those of the median run: much less where other programs disturbed most runs.
+    pub median_gops: f64,
     /// The candidate that was fastest.
     pub kernel: String,
     /// Candidates that were tried.
     pub candidates: usize,
+}
+
+impl Peak {
+    /// A warning where the median run was so much slower than the best that even the best may have
+    /// been disturbed.
+    fn disturbed(&self) -> Option<String> {
+        let ratio = self.gops / self.median_gops;
+        (ratio > 1.25).then(|| {
+            format!(
+                "the median run was {ratio:.1} times as slow as the best: the device was busy, and the \
+                 peak may be too low; measure again with TRADEOFF_ROOFLINE=force when it is idle"
+            )
+        })
+    }
 }
 
 /// A measured bandwidth of the memory.
@@ -35,6 +51,17 @@ pub struct Bandwidth {
     pub kernel: String,
     /// Candidates that were tried.
     pub candidates: usize,
+}
+
+impl Bandwidth {
+    /// Of reading: at least what a copy reads, half of its bytes.
+    fn at_least_that_of(self, copy: &Self) -> Self {
+        if self.gbs >= copy.gbs / 2.0 {
+            return self;
+        }
+        let (gbs, pass_bytes) = (copy.gbs / 2.0, copy.pass_bytes / 2);
+        Self { gbs, pass_bytes, kernel: format!("half of a copy, {}", copy.kernel), ..self }
+    }
 }
 
 /// What bounds every kernel of a device. A unit that the device lacks is `None`.
@@ -169,7 +196,7 @@ mod tests {
     use super::*;
 
     fn peak(gops: f64) -> Option<Peak> {
-        Some(Peak { gops, kernel: "k".into(), candidates: 1 })
+        Some(Peak { gops, median_gops: gops, kernel: "k".into(), candidates: 1 })
     }
 
     fn bandwidth(gbs: f64) -> Option<Bandwidth> {
@@ -274,6 +301,20 @@ mod tests {
         assert_eq!(record.arithmetic_intensity, Some(50.0));
         let empty = Record { arithmetic_intensity: Some(50.0), ..row("matmul", "fp32", "naive") };
         assert_eq!(record, empty);
+    }
+
+    #[test]
+    fn reading_is_no_slower_than_what_a_copy_reads() {
+        let [slow, fast, copy] = [30.0, 50.0, 80.0].map(|gbs| bandwidth(gbs).unwrap());
+        assert_eq!(fast.clone().at_least_that_of(&copy), fast);
+        assert_eq!(slow.at_least_that_of(&copy).gbs, 40.0);
+    }
+
+    #[test]
+    fn a_busy_device_is_told() {
+        let peak = |median_gops| Peak { median_gops, ..peak(100.0).unwrap() };
+        assert_eq!(peak(90.0).disturbed(), None);
+        assert!(peak(50.0).disturbed().unwrap().contains("2.0 times as slow"));
     }
 
     #[test]

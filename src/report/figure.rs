@@ -45,10 +45,24 @@ pub struct Panel {
     pub roofs: Vec<Roof>,
 }
 
+impl Panel {
+    /// Values that its horizontal axis must reach for the sake of its roofs: their ridges, and as
+    /// far behind all that is drawn that their names have room there.
+    pub fn reach(&self) -> Vec<f64> {
+        let mut reach: Vec<f64> = self.roofs.iter().filter_map(Roof::ridge).collect();
+        if !reach.is_empty() {
+            let marks = self.series.iter().flat_map(|series| &series.marks).map(|mark| mark.x);
+            let right = marks.filter(|x| x.is_finite()).chain(reach.iter().copied());
+            reach.push(4.0 * right.fold(0.0, f64::max));
+        }
+        reach
+    }
+}
+
 /// A measured roof of a device: y = min(height, slope · x).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Roof {
-    /// Written at its right end.
+    /// Written at its right end, or at the left one of a roof that is level.
     pub name: String,
     /// Most operations a second of a unit.
     pub height: f64,

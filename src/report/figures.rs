@@ -453,7 +453,14 @@ fn roofs(data: &Data, panel: &Panel) -> Vec<Roof> {
             None => roofs.push(Roof { name: record.peak_unit.clone(), height, slope: Some(slope) }),
         }
     }
-    roofs
+    // Two units of one peak, such as a CPU's that sums int8 in f32, are one line.
+    roofs.into_iter().fold(vec![], |mut joined: Vec<Roof>, roof| {
+        match joined.iter_mut().find(|other| (other.height / roof.height - 1.0).abs() < 0.02) {
+            Some(other) => other.name += &format!(", {}", roof.name),
+            None => joined.push(roof),
+        }
+        joined
+    })
 }
 
 /// Operations a second, in billions, and the 95 % interval that follows from that of the median.
@@ -461,7 +468,8 @@ fn operation_rate(record: &Record) -> Option<(f64, Option<Interval>)> {
     let operations = record.operations? as f64;
     let rate = |ns: f64| operations / ns;
     let ends = record.median_ci95_high_ns.zip(record.median_ci95_low_ns);
-    let interval = ends.and_then(|(slow, fast)| spread(Interval { low: rate(slow), high: rate(fast) }));
+    let interval =
+        ends.and_then(|(slow, fast)| spread(Interval { low: rate(slow), high: rate(fast) }));
     Some((rate(record.median_ns.filter(|&ns| ns > 0.0)?), interval))
 }
 
@@ -480,9 +488,9 @@ fn roofline(data: &Data) -> Vec<Figure> {
         let mut panels = panels(&settings, &axes, |settings| {
             let series = series(settings, false, |s| {
                 let rate = operation_rate(s.record);
-                let mark = rate.zip(s.record.arithmetic_intensity).map(|((y, y_interval), x)| {
-                    Mark { y_interval, ..s.mark(x, y) }
-                });
+                let mark = rate
+                    .zip(s.record.arithmetic_intensity)
+                    .map(|((y, y_interval), x)| Mark { y_interval, ..s.mark(x, y) });
                 mark.into_iter().collect()
             });
             Some((series, vec![]))

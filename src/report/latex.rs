@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::data::Data;
-use super::figure::{Figure, Mark, Panel, Roof, Series, Shape, Style};
+use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
 use super::plot;
 use super::scale::{self, Scale, significant, size_label};
 use crate::frontier::Interval;
@@ -80,7 +80,7 @@ impl Scales {
         let ys = marks()
             .flat_map(|m| ends(m.y_interval).into_iter().chain([m.y, m.bound.unwrap_or(f64::NAN)]));
         let roofs = || figure.panels.iter().flat_map(|panel| &panel.roofs);
-        let xs = xs.chain(roofs().filter_map(Roof::ridge));
+        let xs = xs.chain(figure.panels.iter().flat_map(Panel::reach));
         let ys = ys.chain(roofs().map(|roof| roof.height));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
@@ -179,10 +179,12 @@ fn roofs_tex(tex: &mut String, panel: &Panel, scales: &Scales) {
     for roof in &panel.roofs {
         let corners = roof.corners([scales.x.low, scales.x.high], scales.y.low);
         let way: Vec<String> = corners.iter().map(|(x, y)| format!("({x:e},{y:e})")).collect();
+        let end =
+            if roof.slope.is_some() { "1, anchor=south east" } else { "0, anchor=south west" };
         let _ = writeln!(
             tex,
             "\\addplot[black!50, mark=none, forget plot] coordinates {{{}}} \
-             node[pos=1, anchor=south east, inner sep=1pt, font=\\tiny] {{{} {}}};",
+             node[pos={end}, inner sep=1pt, font=\\tiny] {{{} {}}};",
             way.join(" "),
             escape(&roof.name),
             number(roof.height)

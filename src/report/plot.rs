@@ -200,7 +200,7 @@ impl Scales {
             ends.into_iter().flatten().flatten().chain(mark.bound).chain([mark.y])
         });
         let roofs = || panels.iter().flat_map(|panel| &panel.roofs);
-        let xs = xs.chain(roofs().filter_map(Roof::ridge));
+        let xs = xs.chain(panels.iter().flat_map(Panel::reach));
         let ys = ys.chain(roofs().map(|roof| roof.height));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
@@ -487,8 +487,8 @@ impl Canvas {
         self.path(&way, self.look.steps, 1.1 * self.look.line, None);
     }
 
-    /// Lines, the name and height of each above its right end; beside that of another where the two
-    /// would overlap.
+    /// Lines, the name and height of each above its end; beside that of another where the two would
+    /// overlap.
     fn roofs(&mut self, roofs: &[Roof], axes: &Axes) {
         let size = f64::from(self.look.tick);
         let Scale { low, high, .. } = axes.scales.x;
@@ -497,17 +497,24 @@ impl Canvas {
         let mut taken: Vec<(f64, f64)> = vec![];
         for roof in rising {
             let corners = roof.corners([low, high], axes.scales.y.low);
-            let way: Vec<(f64, f64)> = corners.iter().map(|&(x, y)| (axes.x(x), axes.y(y))).collect();
+            let way: Vec<(f64, f64)> =
+                corners.iter().map(|&(x, y)| (axes.x(x), axes.y(y))).collect();
             self.path(&way, self.look.steps, 0.9 * self.look.line, None);
             let label = format!("{} {}", roof.name, significant(roof.height, 3));
             let y = axes.y(roof.height) - 0.35 * size;
             let near = taken.iter().filter(|(other, _)| (other - y).abs() < 1.1 * size);
-            let right = near.map(|&(_, left)| left).fold(axes.plot.right - 0.4 * size, f64::min);
-            let left = right - text_width(&label, size) - 0.8 * size;
-            if left > axes.frame.left {
-                self.text(right, y, &label, self.look.tick, TextAnchor::End);
-                taken.push((y, left));
+            let beside = near.map(|&(_, width)| width).fold(0.4 * size, f64::max);
+            let width = text_width(&label, size);
+            if beside + width > axes.plot.right - axes.plot.left {
+                continue;
             }
+            // Large sizes are where kernels come near a level roof.
+            let (x, anchor) = match roof.slope {
+                Some(_) => (axes.plot.right - beside, TextAnchor::End),
+                None => (axes.plot.left + beside, TextAnchor::Start),
+            };
+            self.text(x, y, &label, self.look.tick, anchor);
+            taken.push((y, beside + width + 0.8 * size));
         }
     }
 

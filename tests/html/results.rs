@@ -31,7 +31,10 @@ pub fn product(
         bound_kind: "deterministic".into(),
         shape,
         operations: Some(operations),
-        ..roofed(measured(device, precision, kernel, ns), operations as f64 / (12 * size * size) as f64)
+        ..roofed(
+            measured(device, precision, kernel, ns),
+            operations as f64 / (12 * size * size) as f64,
+        )
     }
 }
 

@@ -15,9 +15,14 @@ use crate::measure::limits::available_host_bytes;
 use crate::mirror::sgd::vectorise;
 
 /// Runs of each candidate.
-const TRIES: usize = 5;
-/// Time of a run that is long beside waking the threads. ns.
-const RUN_NS: f64 = 2e7;
+const TRIES: usize = 10;
+/// Runs of the fastest candidate.
+const FINAL_TRIES: usize = 60;
+/// Time of a run: long beside the clock's grain, short beside the time slices of other programs, so
+/// that some run goes undisturbed. ns.
+const RUN_NS: f64 = 2e6;
+/// Passes over the memory.
+const PASSES: usize = 10;
 /// A cache that the system does not describe. Bytes.
 const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 /// Bytes of int8 of an operand: a few of them stay in every first-level cache.
@@ -74,48 +79,72 @@ fn start(chain: usize) -> f32 {
     0.75 + chain as f32 / 64.0
 }
 
-/// Shortest time of `run` on all threads at once, of several tries, in ns.
-fn least_ns(run: impl Fn() + Sync) -> f64 {
-    let mut least = f64::INFINITY;
-    for _ in 0..TRIES {
-        let started = Instant::now();
-        rayon::broadcast(|_| run());
-        least = least.min(started.elapsed().as_nanos() as f64);
-    }
-    least
+/// Times of `run` on all threads at once, rising, in ns: from the first that begins to the last that
+/// ends, so that waking them does not count.
+fn times_ns(tries: usize, run: impl Fn() + Sync) -> Vec<f64> {
+    let once = |_| {
+        let spans = rayon::broadcast(|_| {
+            let begin = Instant::now();
+            run();
+            (begin, Instant::now())
+        });
+        let begin = spans.iter().map(|span| span.0).min();
+        let end = spans.iter().map(|span| span.1).max();
+        begin.zip(end).map_or(f64::NAN, |(begin, end)| (end - begin).as_nanos() as f64)
+    };
+    let mut times: Vec<f64> = (0..tries).map(once).collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
-/// Billions of operations a second of all threads. `run` does so many units of work, of which each
-/// is so many operations.
-fn rate(operations: impl Fn(u64) -> u64 + Sync) -> f64 {
-    let mut work = 1024;
-    loop {
-        let started = Instant::now();
-        rayon::broadcast(|_| black_box(operations(work)));
-        let ns = started.elapsed().as_nanos() as f64;
-        if ns >= RUN_NS / 2.0 {
-            break;
+/// A way to keep the units busy: runs so many rounds on this thread and returns how many operations
+/// that were.
+struct Candidate {
+    name: String,
+    operations: Box<dyn Fn(u64) -> u64 + Sync>,
+}
+
+impl Candidate {
+    /// Rounds that take about [`RUN_NS`] undisturbed.
+    fn rounds(&self) -> u64 {
+        let mut rounds = 1024;
+        loop {
+            let ns = times_ns(3, || {
+                (self.operations)(rounds);
+            })[0];
+            if ns >= RUN_NS / 2.0 {
+                return rounds;
+            }
+            rounds = (rounds as f64 * (RUN_NS / ns).clamp(2.0, 64.0)) as u64;
         }
-        work = (work as f64 * (RUN_NS / ns).clamp(2.0, 64.0)) as u64;
     }
-    let done = operations(work) * rayon::current_num_threads() as u64;
-    done as f64
-        / least_ns(|| {
-            black_box(operations(work));
-        })
+
+    /// Billions of operations a second of all threads: the best and the median of so many runs.
+    fn rate(&self, tries: usize) -> (f64, f64) {
+        let rounds = self.rounds();
+        let operations = (self.operations)(rounds) * rayon::current_num_threads() as u64;
+        let times = times_ns(tries, || {
+            (self.operations)(rounds);
+        });
+        (operations as f64 / times[0], operations as f64 / times[tries / 2])
+    }
 }
 
-/// The fastest of named rates.
-fn fastest(rates: Vec<(String, f64)>) -> Option<Peak> {
-    let candidates = rates.len();
-    let best = rates.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    best.map(|(kernel, gops)| Peak { gops, kernel, candidates })
+/// The fastest candidate.
+fn fastest(candidates: Vec<Candidate>) -> Option<Peak> {
+    let count = candidates.len();
+    let tried = candidates.into_iter().map(|candidate| (candidate.rate(TRIES).0, candidate));
+    let (rate, best) = tried.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    // Once more: it may have been disturbed each time so far.
+    let (again, median_gops) = best.rate(FINAL_TRIES);
+    Some(Peak { gops: rate.max(again), median_gops, kernel: best.name, candidates: count })
 }
 
 fn f32_fma() -> Option<Peak> {
-    fn of<const N: usize>() -> (String, f64) {
-        let operations = |steps| 2 * steps * N as u64 * chains::<N>(steps).lanes;
-        (format!("{N} chains of vectors"), rate(operations))
+    fn of<const N: usize>() -> Candidate {
+        // All of what is left passes through `black_box`: else the chains would be left out.
+        let operations = |steps| 2 * steps * N as u64 * black_box(chains::<N>(steps)).lanes;
+        Candidate { name: format!("{N} chains of vectors"), operations: Box::new(operations) }
     }
     fastest(vec![of::<4>(), of::<8>(), of::<10>(), of::<12>(), of::<16>(), of::<24>()])
 }
@@ -137,23 +166,27 @@ fn int8_sums<const R: usize>(x: &[i8], rows: &[[i8; INT8_LENGTH]; R], rounds: u6
 
 /// The int8 path of the matmul mirror adds exact products in f32, that of SGD integers: the faster.
 fn dot4(f32_fma: Option<&Peak>) -> Option<Peak> {
-    fn of<const R: usize>() -> (String, f64) {
+    fn of<const R: usize>() -> Candidate {
         let number = |i: usize| ((i * 37 + i / 5) % 255) as i32 as i8;
         let x: Vec<i8> = (0..INT8_LENGTH + 64).map(number).collect();
         let rows: [[i8; INT8_LENGTH]; R] =
             std::array::from_fn(|r| std::array::from_fn(|i| number(i + 7 * r + 1)));
-        let operations = |rounds| {
+        let operations = move |rounds| {
             black_box(vectorise(
                 #[inline(always)]
                 || int8_sums(&x, &rows, rounds),
             ));
             2 * rounds * (R * INT8_LENGTH) as u64
         };
-        (format!("integers in the first-level cache, {R} rows"), rate(operations))
+        let name = format!("integers in the first-level cache, {R} rows");
+        Candidate { name, operations: Box::new(operations) }
     }
-    let mut rates = vec![of::<1>(), of::<4>()];
-    rates.extend(f32_fma.map(|peak| (format!("exact in f32, {}", peak.kernel), peak.gops)));
-    fastest(rates)
+    let integers = fastest(vec![of::<1>(), of::<4>()]);
+    let exact = f32_fma.map(|peak| {
+        let kernel = format!("exact in f32, {}", peak.kernel);
+        Peak { kernel, ..peak.clone() }
+    });
+    integers.into_iter().chain(exact).max_by(|a, b| a.gops.total_cmp(&b.gops))
 }
 
 /// Size of all last-level caches together, in bytes, as Linux describes them.
@@ -252,7 +285,7 @@ fn bandwidth(words: usize, pass_bytes: u64, mut pass: impl FnMut(usize)) -> Band
     let mut best = Bandwidth { gbs: 0.0, pass_bytes, kernel: String::new(), candidates: 2 };
     for (name, chunk) in pieces {
         pass(chunk); // touches what was never touched
-        for _ in 0..2 * TRIES {
+        for _ in 0..PASSES {
             let started = Instant::now();
             pass(chunk);
             let gbs = pass_bytes as f64 / started.elapsed().as_nanos() as f64;
@@ -270,6 +303,7 @@ pub(super) fn measure() -> (Roofline, Vec<String>) {
     let mut warnings = vec![];
     let f32_fma = f32_fma();
     let dot4 = dot4(f32_fma.as_ref());
+    warnings.extend(f32_fma.as_ref().and_then(Peak::disturbed));
     let (mut read, mut copy) = (None, None);
     match Memory::new() {
         Some(mut memory) => {
@@ -277,7 +311,9 @@ pub(super) fn measure() -> (Roofline, Vec<String>) {
             read = Some(bandwidth(words, bytes, |chunk| {
                 black_box(memory.read(chunk));
             }));
-            copy = Some(bandwidth(words, 2 * bytes, |chunk| memory.copy(chunk)));
+            let copied = bandwidth(words, 2 * bytes, |chunk| memory.copy(chunk));
+            read = read.map(|read| read.at_least_that_of(&copied));
+            copy = Some(copied);
         }
         None => warnings.push("bandwidth: no memory for buffers over the cache".to_owned()),
     }

@@ -8,16 +8,20 @@ use super::{Bandwidth, Peak, Roofline, Unit};
 use crate::gpu::{Buffer, Command, Composed, Context, GpuError, Source, TimingMethod, compose};
 use crate::wgsl;
 
-/// Work that one timed dispatch should hold: long beside its launch, short beside a watchdog. ns.
-const DISPATCH_NS: f64 = 8e6;
+/// Time of one timed dispatch: long beside its launch, short beside the time slices of other programs
+/// that a software adapter shares the processor with, so that some dispatch goes undisturbed. ns.
+const DISPATCH_NS: f64 = 3e6;
 /// Timed dispatches of a candidate.
-const TRIES: usize = 3;
+const TRIES: usize = 4;
 /// Timed dispatches of the fastest candidate.
-const FINAL_TRIES: usize = 7;
+const FINAL_TRIES: usize = 24;
 /// Invocations of a dispatch at most: several times what the largest GPU holds at once.
-const MOST_INVOCATIONS: u32 = 1 << 21;
-/// Iterations of a peak's loop: llvmpipe and lavapipe end a loop at 65,535.
-const ITERATIONS: u32 = 1024;
+const MOST_INVOCATIONS: u32 = 1 << 23;
+/// Results of chains at most; invocations beyond share them.
+const MOST_RESULTS: u64 = 1 << 18;
+/// Iterations of a peak's loop: long beside starting an invocation, and so short that a dispatch is
+/// many waves of them, since its last one is not full. llvmpipe and lavapipe end a loop at 65,535.
+const ITERATIONS: u32 = 256;
 /// Steps of each chain that an iteration spells out, and sums of a subgroup.
 const STEPS: u64 = 8;
 const COOPERATIVE_SUMS: u64 = 8;
@@ -31,7 +35,9 @@ const GPU_BYTES: u64 = 512 << 20;
 /// Least size at which a bandwidth still is one of memory. Bytes.
 const LEAST_BYTES: u64 = 64 << 20;
 /// Dispatches of one submission over which latency is averaged.
-const DISPATCHES: u64 = 2048;
+const DISPATCHES: u64 = 512;
+/// Such submissions, and passes over the memory.
+const PASSES: usize = 5;
 
 /// A probe kernel as it is composed, for whoever checks that all are valid.
 pub struct Probe {
@@ -246,16 +252,19 @@ impl<'a> Ready<'a> {
         iterations: u32,
         most_workgroups: u32,
     ) -> Result<Self, GpuError> {
-        let constants = [
+        let invocations = u64::from(most_workgroups) * u64::from(candidate.workgroup_size);
+        let results = invocations.min(MOST_RESULTS);
+        let mut constants = vec![
             ("WORKGROUP_SIZE", f64::from(candidate.workgroup_size)),
             ("ITERATIONS", f64::from(iterations)),
         ];
+        constants.extend((candidate.kind == Kind::Chains).then_some(("RESULTS", results as f64)));
         let composed = compose(&candidate.files);
         let pipeline = context.compile(&composed, "peak", &constants, false)?;
         let uploaded = context.buffer("peak operands", operands.len() as u64)?;
         context.upload(&uploaded, operands)?;
         let bytes = match candidate.kind {
-            Kind::Chains => 16 * u64::from(most_workgroups) * u64::from(candidate.workgroup_size),
+            Kind::Chains => 16 * results,
             // Sums of at most four bytes; no subgroup has less than four invocations.
             Kind::Tiles { edge, .. } => {
                 let subgroups = u64::from(candidate.workgroup_size).div_ceil(4);
@@ -299,17 +308,19 @@ fn time_ns(context: &Context, commands: &[Command], repeats: u64) -> Result<f64,
     })
 }
 
-fn least_ns(
+/// Times of so many runs, rising.
+fn times_ns(
     context: &Context,
     commands: &[Command],
     repeats: u64,
     tries: usize,
-) -> Result<f64, GpuError> {
-    let mut least = f64::INFINITY;
+) -> Result<Vec<f64>, GpuError> {
+    let mut times = vec![];
     for _ in 0..tries {
-        least = least.min(time_ns(context, commands, repeats)?);
+        times.push(time_ns(context, commands, repeats)?);
     }
-    Ok(least)
+    times.sort_by(f64::total_cmp);
+    Ok(times)
 }
 
 /// Billions of operations a second of a candidate, and the workgroups that it took.
@@ -321,7 +332,7 @@ fn rate(ready: &Ready) -> Result<(f64, u32), GpuError> {
         let command = ready.command(workgroups)?;
         let ns = time_ns(context, std::slice::from_ref(&command), 1)?;
         if ns >= DISPATCH_NS || workgroups == most {
-            let ns = ns.min(least_ns(context, std::slice::from_ref(&command), 1, TRIES)?);
+            let ns = ns.min(times_ns(context, std::slice::from_ref(&command), 1, TRIES)?[0]);
             return Ok((ready.operations(workgroups)? / ns, workgroups));
         }
         // Not all of the way at once: the first dispatches are mostly launch, and on a GPU as
@@ -358,10 +369,16 @@ fn peak(
     }
     let Some((rate, ready, workgroups)) = best else { return Ok(None) };
     // Once more: it may have been disturbed each time so far.
-    let again = least_ns(context, &[ready.command(workgroups)?], 1, FINAL_TRIES)?;
-    let gops = rate.max(ready.operations(workgroups)? / again);
-    let kernel = ready.candidate.name.clone();
-    Ok(Some(Peak { gops, kernel, candidates: candidates.len() }))
+    let times = times_ns(context, &[ready.command(workgroups)?], 1, FINAL_TRIES)?;
+    let operations = ready.operations(workgroups)?;
+    let peak = Peak {
+        gops: rate.max(operations / times[0]),
+        median_gops: operations / times[FINAL_TRIES / 2],
+        kernel: ready.candidate.name.clone(),
+        candidates: candidates.len(),
+    };
+    warnings.extend(peak.disturbed().map(|why| format!("{}: {why}", unit.name())));
+    Ok(Some(peak))
 }
 
 /// Buffers to move, in pairs: what is read and where it is copied to.
@@ -463,8 +480,8 @@ impl<'a> Memory<'a> {
             Bandwidth { gbs: 0.0, pass_bytes, kernel: String::new(), candidates: lists.len() };
         for (name, list) in lists {
             let once = time_ns(self.context, &list, 1)?;
-            let repeats = (2.0 * DISPATCH_NS / once).ceil().clamp(1.0, 256.0) as u64;
-            let ns = least_ns(self.context, &list, repeats, TRIES)? / repeats as f64;
+            let repeats = (8e6 / once).ceil().clamp(1.0, 256.0) as u64;
+            let ns = times_ns(self.context, &list, repeats, PASSES)?[0] / repeats as f64;
             let gbs = pass_bytes as f64 / ns;
             if gbs > best.gbs {
                 (best.gbs, best.kernel) = (gbs, name);
@@ -481,7 +498,7 @@ fn latency(context: &Context) -> Result<(f64, f64), GpuError> {
     let command = [context.dispatch(&pipeline, &[(0, &flag)], [1, 1, 1])?];
     context.run(&command, DISPATCHES)?; // learns how long submissions may be
     let (mut one, mut many, mut round_trip) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
-    for _ in 0..FINAL_TRIES {
+    for _ in 0..PASSES {
         many = many.min(time_ns(context, &command, DISPATCHES)?);
         one = one.min(time_ns(context, &command, 1)?);
         round_trip = round_trip.min(context.run(&command, 1)?.host_ns);
@@ -506,8 +523,10 @@ pub(super) fn measure(
     let (mut read, mut copy) = (None, None);
     match Memory::new(context, bytes)? {
         Some(memory) => {
-            read = Some(memory.bandwidth("reading", memory.bytes)?);
-            copy = Some(memory.bandwidth("copying", 2 * memory.bytes)?);
+            let copied = memory.bandwidth("copying", 2 * memory.bytes)?;
+            let reading = memory.bandwidth("reading", memory.bytes)?;
+            read = Some(reading.at_least_that_of(&copied));
+            copy = Some(copied);
         }
         None => warnings.push("bandwidth: no memory for buffers over the cache".to_owned()),
     }

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::gpu::{Candidate as Device, discover};
-use crate::number::Arithmetic;
 use crate::number::arithmetic::Ops;
 use crate::with_ops;
 
