@@ -4,17 +4,20 @@
 
 use std::marker::PhantomData;
 
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::convert::{Key, Operands};
 use crate::number::arithmetic::Ops;
-use crate::number::philox::{Stream, half_word, philox4x32};
+use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
+use crate::number::philox::{Stream, along_second, half_word, philox4x32};
+use crate::number::round::NormalF16;
 use crate::number::{Arithmetic, Format, Precision, Rounding, round};
 use crate::with_ops;
 
 /// Columns of C that one block holds in registers.
-const NR: usize = 16;
+const NR: usize = LANES;
+/// Rows of C that are summed at once in an f16 accumulator.
+const F16_ROWS: usize = 4;
 /// Rows of C that one task of the thread pool computes.
 const TASK_ROWS: usize = 48;
 /// k summed before a block of C goes back to memory; storing and loading an f32 changes nothing.
@@ -78,8 +81,8 @@ pub fn multiply_packed(
             let (step_a, step_b) = (&operands.step_a, &operands.step_b);
             tasks(operands, b, rows, c, Int8 { step_a, step_b, _ops: PhantomData::<O> })
         }),
-        Format::F16 if stochastic => tasks(operands, b, rows, c, Stochastic { key }),
-        Format::F16 => tasks(operands, b, rows, c, Sequential::<F16Step, 2>(F16Step)),
+        Format::F16 if stochastic => tasks(operands, b, rows, c, F16Blocks(Stochastic { key })),
+        Format::F16 => tasks(operands, b, rows, c, F16Blocks(Nearest)),
         _ => with_ops!(arithmetic, O => {
             tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
         }),
@@ -118,29 +121,28 @@ pub fn entry(
 /// How one task of rows is computed.
 trait Task: Copy + Send + Sync {
     /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`.
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
+    fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
 }
 
 /// Shares the rows of C among the threads and calls `task` under the widest SIMD there is.
 fn tasks<T: Task>(operands: &Operands, b: &PackedB, rows: &[usize], c: &mut [f32], task: T) {
     struct Dispatch<'a, T>(T, &'a [&'a [f32]], &'a [usize], &'a PackedB, &'a mut [f32]);
-    impl<T: Task> WithSimd for Dispatch<'_, T> {
+    impl<T: Task> WithLanes for Dispatch<'_, T> {
         type Output = ();
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) {
-            self.0.run(self.1, self.2, self.3, self.4);
+        fn with_lanes<L: Lanes>(self, lanes: L) {
+            self.0.run(lanes, self.1, self.2, self.3, self.4);
         }
     }
 
     let threads = rayon::current_num_threads();
     let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
-    let arch = Arch::new();
     c.par_chunks_mut(operands.n * task_rows).zip(rows.par_chunks(task_rows)).for_each(
         |(c, rows)| {
             let a: Vec<&[f32]> =
                 rows.iter().map(|&i| &operands.a[i * operands.k..][..operands.k]).collect();
             c.fill(0.0);
-            arch.dispatch(Dispatch(task, &a, rows, b, c));
+            dispatch(Dispatch(task, &a, rows, b, c));
         },
     );
 }
@@ -160,27 +162,13 @@ impl<O: Ops> Step for F32Step<O> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct F16Step;
-
-impl Step for F16Step {
-    #[inline(always)]
-    fn step<const MR: usize>(sums: &mut [[f32; NR]; MR], a: &[f32; MR], b: &[f32; NR]) {
-        for (sums, a) in sums.iter_mut().zip(a) {
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = round::f16_nearest(a * b + *sum); // a·b is exact
-            }
-        }
-    }
-}
-
 /// Blocks of `MR` × [`NR`] entries in registers.
 #[derive(Clone, Copy)]
 struct Sequential<S, const MR: usize>(S);
 
 impl<S: Step, const MR: usize> Task for Sequential<S, MR> {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
+    fn run<L: Lanes>(self, _: L, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
         let mut packed_a = vec![[0.0; MR]; KC.min(b.k)];
         for q0 in (0..b.k).step_by(KC) {
             let q1 = b.k.min(q0 + KC);
@@ -219,46 +207,173 @@ fn block_of_c<S: Step, const MR: usize>(
     *sums = s;
 }
 
-/// An f16 accumulator rounded stochastically after every product-add.
+/// How an f16 accumulator is rounded after every product-add.
+trait RoundF16: Copy + Send + Sync {
+    /// The random words of eight product-adds for [`NR`] neighbouring entries of row `i`.
+    fn words<L: Lanes>(self, lanes: L, i: usize, j0: usize, block: usize) -> [L::Bits; 4];
+    /// Rounds by the low half-word of `word` (`FROM` = 3) or the high one (19).
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        word: L::Bits,
+    ) -> L::Real;
+    /// Rounds any number.
+    fn any(x: f32, random: u32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Nearest;
+
+impl RoundF16 for Nearest {
+    #[inline(always)]
+    fn words<L: Lanes>(self, lanes: L, _: usize, _: usize, _: usize) -> [L::Bits; 4] {
+        [lanes.splat(0); 4]
+    }
+
+    #[inline(always)]
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        _: L::Bits,
+    ) -> L::Real {
+        f16.nearest(x)
+    }
+
+    #[inline(always)]
+    fn any(x: f32, _: u32) -> f32 {
+        round::f16_nearest(x)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Stochastic {
     key: Key,
 }
 
-impl Task for Stochastic {
+impl RoundF16 for Stochastic {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
-        for ((a, &i), c) in a.iter().zip(rows).zip(c.chunks_mut(b.n)) {
-            for (p, c) in c.chunks_mut(NR).enumerate() {
-                let mut sums = [0.0f32; NR];
-                for (block, (a, b)) in a.chunks(8).zip(b.panel(p).chunks(8)).enumerate() {
-                    let words = random_words(i, p * NR, block, self.key);
-                    for (s, (&a, b)) in a.iter().zip(b).enumerate() {
-                        let (word, shift) = (&words[s / 2], 16 * (s as u32 & 1));
-                        for j in 0..NR {
-                            let exact = a * b[j] + sums[j]; // a·b is exact
-                            sums[j] = round::f16_stochastic(exact, word[j] >> shift);
-                        }
-                    }
+    fn words<L: Lanes>(self, lanes: L, i: usize, j0: usize, block: usize) -> [L::Bits; 4] {
+        let counter = [i as u32, j0 as u32, block as u32, Stream::Accumulate as u32];
+        along_second(lanes, counter, self.key)
+    }
+
+    #[inline(always)]
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        word: L::Bits,
+    ) -> L::Real {
+        f16.stochastic::<FROM>(x, word)
+    }
+
+    #[inline(always)]
+    fn any(x: f32, random: u32) -> f32 {
+        round::f16_stochastic(x, random)
+    }
+}
+
+/// An f16 accumulator, rounded after every product-add.
+#[derive(Clone, Copy)]
+struct F16Blocks<R>(R);
+
+impl<R: RoundF16> Task for F16Blocks<R> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+        for p in 0..b.n.div_ceil(NR) {
+            for (block, (a, rows)) in a.chunks(F16_ROWS).zip(rows.chunks(F16_ROWS)).enumerate() {
+                let c = &mut c[block * F16_ROWS * b.n..];
+                if a.len() == F16_ROWS {
+                    self.rows::<L, F16_ROWS>(lanes, a, rows, b, p, c);
+                    continue;
                 }
-                c.copy_from_slice(&sums[..c.len()]);
+                for r in 0..a.len() {
+                    self.rows::<L, 1>(lanes, &a[r..], &rows[r..], b, p, &mut c[r * b.n..]);
+                }
             }
         }
     }
 }
 
-/// The random words of [`NR`] neighbouring entries of row `i`, word by word.
-#[inline(always)]
-fn random_words(i: usize, j0: usize, block: usize, key: Key) -> [[u32; NR]; 4] {
-    let mut words = [[0; NR]; 4];
-    for j in 0..NR {
-        let counter = [i as u32, (j0 + j) as u32, block as u32, Stream::Accumulate as u32];
-        let w = philox4x32(counter, key);
-        for (words, w) in words.iter_mut().zip(w) {
-            words[j] = w;
+impl<R: RoundF16> F16Blocks<R> {
+    /// `MR` rows of C in the columns of panel `p`. Each waits for its last rounding before the
+    /// next product-add; the others fill that time.
+    #[inline(always)]
+    fn rows<L: Lanes, const MR: usize>(
+        self,
+        lanes: L,
+        a: &[&[f32]],
+        rows: &[usize],
+        b: &PackedB,
+        p: usize,
+        c: &mut [f32],
+    ) {
+        let (j0, panel) = (p * NR, b.panel(p));
+        let columns = NR.min(b.n - j0);
+        let counts = NormalF16::first_lanes(lanes, columns);
+        let mut sums = [lanes.splat_real(0.0); MR];
+        for block in 0..b.k.div_ceil(8) {
+            let q = block * 8..b.k.min(block * 8 + 8);
+            for r in 0..MR {
+                let words = self.0.words(lanes, rows[r], j0, block);
+                let (a, b) = (&a[r][q.clone()], &panel[q.clone()]);
+                let fast = match (a.try_into(), b.try_into()) {
+                    (Ok(a), Ok(b)) => Self::eight(lanes, sums[r], a, b, &words, counts),
+                    _ => None,
+                };
+                if let Some(sum) = fast {
+                    sums[r] = sum;
+                    continue;
+                }
+                let words = [
+                    lanes.store(words[0]),
+                    lanes.store(words[1]),
+                    lanes.store(words[2]),
+                    lanes.store(words[3]),
+                ];
+                let mut sum = lanes.store_real(sums[r]);
+                Self::definition(&mut sum, a, b, &words);
+                sums[r] = lanes.load_real(&sum);
+            }
+        }
+        for r in 0..MR {
+            c[r * b.n + j0..][..columns].copy_from_slice(&lanes.store_real(sums[r])[..columns]);
         }
     }
-    words
+
+    /// Eight product-adds, if all sums are normal numbers of f16 in the lanes that count.
+    #[inline(always)]
+    fn eight<L: Lanes>(
+        lanes: L,
+        sum: L::Real,
+        a: &[f32; 8],
+        b: &[[f32; NR]; 8],
+        words: &[L::Bits; 4],
+        counts: L::Bits,
+    ) -> Option<L::Real> {
+        let mut f16 = NormalF16::new(lanes);
+        let mut sum = sum;
+        for w in 0..4 {
+            let (q, word) = (2 * w, words[w]);
+            // a·b is exact: its factors are f16 numbers.
+            let (x, y) = (lanes.splat_real(a[q]), lanes.load_real(&b[q]));
+            sum = R::normal::<L, 3>(&mut f16, lanes.add_exact_product(x, y, sum), word);
+            let (x, y) = (lanes.splat_real(a[q + 1]), lanes.load_real(&b[q + 1]));
+            sum = R::normal::<L, 19>(&mut f16, lanes.add_exact_product(x, y, sum), word);
+        }
+        f16.held(counts).then_some(sum)
+    }
+
+    /// At most eight product-adds of any numbers.
+    #[cold]
+    #[inline(never)]
+    fn definition(sums: &mut [f32; NR], a: &[f32], b: &[[f32; NR]], words: &[[u32; NR]; 4]) {
+        for (q, (a, b)) in a.iter().zip(b).enumerate() {
+            let (word, shift) = (&words[q / 2], 16 * (q as u32 & 1));
+            for j in 0..NR {
+                sums[j] = R::any(a * b[j] + sums[j], word[j] >> shift);
+            }
+        }
+    }
 }
 
 /// What int8 needs of a device's arithmetic: whether the scaling flushes. Its sums are exact under
@@ -277,7 +392,7 @@ struct Int8<'a, O> {
 
 impl<O: Ops> Task for Int8<'_, O> {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+    fn run<L: Lanes>(self, _: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
         let mut packed_a = vec![[0.0; 6]; INT8_KC.min(b.k)];
         for (block, (a, rows)) in a.chunks(6).zip(rows.chunks(6)).enumerate() {
             for p in 0..b.n.div_ceil(NR) {
