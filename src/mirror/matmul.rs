@@ -428,6 +428,7 @@ fn step(steps: &[f32], i: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::lanes::on_each;
     use crate::problem::matrix::Matrix;
 
     const KEY: Key = [7, 3];
@@ -457,6 +458,56 @@ mod tests {
                             let got = c[r * n + j];
                             assert_eq!(got, expected, "{precision} {m}x{n}x{k} at {i},{j}");
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What `tasks` runs on one thread, on lanes of any width.
+    #[derive(Clone)]
+    struct AllRows<'a, T>(T, &'a Operands, &'a PackedB);
+
+    impl<T: Task> WithLanes for AllRows<'_, T> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn with_lanes<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let Self(task, operands, b) = self;
+            let a: Vec<&[f32]> = operands.a.chunks(operands.k).collect();
+            let rows: Vec<usize> = (0..operands.m).collect();
+            let mut c = vec![0.0; operands.m * operands.n];
+            task.run(lanes, &a, &rows, b, &mut c);
+            c
+        }
+    }
+
+    /// Sums that are zero, subnormal, cancel, overflow or are no numbers, between ordinary ones, on
+    /// every kind of lanes that this processor has.
+    #[test]
+    fn f16_sums_outside_the_normal_numbers_equal_the_definition() {
+        let (m, n, k) = (9, 21, 43);
+        for (salt, scale) in [(0, 1.0), (1, 2e-4), (2, 1e-5), (3, 150.0), (4, 1e4)] {
+            let (mut a, b) = (matrix(m, k, salt), matrix(k, n, salt + 10));
+            a.data.iter_mut().for_each(|x| *x *= scale);
+            a.data[2 * k..3 * k].fill(0.0); // a row of zeros
+            a.data[4 * k + 20..5 * k].fill(0.0); // one that ends in them
+            for precision in [Precision::Fp16Acc16, Precision::Fp16Sr] {
+                let o = Operands::convert(precision, Arithmetic::host(), &a, &b, KEY);
+                let packed = PackedB::new(&o.b, k, n);
+                let on_lanes = match precision {
+                    Precision::Fp16Sr => {
+                        on_each(&AllRows(F16Blocks(Stochastic { key: KEY }), &o, &packed))
+                    }
+                    _ => on_each(&AllRows(F16Blocks(Nearest), &o, &packed)),
+                };
+                for (name, c) in on_lanes {
+                    for (at, got) in c.into_iter().enumerate() {
+                        let (i, j) = (at / n, at % n);
+                        let expected = entry(precision, Arithmetic::host(), &o, i, j, KEY);
+                        let same = got.to_bits() == expected.to_bits()
+                            || (got.is_nan() && expected.is_nan());
+                        assert!(same, "{name} {precision} × {scale} at {i},{j}: {got} {expected}");
                     }
                 }
             }
