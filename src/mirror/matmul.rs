@@ -24,6 +24,8 @@ const TASK_ROWS: usize = 48;
 const KC: usize = 1024;
 /// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
 const INT8_KC: usize = 1040;
+/// Rows of C that an int8 block has.
+const INT8_ROWS: usize = 6;
 
 /// B cut into panels of `NR` columns, each k × NR and contiguous, the last padded with zeros.
 pub struct PackedB {
@@ -352,8 +354,8 @@ impl<R: RoundF16> F16Blocks<R> {
     ) -> Option<L::Real> {
         let mut f16 = NormalF16::new(lanes);
         let mut sum = sum;
-        for w in 0..4 {
-            let (q, word) = (2 * w, words[w]);
+        for (w, &word) in words.iter().enumerate() {
+            let q = 2 * w;
             // a·b is exact: its factors are f16 numbers.
             let (x, y) = (lanes.splat_real(a[q]), lanes.load_real(&b[q]));
             sum = R::normal::<L, 3>(&mut f16, lanes.add_exact_product(x, y, sum), word);
@@ -393,27 +395,30 @@ struct Int8<'a, O> {
 impl<O: Ops> Task for Int8<'_, O> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
-        let mut packed_a = vec![[0.0; 6]; INT8_KC.min(b.k)];
-        for (block, (a, rows)) in a.chunks(6).zip(rows.chunks(6)).enumerate() {
-            for p in 0..b.n.div_ceil(NR) {
-                let mut joined = [[0i64; NR]; 6];
-                for q0 in (0..b.k).step_by(INT8_KC) {
-                    let q1 = b.k.min(q0 + INT8_KC);
-                    for (r, row) in a.iter().enumerate() {
-                        packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
-                    }
-                    let mut sums = [[0.0; NR]; 6];
+        let mut packed_a = vec![[0.0; INT8_ROWS]; INT8_KC.min(b.k)];
+        let mut joined = vec![[[0i64; NR]; INT8_ROWS]; b.n.div_ceil(NR)];
+        let blocks = a.chunks(INT8_ROWS).zip(rows.chunks(INT8_ROWS));
+        for ((a, rows), c) in blocks.zip(c.chunks_mut(INT8_ROWS * b.n)) {
+            joined.fill([[0; NR]; INT8_ROWS]);
+            for q0 in (0..b.k).step_by(INT8_KC) {
+                let q1 = b.k.min(q0 + INT8_KC);
+                for (r, row) in a.iter().enumerate() {
+                    packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
+                }
+                for (p, joined) in joined.iter_mut().enumerate() {
+                    let mut sums = [[0.0; NR]; INT8_ROWS];
                     let panel = &b.panel(p)[q0..q1];
-                    block_of_c::<F32Step<O>, 6>(&packed_a[..q1 - q0], panel, &mut sums);
+                    block_of_c::<F32Step<O>, INT8_ROWS>(&packed_a[..q1 - q0], panel, &mut sums);
                     for (joined, sums) in joined.iter_mut().zip(&sums) {
-                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += s as i64);
+                        // Below 2²⁴, so an i32 holds it, and that conversion is an instruction.
+                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += i64::from(s as i32));
                     }
                 }
-                for (r, &i) in rows.iter().enumerate() {
-                    for j in p * NR..b.n.min((p + 1) * NR) {
-                        let scaled = O::mul(joined[r][j - p * NR] as f32, step(self.step_a, i));
-                        c[(block * 6 + r) * b.n + j] = O::mul(scaled, step(self.step_b, j));
-                    }
+            }
+            for ((r, &i), c) in rows.iter().enumerate().zip(c.chunks_mut(b.n)) {
+                for (j, c) in c.iter_mut().enumerate() {
+                    let scaled = O::mul(joined[j / NR][r][j % NR] as f32, step(self.step_a, i));
+                    *c = O::mul(scaled, step(self.step_b, j));
                 }
             }
         }
