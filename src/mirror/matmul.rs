@@ -4,23 +4,30 @@
 
 use std::marker::PhantomData;
 
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::convert::{Key, Operands};
 use crate::number::arithmetic::Ops;
-use crate::number::philox::{Stream, half_word, philox4x32};
+use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
+use crate::number::philox::{Stream, along_second, half_word, philox4x32};
+use crate::number::round::NormalF16;
 use crate::number::{Arithmetic, Format, Precision, Rounding, round};
 use crate::with_ops;
 
 /// Columns of C that one block holds in registers.
-const NR: usize = 16;
+const NR: usize = LANES;
+/// Rows of C that are summed at once in an f16 accumulator. The fewer operations a rounding takes,
+/// the more rows it takes to fill the time in which each waits for it.
+const SR_ROWS: usize = 4;
+const NEAREST_ROWS: usize = 8;
 /// Rows of C that one task of the thread pool computes.
 const TASK_ROWS: usize = 48;
 /// k summed before a block of C goes back to memory; storing and loading an f32 changes nothing.
 const KC: usize = 1024;
 /// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
 const INT8_KC: usize = 1040;
+/// Rows of C that an int8 block has.
+const INT8_ROWS: usize = 6;
 
 /// B cut into panels of `NR` columns, each k × NR and contiguous, the last padded with zeros.
 pub struct PackedB {
@@ -78,8 +85,10 @@ pub fn multiply_packed(
             let (step_a, step_b) = (&operands.step_a, &operands.step_b);
             tasks(operands, b, rows, c, Int8 { step_a, step_b, _ops: PhantomData::<O> })
         }),
-        Format::F16 if stochastic => tasks(operands, b, rows, c, Stochastic { key }),
-        Format::F16 => tasks(operands, b, rows, c, Sequential::<F16Step, 2>(F16Step)),
+        Format::F16 if stochastic => {
+            tasks(operands, b, rows, c, F16Blocks::<_, SR_ROWS>(Stochastic { key }))
+        }
+        Format::F16 => tasks(operands, b, rows, c, F16Blocks::<_, NEAREST_ROWS>(Nearest)),
         _ => with_ops!(arithmetic, O => {
             tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
         }),
@@ -118,29 +127,28 @@ pub fn entry(
 /// How one task of rows is computed.
 trait Task: Copy + Send + Sync {
     /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`.
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
+    fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
 }
 
 /// Shares the rows of C among the threads and calls `task` under the widest SIMD there is.
 fn tasks<T: Task>(operands: &Operands, b: &PackedB, rows: &[usize], c: &mut [f32], task: T) {
     struct Dispatch<'a, T>(T, &'a [&'a [f32]], &'a [usize], &'a PackedB, &'a mut [f32]);
-    impl<T: Task> WithSimd for Dispatch<'_, T> {
+    impl<T: Task> WithLanes for Dispatch<'_, T> {
         type Output = ();
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) {
-            self.0.run(self.1, self.2, self.3, self.4);
+        fn with_lanes<L: Lanes>(self, lanes: L) {
+            self.0.run(lanes, self.1, self.2, self.3, self.4);
         }
     }
 
     let threads = rayon::current_num_threads();
     let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
-    let arch = Arch::new();
     c.par_chunks_mut(operands.n * task_rows).zip(rows.par_chunks(task_rows)).for_each(
         |(c, rows)| {
             let a: Vec<&[f32]> =
                 rows.iter().map(|&i| &operands.a[i * operands.k..][..operands.k]).collect();
             c.fill(0.0);
-            arch.dispatch(Dispatch(task, &a, rows, b, c));
+            dispatch(Dispatch(task, &a, rows, b, c));
         },
     );
 }
@@ -160,27 +168,13 @@ impl<O: Ops> Step for F32Step<O> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct F16Step;
-
-impl Step for F16Step {
-    #[inline(always)]
-    fn step<const MR: usize>(sums: &mut [[f32; NR]; MR], a: &[f32; MR], b: &[f32; NR]) {
-        for (sums, a) in sums.iter_mut().zip(a) {
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = round::f16_nearest(a * b + *sum); // a·b is exact
-            }
-        }
-    }
-}
-
 /// Blocks of `MR` × [`NR`] entries in registers.
 #[derive(Clone, Copy)]
 struct Sequential<S, const MR: usize>(S);
 
 impl<S: Step, const MR: usize> Task for Sequential<S, MR> {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
+    fn run<L: Lanes>(self, _: L, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
         let mut packed_a = vec![[0.0; MR]; KC.min(b.k)];
         for q0 in (0..b.k).step_by(KC) {
             let q1 = b.k.min(q0 + KC);
@@ -219,46 +213,187 @@ fn block_of_c<S: Step, const MR: usize>(
     *sums = s;
 }
 
-/// An f16 accumulator rounded stochastically after every product-add.
+/// How an f16 accumulator is rounded after every product-add.
+trait RoundF16: Copy + Send + Sync {
+    /// The random words of eight product-adds for [`NR`] neighbouring entries of row `i`.
+    fn words<L: Lanes>(self, lanes: L, i: usize, j0: usize, block: usize) -> [L::Bits; 4];
+    /// Rounds by the low half-word of `word` (`FROM` = 3) or the high one (19).
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        word: L::Bits,
+    ) -> L::Real;
+    /// Rounds any number.
+    fn any(x: f32, random: u32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Nearest;
+
+impl RoundF16 for Nearest {
+    #[inline(always)]
+    fn words<L: Lanes>(self, lanes: L, _: usize, _: usize, _: usize) -> [L::Bits; 4] {
+        [lanes.splat(0); 4]
+    }
+
+    #[inline(always)]
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        _: L::Bits,
+    ) -> L::Real {
+        f16.nearest(x)
+    }
+
+    #[inline(always)]
+    fn any(x: f32, _: u32) -> f32 {
+        round::f16_nearest(x)
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Stochastic {
     key: Key,
 }
 
-impl Task for Stochastic {
+impl RoundF16 for Stochastic {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
-        for ((a, &i), c) in a.iter().zip(rows).zip(c.chunks_mut(b.n)) {
-            for (p, c) in c.chunks_mut(NR).enumerate() {
-                let mut sums = [0.0f32; NR];
-                for (block, (a, b)) in a.chunks(8).zip(b.panel(p).chunks(8)).enumerate() {
-                    let words = random_words(i, p * NR, block, self.key);
-                    for (s, (&a, b)) in a.iter().zip(b).enumerate() {
-                        let (word, shift) = (&words[s / 2], 16 * (s as u32 & 1));
-                        for j in 0..NR {
-                            let exact = a * b[j] + sums[j]; // a·b is exact
-                            sums[j] = round::f16_stochastic(exact, word[j] >> shift);
-                        }
-                    }
+    fn words<L: Lanes>(self, lanes: L, i: usize, j0: usize, block: usize) -> [L::Bits; 4] {
+        let counter = [i as u32, j0 as u32, block as u32, Stream::Accumulate as u32];
+        along_second(lanes, counter, self.key)
+    }
+
+    #[inline(always)]
+    fn normal<L: Lanes, const FROM: u32>(
+        f16: &mut NormalF16<L>,
+        x: L::Real,
+        word: L::Bits,
+    ) -> L::Real {
+        f16.stochastic::<FROM>(x, word)
+    }
+
+    #[inline(always)]
+    fn any(x: f32, random: u32) -> f32 {
+        round::f16_stochastic(x, random)
+    }
+}
+
+/// An f16 accumulator, rounded after every product-add, for `MR` rows of C at once.
+#[derive(Clone, Copy)]
+struct F16Blocks<R, const MR: usize>(R);
+
+impl<R: RoundF16, const MR: usize> Task for F16Blocks<R, MR> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+        for p in 0..b.n.div_ceil(NR) {
+            for (block, (a, rows)) in a.chunks(MR).zip(rows.chunks(MR)).enumerate() {
+                let c = &mut c[block * MR * b.n..];
+                if a.len() == MR {
+                    self.rows::<L, MR>(lanes, a, rows, b, p, c);
+                    continue;
                 }
-                c.copy_from_slice(&sums[..c.len()]);
+                for r in 0..a.len() {
+                    self.rows::<L, 1>(lanes, &a[r..], &rows[r..], b, p, &mut c[r * b.n..]);
+                }
             }
         }
     }
 }
 
-/// The random words of [`NR`] neighbouring entries of row `i`, word by word.
-#[inline(always)]
-fn random_words(i: usize, j0: usize, block: usize, key: Key) -> [[u32; NR]; 4] {
-    let mut words = [[0; NR]; 4];
-    for j in 0..NR {
-        let counter = [i as u32, (j0 + j) as u32, block as u32, Stream::Accumulate as u32];
-        let w = philox4x32(counter, key);
-        for (words, w) in words.iter_mut().zip(w) {
-            words[j] = w;
+impl<R: RoundF16, const MR: usize> F16Blocks<R, MR> {
+    /// `ROWS` rows of C in the columns of panel `p`. Each waits for its last rounding before the
+    /// next product-add; the others fill that time.
+    #[inline(always)]
+    fn rows<L: Lanes, const ROWS: usize>(
+        self,
+        lanes: L,
+        a: &[&[f32]],
+        rows: &[usize],
+        b: &PackedB,
+        p: usize,
+        c: &mut [f32],
+    ) {
+        let (j0, panel) = (p * NR, b.panel(p));
+        let columns = NR.min(b.n - j0);
+        let counts = NormalF16::first_lanes(lanes, columns);
+        let mut sums = [lanes.splat_real(0.0); ROWS];
+        for block in 0..b.k.div_ceil(8) {
+            let q = block * 8..b.k.min(block * 8 + 8);
+            for r in 0..ROWS {
+                let words = self.0.words(lanes, rows[r], j0, block);
+                let (a, b) = (&a[r][q.clone()], &panel[q.clone()]);
+                let fast = match (a.try_into(), b.try_into()) {
+                    (Ok(a), Ok(b)) => Self::eight(lanes, sums[r], a, b, &words, counts),
+                    _ => None,
+                };
+                if let Some(sum) = fast {
+                    sums[r] = sum;
+                    continue;
+                }
+                let words = [
+                    lanes.store(words[0]),
+                    lanes.store(words[1]),
+                    lanes.store(words[2]),
+                    lanes.store(words[3]),
+                ];
+                let mut sum = lanes.store_real(sums[r]);
+                Self::definition(&mut sum, a, b, &words);
+                sums[r] = lanes.load_real(&sum);
+            }
+        }
+        for r in 0..ROWS {
+            c[r * b.n + j0..][..columns].copy_from_slice(&lanes.store_real(sums[r])[..columns]);
         }
     }
-    words
+
+    /// Eight product-adds, if all sums are normal numbers of f16 in the lanes that count.
+    #[inline(always)]
+    fn eight<L: Lanes>(
+        lanes: L,
+        sum: L::Real,
+        a: &[f32; 8],
+        b: &[[f32; NR]; 8],
+        words: &[L::Bits; 4],
+        counts: L::Bits,
+    ) -> Option<L::Real> {
+        let mut f16 = NormalF16::new(lanes);
+        // No loop: where it is not unrolled the words go through memory, at half the speed.
+        let f = &mut f16;
+        let sum = two::<L, R>(lanes, f, sum, [a[0], a[1]], [&b[0], &b[1]], words[0]);
+        let sum = two::<L, R>(lanes, f, sum, [a[2], a[3]], [&b[2], &b[3]], words[1]);
+        let sum = two::<L, R>(lanes, f, sum, [a[4], a[5]], [&b[4], &b[5]], words[2]);
+        let sum = two::<L, R>(lanes, f, sum, [a[6], a[7]], [&b[6], &b[7]], words[3]);
+        f16.held(counts).then_some(sum)
+    }
+
+    /// At most eight product-adds of any numbers.
+    #[cold]
+    #[inline(never)]
+    fn definition(sums: &mut [f32; NR], a: &[f32], b: &[[f32; NR]], words: &[[u32; NR]; 4]) {
+        for (q, (a, b)) in a.iter().zip(b).enumerate() {
+            let (word, shift) = (&words[q / 2], 16 * (q as u32 & 1));
+            for j in 0..NR {
+                sums[j] = R::any(a * b[j] + sums[j], word[j] >> shift);
+            }
+        }
+    }
+}
+
+/// Two product-adds, by the two halves of a word. a·b is exact: its factors are f16 numbers.
+#[inline(always)]
+fn two<L: Lanes, R: RoundF16>(
+    lanes: L,
+    f16: &mut NormalF16<L>,
+    sum: L::Real,
+    a: [f32; 2],
+    b: [&[f32; NR]; 2],
+    word: L::Bits,
+) -> L::Real {
+    let (a0, a1) = (lanes.splat_real(a[0]), lanes.splat_real(a[1]));
+    let exact = lanes.add_exact_product(a0, lanes.load_real(b[0]), sum);
+    let sum = R::normal::<L, 3>(f16, exact, word);
+    let exact = lanes.add_exact_product(a1, lanes.load_real(b[1]), sum);
+    R::normal::<L, 19>(f16, exact, word)
 }
 
 /// What int8 needs of a device's arithmetic: whether the scaling flushes. Its sums are exact under
@@ -277,28 +412,31 @@ struct Int8<'a, O> {
 
 impl<O: Ops> Task for Int8<'_, O> {
     #[inline(always)]
-    fn run(self, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
-        let mut packed_a = vec![[0.0; 6]; INT8_KC.min(b.k)];
-        for (block, (a, rows)) in a.chunks(6).zip(rows.chunks(6)).enumerate() {
-            for p in 0..b.n.div_ceil(NR) {
-                let mut joined = [[0i64; NR]; 6];
-                for q0 in (0..b.k).step_by(INT8_KC) {
-                    let q1 = b.k.min(q0 + INT8_KC);
-                    for (r, row) in a.iter().enumerate() {
-                        packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
-                    }
-                    let mut sums = [[0.0; NR]; 6];
+    fn run<L: Lanes>(self, _: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
+        let mut packed_a = vec![[0.0; INT8_ROWS]; INT8_KC.min(b.k)];
+        let mut joined = vec![[[0i64; NR]; INT8_ROWS]; b.n.div_ceil(NR)];
+        let blocks = a.chunks(INT8_ROWS).zip(rows.chunks(INT8_ROWS));
+        for ((a, rows), c) in blocks.zip(c.chunks_mut(INT8_ROWS * b.n)) {
+            joined.fill([[0; NR]; INT8_ROWS]);
+            for q0 in (0..b.k).step_by(INT8_KC) {
+                let q1 = b.k.min(q0 + INT8_KC);
+                for (r, row) in a.iter().enumerate() {
+                    packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
+                }
+                for (p, joined) in joined.iter_mut().enumerate() {
+                    let mut sums = [[0.0; NR]; INT8_ROWS];
                     let panel = &b.panel(p)[q0..q1];
-                    block_of_c::<F32Step<O>, 6>(&packed_a[..q1 - q0], panel, &mut sums);
+                    block_of_c::<F32Step<O>, INT8_ROWS>(&packed_a[..q1 - q0], panel, &mut sums);
                     for (joined, sums) in joined.iter_mut().zip(&sums) {
-                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += s as i64);
+                        // Below 2²⁴, so an i32 holds it, and that conversion is an instruction.
+                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += i64::from(s as i32));
                     }
                 }
-                for (r, &i) in rows.iter().enumerate() {
-                    for j in p * NR..b.n.min((p + 1) * NR) {
-                        let scaled = O::mul(joined[r][j - p * NR] as f32, step(self.step_a, i));
-                        c[(block * 6 + r) * b.n + j] = O::mul(scaled, step(self.step_b, j));
-                    }
+            }
+            for ((r, &i), c) in rows.iter().enumerate().zip(c.chunks_mut(b.n)) {
+                for (j, c) in c.iter_mut().enumerate() {
+                    let scaled = O::mul(joined[j / NR][r][j % NR] as f32, step(self.step_a, i));
+                    *c = O::mul(scaled, step(self.step_b, j));
                 }
             }
         }
@@ -313,6 +451,7 @@ fn step(steps: &[f32], i: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::lanes::on_each;
     use crate::problem::matrix::Matrix;
 
     const KEY: Key = [7, 3];
@@ -342,6 +481,58 @@ mod tests {
                             let got = c[r * n + j];
                             assert_eq!(got, expected, "{precision} {m}x{n}x{k} at {i},{j}");
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What `tasks` runs on one thread, on lanes of any width.
+    #[derive(Clone)]
+    struct AllRows<'a, T>(T, &'a Operands, &'a PackedB);
+
+    impl<T: Task> WithLanes for AllRows<'_, T> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn with_lanes<L: Lanes>(self, lanes: L) -> Vec<f32> {
+            let Self(task, operands, b) = self;
+            let a: Vec<&[f32]> = operands.a.chunks(operands.k).collect();
+            let rows: Vec<usize> = (0..operands.m).collect();
+            let mut c = vec![0.0; operands.m * operands.n];
+            task.run(lanes, &a, &rows, b, &mut c);
+            c
+        }
+    }
+
+    /// Sums that are zero, subnormal, cancel, overflow or are no numbers, between ordinary ones, on
+    /// every kind of lanes that this processor has.
+    #[test]
+    fn f16_sums_outside_the_normal_numbers_equal_the_definition() {
+        let (m, n, k) = (9, 21, 43);
+        for (salt, scale) in [(0, 1.0), (1, 2e-4), (2, 1e-5), (3, 150.0), (4, 1e4)] {
+            let (mut a, b) = (matrix(m, k, salt), matrix(k, n, salt + 10));
+            a.data.iter_mut().for_each(|x| *x *= scale);
+            a.data[2 * k..3 * k].fill(0.0); // a row of zeros
+            a.data[4 * k + 20..5 * k].fill(0.0); // one that ends in them
+            for precision in [Precision::Fp16Acc16, Precision::Fp16Sr] {
+                let o = Operands::convert(precision, Arithmetic::host(), &a, &b, KEY);
+                let packed = PackedB::new(&o.b, k, n);
+                let on_lanes = match precision {
+                    Precision::Fp16Sr => on_each(&AllRows(
+                        F16Blocks::<_, SR_ROWS>(Stochastic { key: KEY }),
+                        &o,
+                        &packed,
+                    )),
+                    _ => on_each(&AllRows(F16Blocks::<_, NEAREST_ROWS>(Nearest), &o, &packed)),
+                };
+                for (name, c) in on_lanes {
+                    for (at, got) in c.into_iter().enumerate() {
+                        let (i, j) = (at / n, at % n);
+                        let expected = entry(precision, Arithmetic::host(), &o, i, j, KEY);
+                        let same = got.to_bits() == expected.to_bits()
+                            || (got.is_nan() && expected.is_nan());
+                        assert!(same, "{name} {precision} × {scale} at {i},{j}: {got} {expected}");
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 pub mod arithmetic;
 mod fixed;
+pub mod lanes;
 pub mod philox;
 mod precision;
 pub mod round;

@@ -6,6 +6,7 @@
 //! positive and negative values are treated alike, and P(up) is the fraction cut to 16 bits.
 
 use super::Rounding;
+use super::lanes::{LANES, Lanes};
 
 const SIGN: u32 = 0x8000_0000;
 const INFINITY: u32 = 0x7f80_0000;
@@ -62,6 +63,78 @@ fn finish_f16(bits: u32, a: u32, normal: u32, q: u32) -> f32 {
     let bounded = if finite >= F16_OVERFLOW { INFINITY } else { finite };
     let magnitude = if a > INFINITY { 0x7fc0_0000 } else { bounded };
     f32::from_bits((bits & SIGN) | magnitude)
+}
+
+/// Below this lie the doubled bits of all |x| in [2⁻¹⁴, 65,504), less those of 2⁻¹⁴: neither
+/// subnormal nor rounded to infinity.
+const F16_NORMAL_SPAN: u32 = (0x477f_e000 - F16_MIN_NORMAL) << 1;
+
+/// Vectors of f32 rounded to f16 as if all were normal numbers of f16 below the largest, with a
+/// check of that once for many. What is outside is rarely met in a sum of products, and rounding
+/// it right costs as much again.
+#[derive(Clone, Copy, Debug)]
+pub struct NormalF16<L: Lanes> {
+    lanes: L,
+    /// Largest distance from the smallest normal number so far, see [`F16_NORMAL_SPAN`].
+    furthest: L::Bits,
+}
+
+impl<L: Lanes> NormalF16<L> {
+    /// Nothing rounded so far.
+    #[inline(always)]
+    pub fn new(lanes: L) -> Self {
+        Self { lanes, furthest: lanes.splat(0) }
+    }
+
+    /// As [`f16_nearest`].
+    #[inline(always)]
+    pub fn nearest(&mut self, x: L::Real) -> L::Real {
+        let l = self.lanes;
+        if let Some(rounded) = l.f16_nearest(x) {
+            return rounded; // right for any number
+        }
+        let odd = l.and(l.shift_right::<13>(l.bits_of(x)), l.splat(1));
+        self.cut(x, l.add(odd, l.splat(0xfff)))
+    }
+
+    /// As [`f16_stochastic`] by the 16 bits of `random` that start 3 below bit `FROM`: `FROM`
+    /// is 3 for the low half-word, 19 for the high one.
+    ///
+    /// The dropped fraction f has 13 bits, so r < 8f exactly where ⌊r/8⌋ < f, and that is where
+    /// f + (2¹³ − 1 − ⌊r/8⌋) carries into the bits that stay.
+    #[inline(always)]
+    pub fn stochastic<const FROM: u32>(&mut self, x: L::Real, random: L::Bits) -> L::Real {
+        let l = self.lanes;
+        self.cut(x, l.and_not(l.splat(0x1fff), l.shift_right::<FROM>(random)))
+    }
+
+    /// Adds `under` to the bits of x, whose last 13 then go.
+    #[inline(always)]
+    fn cut(&mut self, x: L::Real, under: L::Bits) -> L::Real {
+        let l = self.lanes;
+        let bits = l.bits_of(x);
+        let distance = l.sub(l.add(bits, bits), l.splat(F16_MIN_NORMAL << 1));
+        self.furthest = l.max(self.furthest, distance);
+        l.real_of(l.and_not(l.add(bits, under), l.splat(0x1fff)))
+    }
+
+    /// Whether all so far was what it was taken for, in the lanes where `counts` is all ones (in
+    /// others it is 0).
+    #[inline(always)]
+    pub fn held(&self, counts: L::Bits) -> bool {
+        let l = self.lanes;
+        !l.any_at_least(l.and(self.furthest, counts), l.splat(F16_NORMAL_SPAN))
+    }
+
+    /// All ones in the first `count` lanes, 0 in the others: what [`NormalF16::held`] takes.
+    #[inline(always)]
+    pub fn first_lanes(lanes: L, count: usize) -> L::Bits {
+        let mut counts = [0; LANES];
+        for count in &mut counts[..count.min(LANES)] {
+            *count = u32::MAX;
+        }
+        lanes.load(&counts)
+    }
 }
 
 /// Bits of the f16 equal to `x`, which must be one (or NaN): a change of layout, no rounding.
@@ -136,6 +209,8 @@ pub fn integer(x: f32, rounding: Rounding, random: u32, limit: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::lanes::{WithLanes, on_each};
+    use crate::number::philox::philox4x32;
     use half::{bf16, f16};
     use proptest::prelude::*;
 
@@ -159,6 +234,60 @@ mod tests {
                 assert!(same(f16_nearest(x), expected), "{x:e} ({:08x})", x.to_bits());
             }
         }
+    }
+
+    /// Sixteen numbers rounded to nearest, by the low and by the high half-word, and whether all
+    /// are normal.
+    #[derive(Clone)]
+    struct Rounded([f32; LANES], [u32; LANES]);
+
+    impl WithLanes for Rounded {
+        type Output = ([[f32; LANES]; 3], bool);
+
+        #[inline(always)]
+        fn with_lanes<L: Lanes>(self, lanes: L) -> Self::Output {
+            let (x, random) = (lanes.load_real(&self.0), lanes.load(&self.1));
+            let mut f16 = NormalF16::new(lanes);
+            let nearest = f16.nearest(x);
+            let (low, high) = (f16.stochastic::<3>(x, random), f16.stochastic::<19>(x, random));
+            let held = f16.held(NormalF16::first_lanes(lanes, LANES));
+            ([nearest, low, high].map(|x| lanes.store_real(x)), held)
+        }
+    }
+
+    /// Every f16, its halfway points, its ends and random numbers of every binade: either the
+    /// vector is right in every bit, or it says that it need not be, and it says so only where a
+    /// lane is outside.
+    #[test]
+    fn vectors_of_normal_f16_equal_the_definition_or_say_that_they_may_not() {
+        let near: Vec<f32> = (0..=u16::MAX).flat_map(around).collect();
+        let random = (0..1 << 16).map(|i| f32::from_bits(philox4x32([i, 0, 0, 0], [1, 2])[0]));
+        let ends = [6.103_515_6e-5f32, 65_504.0].map(|x| [x.next_down(), x, x.next_up(), -x]);
+        let numbers: Vec<f32> =
+            near.into_iter().chain(random).chain(ends.into_iter().flatten()).collect();
+        let mut all_held = 0;
+        for (i, &x) in numbers.iter().enumerate() {
+            let bits: [u32; 4] = philox4x32([i as u32, 1, 0, 0], [1, 2]);
+            let random: [u32; LANES] = std::array::from_fn(|l| bits[l % 4].rotate_left(l as u32));
+            // The number in all lanes, or in one beside 1.
+            let xs = if i % 2 == 0 {
+                [x; LANES]
+            } else {
+                std::array::from_fn(|l| if l == i % 16 { x } else { 1.0 })
+            };
+            let inside = (6.103_515_6e-5..65_504.0).contains(&x.abs());
+            for (name, ([nearest, low, high], held)) in on_each(&Rounded(xs, random)) {
+                assert_eq!(held, inside, "{name}: {x:e}");
+                for l in 0..LANES {
+                    let right = nearest[l].to_bits() == f16_nearest(xs[l]).to_bits()
+                        && low[l].to_bits() == f16_stochastic(xs[l], random[l]).to_bits()
+                        && high[l].to_bits() == f16_stochastic(xs[l], random[l] >> 16).to_bits();
+                    assert!(right || !held, "{name}: {:e} in lane {l}", xs[l]);
+                }
+            }
+            all_held += usize::from(inside);
+        }
+        assert!(all_held > numbers.len() / 2, "{all_held} of {}", numbers.len());
     }
 
     #[test]
