@@ -157,8 +157,7 @@ impl<'a> Harness<'a> {
             self.folder = Some(RunFolder::create(root, provenance)?);
         }
         if let Some(folder) = &mut self.folder {
-            let (fingerprints, rooflines) =
-                (self.session.fingerprints(), self.session.rooflines());
+            let (fingerprints, rooflines) = (self.session.fingerprints(), self.session.rooflines());
             let known = folder.provenance();
             if known.fingerprints != fingerprints || known.rooflines != rooflines {
                 folder.update_provenance(|p| {
