@@ -22,7 +22,7 @@ const FINAL_TRIES: usize = 60;
 /// that some run goes undisturbed. ns.
 const RUN_NS: f64 = 2e6;
 /// Passes over the memory.
-const PASSES: usize = 10;
+const PASSES: usize = 6;
 /// A cache that the system does not describe. Bytes.
 const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 /// Bytes of int8 of an operand: a few of them stay in every first-level cache.

@@ -143,18 +143,16 @@ struct Candidate {
 /// The candidates of a unit on a device; none where it has no such unit.
 fn candidates(context: &Context, unit: Unit) -> Vec<Candidate> {
     let info = &context.info;
+    let workgroup_size = info.max_workgroup_invocations.min(256);
     let chained = |source: Source, operations: u64| -> Vec<Candidate> {
-        let sizes = [64, 256].into_iter().filter(|&size| size <= info.max_workgroup_invocations);
-        let one = |size: u32| {
-            CHAINS.into_iter().map(move |(chains, file)| Candidate {
-                name: format!("{chains} chains of 4, workgroups of {size}"),
-                files: vec![source, file],
-                kind: Kind::Chains,
-                workgroup_size: size,
-                operations: STEPS * chains * 4 * operations,
-            })
+        let one = |(chains, file): (u64, Source)| Candidate {
+            name: format!("{chains} chains of 4, workgroups of {workgroup_size}"),
+            files: vec![source, file],
+            kind: Kind::Chains,
+            workgroup_size,
+            operations: STEPS * chains * 4 * operations,
         };
-        sizes.flat_map(one).collect()
+        CHAINS.into_iter().map(one).collect()
     };
     match unit {
         Unit::F32Fma => chained(F32, 2),
@@ -162,16 +160,13 @@ fn candidates(context: &Context, unit: Unit) -> Vec<Candidate> {
         Unit::F16Fma => vec![],
         Unit::Dot4 => {
             let mut all = chained(DOT4, 8);
-            let shared = |&Candidate { workgroup_size, .. }: &Candidate| Candidate {
+            all.push(Candidate {
                 name: format!("8 sums that share an operand, workgroups of {workgroup_size}"),
                 files: vec![DOT4_SHARED],
                 kind: Kind::Chains,
                 workgroup_size,
                 operations: STEPS * 8 * 8,
-            };
-            // One of each size of workgroup: the chains come in fours.
-            let shared: Vec<Candidate> = all.iter().step_by(CHAINS.len()).map(shared).collect();
-            all.extend(shared);
+            });
             all
         }
         Unit::CooperativeF32 | Unit::CooperativeF16 => {
@@ -399,8 +394,7 @@ struct Walk {
     interleaved: bool,
 }
 
-const WALKS: [Walk; 4] = [
-    Walk { workgroup_size: 64, elements: 16, interleaved: true },
+const WALKS: [Walk; 3] = [
     Walk { workgroup_size: 256, elements: 16, interleaved: true },
     Walk { workgroup_size: 256, elements: 64, interleaved: true },
     Walk { workgroup_size: 64, elements: 64, interleaved: false },
