@@ -191,7 +191,7 @@ fn prepare_gpu(
     } else {
         Guarantee::PORTABLE // the fingerprint is not the matrix unit's
     };
-    let roundings = source.kernel.roundings(inputs.problem.k);
+    let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
     let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
     let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
     if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {

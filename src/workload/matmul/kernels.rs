@@ -46,11 +46,18 @@ impl Kernel {
         self != Self::Cooperative
     }
 
-    /// Roundings on the way of one product into a sum of `k`, at most. A matrix unit may align the
-    /// products of a step to the largest and cut off what sticks out before it rounds the sum (Fasi,
-    /// Higham, Mikaitis, Pranesh 2021): over steps of at least two products, at most two roundings each.
-    pub fn roundings(self, k: usize) -> usize {
-        if self.has_mirror() { k } else { k.saturating_mul(2) }
+    /// Roundings on the way of one product into a sum of `k`, at most, in the units that a bound counts
+    /// with. A matrix unit may align the products of a step to the largest and cut off what sticks out
+    /// before it rounds the sum (Fasi, Higham, Mikaitis, Pranesh 2021): over steps of at least two
+    /// products, at most two roundings each. The unit of an f32 sum allows for truncation where the
+    /// guarantee is [`Guarantee::PORTABLE`](crate::error::Guarantee::PORTABLE); that of an f16 sum is
+    /// that of rounding to nearest, so a truncation counts as two.
+    pub fn roundings(self, precision: Precision, k: usize) -> usize {
+        match (self.has_mirror(), precision.accumulator()) {
+            (true, _) => k,
+            (false, Format::F16) => k.saturating_mul(4),
+            (false, _) => k.saturating_mul(2),
+        }
     }
 
     /// The name in bench ids, the CLI and the CSV.
@@ -95,8 +102,13 @@ impl F16Path {
     /// How a kernel reads the operands of a precision; `None` where none of them is f16. Where a lane
     /// loads numbers one by one, as software does, two in a word come cheaper than the device's own.
     fn of(kernel: Kernel, precision: Precision, device: &DeviceInfo) -> Option<Self> {
-        let loads_words = kernel == Kernel::Subgroup && device.device_type == "cpu";
-        let native = device.shader_f16 && !loads_words || kernel == Kernel::Cooperative;
+        let native = match kernel {
+            Kernel::Naive => device.shader_f16,
+            Kernel::RegisterTiled | Kernel::Subgroup => {
+                device.shader_f16 && !tuning::is_software(device)
+            }
+            Kernel::Cooperative => true, // it exists in no other way
+        };
         let path = if native { Self::Native } else { Self::Packed };
         (precision.storage() == Format::F16).then_some(path)
     }

@@ -120,7 +120,7 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
         ])
     };
     // Straight from storage: best where workgroup memory is memory like any other.
-    let direct = [[8, 8, 8, 8, 4, 0, 16], [4, 8, 16, 8, 4, 0, 16]];
+    let direct = [[8, 8, 8, 8, 4, 0, 16], [8, 8, 4, 4, 4, 0, 16]];
     // Product-adds a stage: those of int8 take four numbers each, and a stage at most 32.
     let depth = if precision.storage() == Format::Int8 { 8 } else { 16 };
     let staged = [
@@ -131,7 +131,7 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
         [8, 8, 8, 8, depth, 2, 8],
     ];
     let all = if is_software(device) {
-        [&direct[..], &staged[3..4]].concat()
+        [&direct[..], &staged[4..]].concat()
     } else {
         // A default must fit every device: 13 KiB of workgroup memory, 64 threads.
         [&staged[4..], &staged[..4], &direct[..1]].concat()
@@ -142,7 +142,7 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
 }
 
 /// Whether a device is a program: its storage is cached like its workgroup memory.
-fn is_software(device: &DeviceInfo) -> bool {
+pub(super) fn is_software(device: &DeviceInfo) -> bool {
     device.device_type == "cpu"
 }
 
