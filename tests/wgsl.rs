@@ -10,13 +10,20 @@ use tradeoff::gpu::{Composed, DeviceInfo, PROBES, compose};
 use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
-use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, conversion_sources};
+use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, Shape, conversion_sources};
 use tradeoff::workload::sgd::{Stage, conversion_kernel, kernels};
 
 /// f16 as a type of its own: wgpu's `SHADER_F16`, which many devices lack.
 const F16: Capabilities = Capabilities::SHADER_FLOAT16;
 /// `pack2x16float` and `unpack2x16float`, part of core WGSL.
 const PACKING: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+
+/// Subgroup operations; the builtins that number subgroups and lanes come with them.
+const SUBGROUP: Capabilities = Capabilities::SUBGROUP;
+/// Cooperative matrices.
+const MATRIX: Capabilities = Capabilities::COOPERATIVE_MATRIX;
+/// All that a kernel may need.
+const OPTIONAL: Capabilities = F16.union(PACKING).union(SUBGROUP).union(MATRIX);
 
 struct Module {
     name: String,
@@ -26,25 +33,72 @@ struct Module {
     needs: Capabilities,
 }
 
+/// Devices that make the registry give all that it has: software and hardware, with and without f16,
+/// every subgroup size, both sizes of matrix fragments.
+fn devices() -> Vec<DeviceInfo> {
+    let mut devices = vec![];
+    for device_type in ["cpu", "discrete"] {
+        for (lanes, size) in [(8, 8), (16, 16), (32, 16), (64, 8)] {
+            let matrices = ["f16", "f32"].map(|sum| format!("{size}x{size}x{size} f16·f16+{sum}"));
+            devices.extend([false, true].map(|shader_f16| DeviceInfo {
+                device_type: device_type.into(),
+                shader_f16,
+                subgroups: true,
+                subgroup_min: lanes,
+                subgroup_max: lanes,
+                cooperative_matrices: matrices.to_vec(),
+                max_workgroup_bytes: 64 << 10,
+                max_workgroup_invocations: 1024,
+                ..DeviceInfo::default()
+            }));
+        }
+    }
+    devices
+}
+
+/// Every kernel with all parameters that it can have on some device, each text once.
+fn product_modules(kernel: Kernel, precision: Precision) -> Vec<Module> {
+    let mut modules: Vec<Module> = vec![];
+    for device in devices() {
+        if KernelSource::supports(kernel, precision, &device).is_err() {
+            continue;
+        }
+        let shape = Shape::square(4096);
+        for parameters in KernelSource::candidates(kernel, precision, shape, &device) {
+            let source = KernelSource::with(kernel, precision, &device, parameters).unwrap();
+            let composed = source.composed();
+            if modules.iter().any(|m| m.composed == composed) {
+                continue;
+            }
+            let mut needs = match source.f16_path {
+                Some(F16Path::Native) => F16,
+                Some(F16Path::Packed) => PACKING,
+                None => Capabilities::empty(),
+            };
+            match kernel {
+                Kernel::Subgroup => needs |= SUBGROUP,
+                Kernel::Cooperative => needs |= SUBGROUP | MATRIX,
+                Kernel::Naive | Kernel::RegisterTiled => {}
+            }
+            modules.push(Module {
+                name: format!(
+                    "matmul {precision} {kernel} {:?} {}",
+                    source.f16_path, source.parameters
+                ),
+                composed,
+                entry_points: vec!["multiply"],
+                needs,
+            });
+        }
+    }
+    modules
+}
+
 fn matmul_modules() -> Vec<Module> {
     let mut modules = Vec::new();
     for precision in Precision::MATMUL {
-        for kernel in Kernel::ALL {
-            for native in [false, true] {
-                let device = DeviceInfo { shader_f16: native, ..DeviceInfo::default() };
-                let source = KernelSource::of(kernel, precision, &device);
-                let needs = match source.f16_path {
-                    Some(F16Path::Native) => F16,
-                    Some(F16Path::Packed) => PACKING,
-                    None => Capabilities::empty(),
-                };
-                modules.push(Module {
-                    name: format!("matmul {precision} {kernel} {:?}", source.f16_path),
-                    composed: source.composed(),
-                    entry_points: vec!["multiply"],
-                    needs,
-                });
-            }
+        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.computes(precision)) {
+            modules.extend(product_modules(kernel, precision));
         }
         let conversions = conversion_sources(precision);
         let entry_points: &[&[_]] = match conversions.len() {
@@ -160,7 +214,7 @@ fn every_module_has_its_entry_points() {
 fn every_module_is_valid_with_what_it_needs_and_with_more() {
     for module in modules() {
         let parsed = parse(&module);
-        for capabilities in [module.needs, module.needs | F16 | PACKING, Capabilities::all()] {
+        for capabilities in [module.needs, OPTIONAL, Capabilities::all()] {
             let verdict = validate(&module, &parsed, capabilities);
             assert!(verdict.is_ok(), "{} {capabilities:?}: {verdict:?}", module.name);
         }
@@ -174,13 +228,46 @@ fn no_module_is_valid_without_what_it_needs() {
     for module in modules() {
         let parsed = parse(&module);
         for missing in module.needs.iter() {
-            let verdict = validate(&module, &parsed, (F16 | PACKING) - missing);
+            let verdict = validate(&module, &parsed, OPTIONAL - missing);
             assert!(verdict.is_err(), "{} is valid without {missing:?}", module.name);
             refused += 1;
         }
     }
     // Three f16 precisions, each with every kernel, by both paths; and more in SGD.
     assert!(refused > 2 * 3 * Kernel::ALL.len());
+}
+
+/// Matrix units are on no machine that these tests can count on, so at least the way to SPIR-V, which
+/// Vulkan takes, is gone: overrides resolved, written, and for the units alone with their capability.
+#[test]
+fn every_product_becomes_spirv() {
+    let shape = [("M", 300.0), ("N", 200.0), ("K", 100.0), ("LDA", 128.0), ("LDB", 200.0)];
+    let others = [("LDC", 200.0), ("SEED", 1.0), ("TRIAL", 0.0), ("PER_VECTOR", 0.0)];
+    let constants = shape.into_iter().chain(others);
+    let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+    let entry = naga::back::spv::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: "multiply".to_owned(),
+    };
+    let mut units = 0;
+    for module in matmul_modules().iter().filter(|m| m.entry_points == ["multiply"]) {
+        let parsed = parse(module);
+        let info = validate(module, &parsed, Capabilities::all()).unwrap();
+        let has =
+            |name: &str| parsed.overrides.iter().any(|(_, o)| o.name.as_deref() == Some(name));
+        let constants = constants.clone().filter(|(name, _)| has(name));
+        let constants = constants.map(|(name, value)| (name.to_owned(), value)).collect();
+        let resolved =
+            naga::back::pipeline_constants::process_overrides(&parsed, &info, None, &constants);
+        let (resolved, info) = resolved.unwrap_or_else(|e| panic!("{}: {e}", module.name));
+        let words = naga::back::spv::write_vec(&resolved, &info, &options, Some(&entry));
+        let words = words.unwrap_or_else(|e| panic!("{}: {e}", module.name));
+        // OpCapability CooperativeMatrixKHR
+        let has_units = words.windows(2).any(|pair| pair == [2 << 16 | 17, 6022]);
+        assert_eq!(has_units, module.needs.contains(MATRIX), "{}", module.name);
+        units += usize::from(has_units);
+    }
+    assert!(units >= 4, "{units} kernels for matrix units");
 }
 
 /// The paths of all .wgsl files under `kernels/`, relative to it.

@@ -19,7 +19,7 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
     if (i >= M || j >= N) {
         return;
     }
-    let words = LDA / 4u;
+    let words = (K + 3u) / 4u;
     if (words <= CHUNK_WORDS) {
         c[i * LDC + j] = scaled(f32(chunk_sum(i, j, 0u, words)), i, j);
         return;

@@ -1,7 +1,6 @@
 // Exact sums of int8 products over any k, and their scaling to f32.
 // 127 · 127 · 133,144 < 2^31: so many products fit an i32. Longer sums go in chunks, joined in 64 bits.
 const CHUNK_WORDS: u32 = 33284u; // 4 · 33,284 <= 133,144, and whole vectors of 4 words
-const WORDS: u32 = 4u; // of k, a step
 
 // What maxima are stored for the scales: bits of max|x|, one word a scale.
 override PER_VECTOR: u32;

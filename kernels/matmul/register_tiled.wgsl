@@ -2,16 +2,18 @@
 // straight from storage: no workgroup memory, no barrier. A workgroup is THREADS_M x THREADS_N
 // threads; those of a row read neighbouring columns of B. Each entry is summed over q = 0, 1, … in
 // order, so it equals `naive` bit for bit.
-// Parameters: THREADS_M, THREADS_N, BLOCK_M, BLOCK_N (a multiple of 4).
+// Parameters: THREADS_M, THREADS_N, BLOCK_M, BLOCK_N (a multiple of 4), SWIZZLE.
 // Method: Volkov and Demmel, "Benchmarking GPUs to tune dense linear algebra", SC 2008.
 const VECTORS: u32 = BLOCK_N / 4u; // of 4 columns, a thread
 const SPLIT: u32 = 4u * THREADS_N; // columns between a thread's vectors
 
 @compute @workgroup_size(THREADS_N, THREADS_M)
 fn multiply(
-    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_id) thread: vec3<u32>,
 ) {
+    let group = swizzled(id, groups);
     let i0 = (group.y * THREADS_M + thread.y) * BLOCK_M;
     let j0 = group.x * THREADS_N * BLOCK_N + thread.x * 4u;
     if (i0 >= M || j0 >= N) {
@@ -22,16 +24,25 @@ fn multiply(
     for (var v = 0u; v < VECTORS; v++) {
         columns[v] = min(j0 + v * SPLIT, LDB - 4u);
     }
-    var sums: array<array<vec4<f32>, VECTORS>, BLOCK_M>;
-    for (var q = 0u; q < K; q += 4u) {
-        var rows: array<vec4<f32>, BLOCK_M>;
+    var sums: array<array<Sum4, VECTORS>, BLOCK_M>;
+    var carries: array<array<vec4<i32>, VECTORS>, BLOCK_M>;
+    for (var q = 0u; q < K; q += 4u * STEP) {
+        if (folds_at(q)) {
+            for (var r = 0u; r < BLOCK_M; r++) {
+                for (var v = 0u; v < VECTORS; v++) {
+                    carries[r][v] = carried(carries[r][v], sums[r][v]);
+                    sums[r][v] = rest(sums[r][v]);
+                }
+            }
+        }
+        var rows: array<A4, BLOCK_M>;
         for (var r = 0u; r < BLOCK_M; r++) {
             rows[r] = load_a4(min(i0 + r, M - 1u), q);
         }
         for (var s = 0u; s < 4u; s++) {
-            var b: array<vec4<f32>, VECTORS>;
+            var b: array<B4, VECTORS>;
             for (var v = 0u; v < VECTORS; v++) {
-                b[v] = load_b4(q + s, columns[v]);
+                b[v] = load_b4(q + s * STEP, columns[v]);
             }
             for (var r = 0u; r < BLOCK_M; r++) {
                 for (var v = 0u; v < VECTORS; v++) {
@@ -42,8 +53,9 @@ fn multiply(
     }
     for (var r = 0u; r < BLOCK_M; r++) {
         for (var v = 0u; v < VECTORS; v++) {
-            if (i0 + r < M && j0 + v * SPLIT < N) {
-                store4(i0 + r, j0 + v * SPLIT, sums[r][v]);
+            let j = j0 + v * SPLIT;
+            if (i0 + r < M && j < N) {
+                store4(i0 + r, j, finished(sums[r][v], carries[r][v], i0 + r, j));
             }
         }
     }

@@ -145,11 +145,24 @@ impl Context {
     /// Opens the adapter with what it has of the features used here, then probes it.
     pub(super) fn open(adapter: &wgpu::Adapter, info: DeviceInfo) -> Result<Self, GpuError> {
         use wgpu::Features;
-        let wanted = Features::SHADER_F16 | Features::TIMESTAMP_QUERY | Features::SUBGROUP;
+        let wanted = Features::SHADER_F16
+            | Features::TIMESTAMP_QUERY
+            | Features::SUBGROUP
+            | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let found = adapter.features() & wanted;
+        let experimental_features = if found.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            // SAFETY: wgpu may have bugs here that are undefined behaviour. Only the kernels of this
+            // crate that are made for matrix units use the feature, each is held to its bound before
+            // it is timed, and no other kernel is compiled in another way because of it.
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
+        };
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("tradeoff"),
-            required_features: adapter.features() & wanted,
+            required_features: found,
             required_limits: adapter.limits(),
+            experimental_features,
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request).map_err(|error| GpuError::Open {

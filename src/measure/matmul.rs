@@ -182,15 +182,29 @@ fn prepare_gpu(
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
 
     let fingerprint = &context.fingerprint;
+    let unmodelled = if source.kernel.has_mirror() {
+        fingerprint.unmodelled.as_ref().map(|answer| format!("this device ({answer})"))
+    } else {
+        Some("a matrix unit".to_owned())
+    };
     let mirrored = cache.mirror(inputs, source.precision, fingerprint.arithmetic);
-    let guarantee = Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest);
-    let bound = bound(source.precision, inputs, &mirrored.step_a, &mirrored.step_b, guarantee)?;
-    let modelled = fingerprint.unmodelled.is_none();
-    let expected = modelled.then_some(&mirrored.c[..]);
+    let guarantee = if source.kernel.has_mirror() {
+        Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest)
+    } else {
+        Guarantee::PORTABLE // the fingerprint is not the matrix unit's
+    };
+    let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
+    let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
+    let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
+    if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {
+        let reason = format!("no mirror models {what} and the bound says nothing at this k");
+        return Err(Unmeasured::new(Status::Skipped, reason));
+    }
+    let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
     let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
     verify(&checked, expected, fraction, inputs, source.precision, &bound, record)?;
-    if let Some(answer) = &fingerprint.unmodelled {
-        record.reason = format!("no mirror models this device ({answer}); held to its bound alone");
+    if let Some(what) = unmodelled {
+        record.reason = format!("no mirror models {what}; held to its bound alone");
     }
     let method = context.timing;
     let total = [gpu.conversion(), gpu.product()].concat();
@@ -212,7 +226,7 @@ fn prepare_cpu(
     let checked: Vec<f32> =
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
     let guarantee = Guarantee::of(arithmetic, true);
-    let bound = bound(precision, inputs, &operands.step_a, &operands.step_b, guarantee)?;
+    let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
 
     // The mirror's blocks are checked against its definition, entry by entry.
     let key = inputs.key;
@@ -243,12 +257,12 @@ fn prepare_cpu(
 
 fn bound(
     precision: Precision,
-    inputs: &Inputs,
+    roundings: usize,
     step_a: &[f32],
     step_b: &[f32],
     guarantee: Guarantee,
 ) -> Result<Bound, Unmeasured> {
-    matmul_bound(precision, inputs.problem.k, step_a, step_b, guarantee)
+    matmul_bound(precision, roundings, step_a, step_b, guarantee)
         .map_err(|e| Unmeasured::new(Status::Failed, e))
 }
 
@@ -270,9 +284,6 @@ fn verify(
         record.mirror_mismatches = Some(mismatches);
         record.mirror_signed_zero_mismatches = Some(zeros);
         record.verified_fraction = Some(fraction);
-    } else if bound.is_vacuous() {
-        let reason = "no mirror models this device and the bound says nothing at this k";
-        return Err(Unmeasured::new(Status::Skipped, reason));
     }
     judge(computed, mismatches, inputs, precision, bound, record)
 }

@@ -1,13 +1,13 @@
-//! The registry: which files of `kernels/` make each matmul kernel. A kernel is their concatenation.
+//! The registry of matmul kernels: what there is, for which device, and with which parameters.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::files::{self, conversion_sources};
 use super::parameters::Parameters;
 use super::{Shape, tuning};
 use crate::gpu::{Composed, DeviceInfo, Source, compose_with};
-use crate::number::{Format, Precision, Rounding};
-use crate::wgsl;
+use crate::number::{Format, Precision};
 
 /// The structure of a product kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,15 +16,48 @@ pub enum Kernel {
     Naive,
     /// A block of C in each thread's registers, vectorised loads.
     RegisterTiled,
+    /// A block of C in the registers of one subgroup, whose lanes hand each other what they load of A.
+    Subgroup,
+    /// Fragments of C on the device's matrix units.
+    Cooperative,
 }
 
 impl Kernel {
     /// All kernels, in the order in which they are measured.
-    pub const ALL: [Self; 2] = [Self::Naive, Self::RegisterTiled];
+    pub const ALL: [Self; 4] =
+        [Self::Naive, Self::RegisterTiled, Self::Subgroup, Self::Cooperative];
 
     /// Whether the kernel exists at a precision, on whatever device.
     pub fn computes(self, precision: Precision) -> bool {
         Precision::MATMUL.contains(&precision)
+            && match self {
+                Self::Naive | Self::RegisterTiled => true,
+                // Random bits for every product-add outweigh what shuffles save.
+                Self::Subgroup => !files::is_sr(precision),
+                // What the matrix units of WGSL take: f16, rounded by the unit.
+                Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
+            }
+    }
+
+    /// Whether a mirror follows it bit for bit. A matrix unit sums in an order of its own and rounds as
+    /// it likes on the way, an f16 accumulator not after each product-add: such a kernel is held to its
+    /// bound alone.
+    pub fn has_mirror(self) -> bool {
+        self != Self::Cooperative
+    }
+
+    /// Roundings on the way of one product into a sum of `k`, at most, in the units that a bound counts
+    /// with. A matrix unit may align the products of a step to the largest and cut off what sticks out
+    /// before it rounds the sum (Fasi, Higham, Mikaitis, Pranesh 2021): over steps of at least two
+    /// products, at most two roundings each. The unit of an f32 sum allows for truncation where the
+    /// guarantee is [`Guarantee::PORTABLE`](crate::error::Guarantee::PORTABLE); that of an f16 sum is
+    /// that of rounding to nearest, so a truncation counts as two.
+    pub fn roundings(self, precision: Precision, k: usize) -> usize {
+        match (self.has_mirror(), precision.accumulator()) {
+            (true, _) => k,
+            (false, Format::F16) => k.saturating_mul(4),
+            (false, _) => k.saturating_mul(2),
+        }
     }
 
     /// The name in bench ids, the CLI and the CSV.
@@ -32,6 +65,8 @@ impl Kernel {
         match self {
             Self::Naive => "naive",
             Self::RegisterTiled => "register_tiled",
+            Self::Subgroup => "subgroup",
+            Self::Cooperative => "cooperative",
         }
     }
 }
@@ -64,6 +99,20 @@ pub enum F16Path {
 }
 
 impl F16Path {
+    /// How a kernel reads the operands of a precision; `None` where none of them is f16. Where a lane
+    /// loads numbers one by one, as software does, two in a word come cheaper than the device's own.
+    fn of(kernel: Kernel, precision: Precision, device: &DeviceInfo) -> Option<Self> {
+        let native = match kernel {
+            Kernel::Naive => device.shader_f16,
+            Kernel::RegisterTiled | Kernel::Subgroup => {
+                device.shader_f16 && !tuning::is_software(device)
+            }
+            Kernel::Cooperative => true, // it exists in no other way
+        };
+        let path = if native { Self::Native } else { Self::Packed };
+        (precision.storage() == Format::F16).then_some(path)
+    }
+
     /// The word used in the CSV.
     pub const fn name(self) -> &'static str {
         match self {
@@ -115,7 +164,7 @@ impl KernelSource {
     /// If the kernel does not exist at that precision, as [`Kernel::computes`] tells.
     pub fn of(kernel: Kernel, precision: Precision, device: &DeviceInfo) -> Self {
         let default = tuning::options(kernel, precision, device).swap_remove(0);
-        Self::compose(kernel, precision, device.shader_f16, default)
+        Self::compose(kernel, precision, device, default)
     }
 
     /// The same with parameters of one's own choice.
@@ -133,7 +182,7 @@ impl KernelSource {
     ) -> Result<Self, TuningError> {
         let valid = tuning::options(kernel, precision, device);
         if valid.contains(&parameters) {
-            return Ok(Self::compose(kernel, precision, device.shader_f16, parameters));
+            return Ok(Self::compose(kernel, precision, device, parameters));
         }
         let (device, found) = (device.slug.clone(), parameters);
         Err(TuningError { kernel, precision, device, found, valid })
@@ -151,8 +200,7 @@ impl KernelSource {
         device: &DeviceInfo,
     ) -> Vec<Parameters> {
         let options = tuning::options(kernel, precision, device);
-        let tile =
-            |p: &Parameters| Self::compose(kernel, precision, device.shader_f16, p.clone()).tile;
+        let tile = |p: &Parameters| tuning::tile(kernel, precision, p);
         tuning::candidates(options, &tile, shape)
     }
 
@@ -171,70 +219,20 @@ impl KernelSource {
     fn compose(
         kernel: Kernel,
         precision: Precision,
-        native_f16: bool,
+        device: &DeviceInfo,
         parameters: Parameters,
     ) -> Self {
         assert!(kernel.computes(precision), "there is no kernel {kernel} at {precision}");
-        let f16_path = (precision.storage() == Format::F16).then_some(if native_f16 {
-            F16Path::Native
-        } else {
-            F16Path::Packed
-        });
-        let mut files = vec![wgsl!("matmul/problem.wgsl")];
-        let conversion = conversion_sources(precision);
-        if precision.storage() == Format::Int8 {
-            files.extend([
-                wgsl!("matmul/int8_scale.wgsl"),
-                wgsl!("shared/reciprocal.wgsl"),
-                wgsl!("matmul/int8_sum.wgsl"),
-            ]);
-            let (structure, tile) = match kernel {
-                Kernel::Naive => (wgsl!("matmul/int8_naive.wgsl"), (8, 8)),
-                Kernel::RegisterTiled => (wgsl!("matmul/int8_register_tiled.wgsl"), (64, 32)),
-            };
-            files.push(structure);
-            return Self { precision, kernel, f16_path, files, conversion, parameters, tile };
+        let f16_path = F16Path::of(kernel, precision, device);
+        Self {
+            precision,
+            kernel,
+            f16_path,
+            files: files::product(kernel, precision, f16_path, &parameters),
+            conversion: conversion_sources(precision),
+            tile: tuning::tile(kernel, precision, &parameters),
+            parameters,
         }
-        files.push(operand_file(kernel, precision.storage(), f16_path));
-        let stochastic = precision.rounding() == Rounding::Stochastic;
-        let half_output = precision.accumulator() == Format::F16;
-        if half_output {
-            files.push(wgsl!("shared/rounding.wgsl"));
-        }
-        if stochastic {
-            files.extend([wgsl!("shared/philox.wgsl"), wgsl!("shared/streams.wgsl")]);
-        }
-        let accumulate = match (half_output, stochastic) {
-            (false, _) => wgsl!("matmul/accumulate_f32.wgsl"),
-            (true, false) => wgsl!("matmul/accumulate_f16.wgsl"),
-            (true, true) => wgsl!("matmul/accumulate_f16_sr.wgsl"),
-        };
-        let tile = match kernel {
-            Kernel::Naive => {
-                let (out, columns) = if half_output {
-                    (wgsl!("number/out_f16.wgsl"), 16)
-                } else {
-                    (wgsl!("number/out_f32.wgsl"), 8)
-                };
-                files.extend([out, accumulate, wgsl!("matmul/naive.wgsl")]);
-                (8, columns)
-            }
-            Kernel::RegisterTiled => {
-                files.push(if half_output {
-                    wgsl!("number/out_f16x4.wgsl")
-                } else {
-                    wgsl!("number/out_f32x4.wgsl")
-                });
-                if stochastic {
-                    files.push(wgsl!("matmul/register_tiled_sr.wgsl"));
-                    (16, 32)
-                } else {
-                    files.extend([accumulate, wgsl!("matmul/register_tiled.wgsl")]);
-                    tuning::tile(&parameters)
-                }
-            }
-        };
-        Self { precision, kernel, f16_path, files, conversion, parameters, tile }
     }
 
     /// The kernel's text: its parameters as constants, then its files.
@@ -246,47 +244,5 @@ impl KernelSource {
     pub fn workgroups(&self, shape: Shape) -> [u32; 3] {
         let (rows, columns) = self.tile;
         [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, 1]
-    }
-}
-
-fn operand_file(kernel: Kernel, storage: Format, f16_path: Option<F16Path>) -> Source {
-    match (kernel, storage, f16_path) {
-        (Kernel::Naive, Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native.wgsl"),
-        (Kernel::Naive, Format::F16, _) => wgsl!("number/f16_packed.wgsl"),
-        (Kernel::Naive, Format::Bf16, _) => wgsl!("number/bf16.wgsl"),
-        (Kernel::Naive, ..) => wgsl!("number/f32.wgsl"),
-        (_, Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_x4.wgsl"),
-        (_, Format::F16, _) => wgsl!("number/f16_packed_x4.wgsl"),
-        (_, Format::Bf16, _) => wgsl!("number/bf16x4.wgsl"),
-        _ => wgsl!("number/f32x4.wgsl"),
-    }
-}
-
-/// The files of the conversion to the storage format of `precision`: the one kernel of a 16-bit
-/// format, or the two of int8 (maxima, then quantisation). Empty for f32.
-pub fn conversion_sources(precision: Precision) -> Vec<Vec<Source>> {
-    let elementwise = |format: Source| {
-        vec![vec![wgsl!("shared/rounding.wgsl"), format, wgsl!("matmul/convert.wgsl")]]
-    };
-    match precision.storage() {
-        Format::F16 => elementwise(wgsl!("number/convert_f16.wgsl")),
-        Format::Bf16 => elementwise(wgsl!("number/convert_bf16.wgsl")),
-        Format::Int8 => {
-            let mut quantize = vec![
-                wgsl!("matmul/problem.wgsl"),
-                wgsl!("matmul/int8_scale.wgsl"),
-                wgsl!("shared/reciprocal.wgsl"),
-                wgsl!("shared/rounding.wgsl"),
-                wgsl!("shared/streams.wgsl"),
-            ];
-            if precision.rounding() == Rounding::Stochastic {
-                quantize.extend([wgsl!("shared/philox.wgsl"), wgsl!("matmul/quantize_sr.wgsl")]);
-            } else {
-                quantize.push(wgsl!("matmul/quantize_nearest.wgsl"));
-            }
-            quantize.push(wgsl!("matmul/quantize.wgsl"));
-            vec![vec![wgsl!("matmul/absmax.wgsl")], quantize]
-        }
-        _ => vec![],
     }
 }

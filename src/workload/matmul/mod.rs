@@ -2,12 +2,14 @@
 //! that run it on a device.
 
 mod device;
+mod files;
 mod kernels;
 mod parameters;
 mod tuning;
 
 pub use device::GpuMatmul;
-pub use kernels::{F16Path, Kernel, KernelSource, TuningError, conversion_sources};
+pub use files::conversion_sources;
+pub use kernels::{F16Path, Kernel, KernelSource, TuningError};
 pub use parameters::{Parameters, ParametersError};
 
 use std::fmt;
@@ -67,15 +69,24 @@ impl Shape {
         }
     }
 
-    /// Numbers in a row of A as a device stores it: k rounded up to 16.
+    /// Numbers in a row of A as a device stores it: k rounded up to 32, and 32 more where rows would
+    /// start a multiple of [`CONFLICT`] apart.
     pub fn lda(self) -> usize {
-        self.k.next_multiple_of(16)
+        apart(self.k.next_multiple_of(32), 32)
     }
 
-    /// Numbers in a row of B or C as a device stores it: n rounded up to 8.
+    /// Numbers in a row of B or C as a device stores it: n rounded up to 8, and 16 more likewise.
     pub fn ldb(self) -> usize {
-        self.n.next_multiple_of(8)
+        apart(self.n.next_multiple_of(8), 16)
     }
+}
+
+/// Rows so many numbers apart fall into the same few sets of a cache: neighbouring rows of a column of
+/// blocks would push each other out.
+const CONFLICT: usize = 256;
+
+fn apart(numbers: usize, more: usize) -> usize {
+    if numbers.is_multiple_of(CONFLICT) { numbers + more } else { numbers }
 }
 
 /// The format of C: f16 for an f16 accumulator, else f32.

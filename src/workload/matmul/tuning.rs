@@ -1,10 +1,11 @@
 //! The parameters that each kernel can have on a device: a short list, the default first.
 
+use super::files::is_sr;
 use super::kernels::Kernel;
 use super::parameters::Parameters;
 use super::{Shape, output_format};
 use crate::gpu::DeviceInfo;
-use crate::number::{Format, Precision, Rounding};
+use crate::number::{Format, Precision};
 
 /// Parameters valid on a device, the default first: one entry without a parameter for a kernel that
 /// has none. Every other set is refused, since a kernel is only proven for those listed here.
@@ -15,17 +16,24 @@ pub(super) fn options(
 ) -> Vec<Parameters> {
     let all = match kernel {
         Kernel::Naive => vec![Parameters::default()],
-        Kernel::RegisterTiled => register_tiled(precision),
+        Kernel::RegisterTiled if is_sr(precision) => vec![Parameters::default()],
+        Kernel::RegisterTiled => register_tiled(precision, device),
+        Kernel::Subgroup => subgroup(device),
+        Kernel::Cooperative => cooperative(precision, device),
     };
     let (default, others) = (all[0].clone(), &all[1..]);
     // The default stays even where it does not fit, so that its row can say what is over a limit.
-    let others = others.iter().filter(|parameters| fits(parameters, device)).cloned();
+    let others = others.iter().filter(|p| fits(kernel, precision, p, device).is_ok()).cloned();
     std::iter::once(default).chain(others).collect()
 }
 
 /// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge,
 /// unless nothing else is left.
-pub(super) fn candidates(options: Vec<Parameters>, tile: Tile, shape: Shape) -> Vec<Parameters> {
+pub(super) fn candidates(
+    options: Vec<Parameters>,
+    tile: Tile<'_>,
+    shape: Shape,
+) -> Vec<Parameters> {
     let useful = |parameters: &Parameters| {
         let (rows, columns) = tile(parameters);
         rows < 2 * shape.m.max(8) && columns < 2 * shape.n.max(8)
@@ -34,25 +42,7 @@ pub(super) fn candidates(options: Vec<Parameters>, tile: Tile, shape: Shape) -> 
     if useful.is_empty() { rest } else { useful }
 }
 
-/// Rows and columns of C that a workgroup covers.
-pub(super) type Tile<'a> = &'a dyn Fn(&Parameters) -> (usize, usize);
-
-fn register_tiled(precision: Precision) -> Vec<Parameters> {
-    let half = output_format(precision) == Format::F16;
-    if precision.storage() == Format::Int8 || (half && precision.rounding() == Rounding::Stochastic)
-    {
-        return vec![Parameters::default()];
-    }
-    let set = |[threads_m, threads_n, block_m, block_n]: [u32; 4]| {
-        Parameters::new(&[
-            ("threads_m", threads_m),
-            ("threads_n", threads_n),
-            ("block_m", block_m),
-            ("block_n", block_n),
-        ])
-    };
-    [[8, 8, 8, 8], [8, 8, 4, 8], [8, 16, 8, 4], [16, 16, 8, 8]].map(set).into()
-}
+type Tile<'a> = &'a dyn Fn(&Parameters) -> (usize, usize);
 
 /// What a device lacks for a kernel.
 pub(super) fn supports(
@@ -60,24 +50,306 @@ pub(super) fn supports(
     precision: Precision,
     device: &DeviceInfo,
 ) -> Result<(), String> {
-    let default = options(kernel, precision, device).swap_remove(0);
-    if fits(&default, device) {
-        return Ok(());
+    if matches!(kernel, Kernel::Subgroup | Kernel::Cooperative) {
+        one_subgroup_size(device)?;
     }
-    let limit = device.max_workgroup_invocations;
-    Err(format!(
-        "{kernel} with {default} needs a workgroup of more than the device's {limit} threads"
-    ))
+    if kernel == Kernel::Cooperative {
+        if !device.shader_f16 {
+            return Err("the device has no f16 of its own".to_owned());
+        }
+        if fragment_size(precision, device).is_none() {
+            return Err(format!(
+                "the device lists no matrix units of 16x16x16 or 8x8x8 f16 with {} sums",
+                precision.accumulator().name()
+            ));
+        }
+    }
+    let default = options(kernel, precision, device).swap_remove(0);
+    fits(kernel, precision, &default, device)
 }
 
-/// Rows and columns of C that a workgroup of a register-tiled kernel covers.
-pub(super) fn tile(parameters: &Parameters) -> (usize, usize) {
-    let product = |a, b| (parameters.get(a).unwrap_or(1) * parameters.get(b).unwrap_or(1)) as usize;
-    (product("threads_m", "block_m"), product("threads_n", "block_n"))
+/// Kernels made of whole subgroups need to know their size, and none can be asked for.
+fn one_subgroup_size(device: &DeviceInfo) -> Result<(), String> {
+    let (least, most) = (device.subgroup_min, device.subgroup_max);
+    if !device.subgroups {
+        return Err("the device has no subgroup operations".to_owned());
+    }
+    if least != most {
+        return Err(format!(
+            "the device runs subgroups of {least} to {most} lanes, and none can be asked for"
+        ));
+    }
+    if !LANES.contains(&least) {
+        return Err(format!("there is no kernel for subgroups of {least} lanes"));
+    }
+    Ok(())
 }
 
-/// Whether the threads of a workgroup are as many as the device allows.
-fn fits(parameters: &Parameters, device: &DeviceInfo) -> bool {
-    let threads = |name| parameters.get(name).unwrap_or(1);
-    threads("threads_m") * threads("threads_n") <= device.max_workgroup_invocations
+/// Rows and columns of C that a workgroup covers.
+pub(super) fn tile(
+    kernel: Kernel,
+    precision: Precision,
+    parameters: &Parameters,
+) -> (usize, usize) {
+    let get = |name| parameters.get(name).unwrap_or(1) as usize;
+    match kernel {
+        Kernel::Naive if output_format(precision) == Format::F16 => (8, 16),
+        Kernel::Naive => (8, 8),
+        Kernel::RegisterTiled if is_sr(precision) => (16, 32),
+        Kernel::RegisterTiled => {
+            (get("threads_m") * get("block_m"), get("threads_n") * get("block_n"))
+        }
+        Kernel::Subgroup => (get("rows"), 4 * get("lanes") * get("vectors")),
+        Kernel::Cooperative => (
+            get("subgroups_m") * get("fragments_m") * get("size"),
+            get("subgroups_n") * get("fragments_n") * get("size"),
+        ),
+    }
+}
+
+fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
+    let set = |[threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7]| {
+        Parameters::new(&[
+            ("threads_m", threads_m),
+            ("threads_n", threads_n),
+            ("block_m", block_m),
+            ("block_n", block_n),
+            ("depth", depth),
+            ("stages", stages),
+            ("swizzle", swizzle),
+        ])
+    };
+    // Straight from storage: best where workgroup memory is memory like any other.
+    let direct = [[8, 8, 8, 8, 4, 0, 16], [8, 8, 4, 4, 4, 0, 16]];
+    // Product-adds a stage: those of int8 take four numbers each, and a stage at most 32.
+    let depth = if precision.storage() == Format::Int8 { 8 } else { 16 };
+    let staged = [
+        [16, 16, 8, 8, depth, 2, 8],
+        [16, 16, 8, 8, 8, 2, 8],
+        [16, 16, 8, 8, depth, 1, 8],
+        [8, 16, 8, 4, depth, 2, 8],
+        [8, 8, 8, 8, depth, 2, 8],
+    ];
+    let all = if is_software(device) {
+        [&direct[..], &staged[4..]].concat()
+    } else {
+        // A default must fit every device: 13 KiB of workgroup memory, 64 threads.
+        [&staged[4..], &staged[..4], &direct[..1]].concat()
+    };
+    let mut sets: Vec<_> = all.into_iter().map(set).collect();
+    sets.dedup();
+    sets
+}
+
+/// Whether a device is a program: its storage is cached like its workgroup memory.
+pub(super) fn is_software(device: &DeviceInfo) -> bool {
+    device.device_type == "cpu"
+}
+
+/// Subgroup sizes that the subgroup kernel is made for.
+const LANES: [u32; 4] = [8, 16, 32, 64];
+
+fn subgroup(device: &DeviceInfo) -> Vec<Parameters> {
+    let lanes = if LANES.contains(&device.subgroup_max) { device.subgroup_max } else { LANES[0] };
+    let set = |[rows, vectors, depth, swizzle]: [u32; 4]| {
+        Parameters::new(&[
+            ("lanes", lanes),
+            ("rows", rows),
+            ("vectors", vectors),
+            ("depth", depth),
+            ("swizzle", swizzle),
+        ])
+    };
+    match lanes {
+        8 | 16 => vec![[16, 4, 4, 16], [32, 2, 4, 16], [16, 2, 4, 16], [32, 1, 4, 16]],
+        32 => vec![[32, 1, 4, 16], [16, 1, 8, 16], [16, 2, 8, 16], [32, 2, 4, 16]],
+        _ => vec![[32, 1, 8, 16], [64, 1, 4, 16]],
+    }
+    .into_iter()
+    .map(set)
+    .collect()
+}
+
+/// The larger of the sizes of fragments that a device's matrix units take.
+fn fragment_size(precision: Precision, device: &DeviceInfo) -> Option<u32> {
+    let sums = precision.accumulator().name();
+    [16, 8].into_iter().find(|size| {
+        let name = format!("{size}x{size}x{size} f16·f16+{sums}");
+        device.cooperative_matrices.contains(&name)
+    })
+}
+
+fn cooperative(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
+    let lanes = if LANES.contains(&device.subgroup_max) { device.subgroup_max } else { 32 };
+    let size = fragment_size(precision, device).unwrap_or(16);
+    let set = |[subgroups_m, subgroups_n, fragments_m, fragments_n]: [u32; 4]| {
+        Parameters::new(&[
+            ("lanes", lanes),
+            ("subgroups_m", subgroups_m),
+            ("subgroups_n", subgroups_n),
+            ("fragments_m", fragments_m),
+            ("fragments_n", fragments_n),
+            ("size", size),
+            ("depth", 32),
+            ("swizzle", 8),
+        ])
+    };
+    [[2, 2, 4, 2], [2, 4, 4, 2], [2, 2, 4, 4], [1, 4, 4, 2], [2, 1, 2, 2]].map(set).into()
+}
+
+/// Whether a workgroup's threads and its memory are within the device's limits.
+fn fits(
+    kernel: Kernel,
+    precision: Precision,
+    parameters: &Parameters,
+    device: &DeviceInfo,
+) -> Result<(), String> {
+    let get = |name| parameters.get(name).unwrap_or(1);
+    let (rows, columns) = tile(kernel, precision, parameters);
+    let (rows, columns) = (rows as u32, columns as u32);
+    let threads = match kernel {
+        Kernel::RegisterTiled if !parameters.is_empty() => get("threads_m") * get("threads_n"),
+        Kernel::Subgroup => get("lanes"),
+        Kernel::Cooperative => get("lanes") * get("subgroups_m") * get("subgroups_n"),
+        _ => 64,
+    };
+    let bytes = match kernel {
+        Kernel::RegisterTiled if !parameters.is_empty() => {
+            16 * get("stages") * get("depth") * (rows / 4 + 1 + columns / 4)
+        }
+        Kernel::Cooperative => {
+            let panels = rows * (get("depth") + 8) + get("depth") * (columns + 8);
+            let results = get("subgroups_m") * get("subgroups_n") * get("size").pow(2);
+            2 * panels + output_format(precision).bytes(results.into()) as u32
+        }
+        _ => 0,
+    };
+    for (what, needed, limit) in [
+        ("threads", threads, device.max_workgroup_invocations),
+        ("bytes of workgroup memory", bytes, device.max_workgroup_bytes),
+    ] {
+        if needed > limit {
+            return Err(format!(
+                "{kernel} needs {needed} {what}, over the device's limit of {limit}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least that WebGPU promises, with everything optional.
+    fn device(device_type: &str) -> DeviceInfo {
+        DeviceInfo {
+            slug: "some-gpu-vulkan".into(),
+            device_type: device_type.into(),
+            subgroups: true,
+            subgroup_min: 32,
+            subgroup_max: 32,
+            shader_f16: true,
+            cooperative_matrices: vec!["16x16x16 f16·f16+f32".into(), "8x8x8 f16·f16+f16".into()],
+            max_workgroup_bytes: 16 << 10,
+            max_workgroup_invocations: 256,
+            ..DeviceInfo::default()
+        }
+    }
+
+    fn pairs() -> impl Iterator<Item = (Kernel, Precision)> {
+        let all = Kernel::ALL.into_iter();
+        let all = all.flat_map(|kernel| Precision::MATMUL.map(|precision| (kernel, precision)));
+        all.filter(|&(kernel, precision)| kernel.computes(precision))
+    }
+
+    #[test]
+    fn lists_are_short_distinct_and_valid() {
+        for device_type in ["cpu", "discrete", "integrated"] {
+            let device = device(device_type);
+            for (kernel, precision) in pairs() {
+                assert_eq!(supports(kernel, precision, &device), Ok(()), "{kernel} {precision}");
+                let options = options(kernel, precision, &device);
+                assert!((1..=8).contains(&options.len()));
+                for (index, parameters) in options.iter().enumerate() {
+                    assert_eq!(fits(kernel, precision, parameters, &device), Ok(()));
+                    assert!(!options[..index].contains(parameters), "{parameters} twice");
+                    assert!(parameters.names().eq(options[0].names()));
+                }
+            }
+        }
+    }
+
+    /// What the kernels' files demand of their parameters.
+    #[test]
+    fn parameters_are_what_the_kernels_are_proven_for() {
+        for lanes in LANES {
+            let device =
+                DeviceInfo { subgroup_min: lanes, subgroup_max: lanes, ..device("discrete") };
+            for (kernel, precision) in pairs() {
+                for parameters in options(kernel, precision, &device) {
+                    let get = |name| parameters.get(name).unwrap();
+                    let [word, step] = match precision.storage() {
+                        Format::Int8 => [4, 4],
+                        Format::F16 | Format::Bf16 => [2, 1],
+                        _ => [1, 1],
+                    };
+                    if kernel == Kernel::Subgroup {
+                        assert!(get("depth").is_multiple_of(4) && 32 % (get("depth") * word) == 0);
+                        assert!((get("rows") * get("depth") / 4).is_multiple_of(get("lanes")));
+                    } else if kernel == Kernel::RegisterTiled && !parameters.is_empty() {
+                        assert!(get("block_n").is_multiple_of(4));
+                        if get("stages") > 0 {
+                            assert!(get("block_m").is_multiple_of(4));
+                            let whole = 32 % (get("depth") * step) == 0;
+                            assert!(get("depth").is_multiple_of(4) && whole, "{parameters}");
+                        }
+                    } else if kernel == Kernel::Cooperative {
+                        assert!(32 % get("depth") == 0 && get("depth").is_multiple_of(get("size")));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_device_lacks_is_said() {
+        let lacks = |kernel, change: &dyn Fn(&mut DeviceInfo)| {
+            let mut device = device("discrete");
+            change(&mut device);
+            supports(kernel, Precision::Fp16, &device).unwrap_err()
+        };
+        let subgroup = Kernel::Subgroup;
+        assert!(lacks(subgroup, &|d| d.subgroups = false).contains("no subgroup operations"));
+        assert!(lacks(subgroup, &|d| d.subgroup_min = 8).contains("8 to 32 lanes"));
+        let cooperative = Kernel::Cooperative;
+        assert!(lacks(cooperative, &|d| d.cooperative_matrices.clear()).contains("16x16x16"));
+        assert!(lacks(cooperative, &|d| d.shader_f16 = false).contains("no f16"));
+        let tiled = Kernel::RegisterTiled;
+        assert!(lacks(tiled, &|d| d.max_workgroup_bytes = 1 << 10).contains("bytes"));
+        assert!(lacks(tiled, &|d| d.max_workgroup_invocations = 32).contains("64 threads"));
+    }
+
+    #[test]
+    fn fragments_are_those_that_the_adapter_lists() {
+        let size =
+            |precision| options(Kernel::Cooperative, precision, &device("discrete"))[0].get("size");
+        assert_eq!(size(Precision::Fp16), Some(16));
+        assert_eq!(size(Precision::Fp16Acc16), Some(8));
+    }
+
+    #[test]
+    fn small_shapes_leave_small_tiles() {
+        let device = device("discrete");
+        let of = |shape| {
+            let tile = |p: &Parameters| tile(Kernel::RegisterTiled, Precision::Fp32, p);
+            let options = options(Kernel::RegisterTiled, Precision::Fp32, &device);
+            candidates(options, &tile, shape)
+        };
+        let all = of(Shape::square(4096));
+        let few = of(Shape::square(40));
+        assert!(!few.is_empty() && few.len() < all.len());
+        assert!(few.iter().all(|p| all.contains(p)));
+        assert!(!of(Shape::square(1)).is_empty());
+    }
 }

@@ -1,0 +1,82 @@
+// C = A·B by one subgroup a workgroup: LANES lanes hold a block of ROWS rows and VECTORS x LANES x 4
+// columns of C in their registers. Each lane loads four words of one row of A, and each word goes to
+// all lanes by a shuffle from a lane that is the same for all: no workgroup memory, no barrier, and no
+// storage load of a word that another lane has loaded. Each entry is summed over q = 0, 1, … in order,
+// so it equals `naive` bit for bit.
+// Parameters: LANES, ROWS, VECTORS, DEPTH (words of A that an iteration takes from each row: 4 or a
+// multiple of it, so that ROWS · DEPTH / 4 is a multiple of LANES), SWIZZLE.
+//
+// Where the workgroup turns out to be anything but one whole subgroup of LANES lanes, nothing is
+// written: the case is then found wrong, for C held NaN before.
+const LOADS: u32 = ROWS * DEPTH / (4u * LANES); // of four words, a lane
+const PARTS: u32 = WORD / STEP; // product-adds of a word
+const SPLIT: u32 = 4u * LANES; // columns between a lane's vectors
+
+@compute @workgroup_size(LANES)
+fn multiply(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(subgroup_size) lanes: u32,
+    @builtin(num_subgroups) subgroups: u32,
+) {
+    if (lanes != LANES || subgroups != 1u) {
+        return;
+    }
+    let group = swizzled(id, groups);
+    let i0 = group.y * ROWS;
+    let j0 = group.x * VECTORS * SPLIT + lane * 4u;
+    // At an edge the last row or column is read again, and the result is not stored. A's rows and B
+    // end in zeros where the last iteration leaves K.
+    var rows: array<u32, LOADS>;
+    var ahead: array<u32, LOADS>; // in k
+    for (var l = 0u; l < LOADS; l++) {
+        rows[l] = min(i0 + (l * LANES + lane) % ROWS, M - 1u);
+        ahead[l] = 4u * WORD * ((l * LANES + lane) / ROWS);
+    }
+    var columns: array<u32, VECTORS>;
+    for (var v = 0u; v < VECTORS; v++) {
+        columns[v] = min(j0 + v * SPLIT, LDB - 4u);
+    }
+    var sums: array<array<Sum4, VECTORS>, ROWS>;
+    var carries: array<array<vec4<i32>, VECTORS>, ROWS>;
+    for (var q = 0u; q < K; q += DEPTH * WORD) {
+        if (folds_at(q)) {
+            for (var r = 0u; r < ROWS; r++) {
+                for (var v = 0u; v < VECTORS; v++) {
+                    carries[r][v] = carried(carries[r][v], sums[r][v]);
+                    sums[r][v] = rest(sums[r][v]);
+                }
+            }
+        }
+        var a: array<Words, LOADS>;
+        for (var l = 0u; l < LOADS; l++) {
+            a[l] = load_words(rows[l], q + ahead[l]);
+        }
+        for (var d = 0u; d < DEPTH; d++) {
+            var b: array<array<B4, PARTS>, VECTORS>;
+            for (var v = 0u; v < VECTORS; v++) {
+                for (var p = 0u; p < PARTS; p++) {
+                    b[v][p] = load_b4(q + d * WORD + p * STEP, columns[v]);
+                }
+            }
+            for (var r = 0u; r < ROWS; r++) {
+                let holder = r + ROWS * (d / 4u);
+                let word = subgroupShuffle(a[holder / LANES][d % 4u], holder % LANES);
+                for (var v = 0u; v < VECTORS; v++) {
+                    for (var p = 0u; p < PARTS; p++) {
+                        sums[r][v] = accumulate4(sums[r][v], part(word, p), b[v][p]);
+                    }
+                }
+            }
+        }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+        for (var v = 0u; v < VECTORS; v++) {
+            let j = j0 + v * SPLIT;
+            if (i0 + r < M && j < N) {
+                store4(i0 + r, j, finished(sums[r][v], carries[r][v], i0 + r, j));
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which files of `kernels/` make each matmul kernel. A kernel is their concatenation.
+
+use super::kernels::{F16Path, Kernel};
+use super::parameters::Parameters;
+use crate::gpu::Source;
+use crate::number::{Format, Precision, Rounding};
+use crate::wgsl;
+
+/// The files of a product kernel, in the order in which they are concatenated.
+pub(super) fn product(
+    kernel: Kernel,
+    precision: Precision,
+    f16_path: Option<F16Path>,
+    parameters: &Parameters,
+) -> Vec<Source> {
+    let staged = parameters.get("stages").unwrap_or(0) > 0;
+    let files = match kernel {
+        Kernel::Naive => naive(precision, f16_path),
+        Kernel::RegisterTiled if is_sr(precision) => register_tiled_sr(f16_path),
+        Kernel::RegisterTiled if staged => {
+            by_fours(precision, f16_path, wgsl!("matmul/shared_tiled.wgsl"))
+        }
+        Kernel::RegisterTiled => by_fours(precision, f16_path, wgsl!("matmul/register_tiled.wgsl")),
+        Kernel::Subgroup => by_fours(precision, f16_path, wgsl!("matmul/subgroup.wgsl")),
+        Kernel::Cooperative => cooperative(precision, parameters),
+    };
+    [vec![wgsl!("matmul/problem.wgsl")], files].concat()
+}
+
+/// Whether every product-add is rounded stochastically.
+pub(super) fn is_sr(precision: Precision) -> bool {
+    precision.accumulator() == Format::F16 && precision.rounding() == Rounding::Stochastic
+}
+
+/// One entry of C at a time.
+fn naive(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
+    if precision.storage() == Format::Int8 {
+        return [&INT8_SUMS[..], &[wgsl!("matmul/int8_naive.wgsl")]].concat();
+    }
+    let operands = match (precision.storage(), f16_path) {
+        (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native.wgsl"),
+        (Format::F16, _) => wgsl!("number/f16_packed.wgsl"),
+        (Format::Bf16, _) => wgsl!("number/bf16.wgsl"),
+        _ => wgsl!("number/f32.wgsl"),
+    };
+    let mut files = vec![operands];
+    if precision.accumulator() != Format::F16 {
+        files.extend([wgsl!("number/out_f32.wgsl"), wgsl!("matmul/accumulate_f32.wgsl")]);
+    } else {
+        files.extend([wgsl!("shared/rounding.wgsl"), wgsl!("number/out_f16.wgsl")]);
+        if is_sr(precision) {
+            files.extend(RANDOM_BITS);
+            files.push(wgsl!("matmul/accumulate_f16_sr.wgsl"));
+        } else {
+            files.push(wgsl!("matmul/accumulate_f16.wgsl"));
+        }
+    }
+    files.push(wgsl!("matmul/naive.wgsl"));
+    files
+}
+
+/// Four columns of C at a time, in a structure that knows no format.
+fn by_fours(precision: Precision, f16_path: Option<F16Path>, structure: Source) -> Vec<Source> {
+    let mut files = vec![operands_by_fours(precision.storage(), f16_path)];
+    match (precision.storage(), precision.accumulator()) {
+        (Format::Int8, _) => {
+            files.extend(INT8_SUMS);
+            let sums = wgsl!("matmul/accumulate_int8x4.wgsl");
+            files.extend([sums, wgsl!("number/out_f32x4.wgsl")]);
+        }
+        (_, Format::F16) => files.extend([
+            wgsl!("shared/rounding.wgsl"),
+            wgsl!("matmul/accumulate_f16x4.wgsl"),
+            wgsl!("number/out_f16x4.wgsl"),
+        ]),
+        _ => files.extend([wgsl!("matmul/accumulate_f32x4.wgsl"), wgsl!("number/out_f32x4.wgsl")]),
+    }
+    files.extend([wgsl!("matmul/swizzle.wgsl"), structure]);
+    files
+}
+
+fn register_tiled_sr(f16_path: Option<F16Path>) -> Vec<Source> {
+    let mut files = vec![
+        operands_by_fours(Format::F16, f16_path),
+        wgsl!("shared/rounding.wgsl"),
+        wgsl!("number/out_f16x4.wgsl"),
+    ];
+    files.extend(RANDOM_BITS);
+    files.push(wgsl!("matmul/register_tiled_sr.wgsl"));
+    files
+}
+
+/// On matrix units, with fragments of the size that the parameters name.
+fn cooperative(precision: Precision, parameters: &Parameters) -> Vec<Source> {
+    let small = parameters.get("size") == Some(8);
+    let fragments = match (small, precision.accumulator()) {
+        (true, Format::F16) => wgsl!("matmul/cooperative_8_f16.wgsl"),
+        (true, _) => wgsl!("matmul/cooperative_8_f32.wgsl"),
+        (false, Format::F16) => wgsl!("matmul/cooperative_16_f16.wgsl"),
+        (false, _) => wgsl!("matmul/cooperative_16_f32.wgsl"),
+    };
+    vec![fragments, wgsl!("matmul/swizzle.wgsl"), wgsl!("matmul/cooperative.wgsl")]
+}
+
+const RANDOM_BITS: [Source; 2] = [wgsl!("shared/philox.wgsl"), wgsl!("shared/streams.wgsl")];
+
+const INT8_SUMS: [Source; 3] = [
+    wgsl!("matmul/int8_scale.wgsl"),
+    wgsl!("shared/reciprocal.wgsl"),
+    wgsl!("matmul/int8_sum.wgsl"),
+];
+
+fn operands_by_fours(storage: Format, f16_path: Option<F16Path>) -> Source {
+    match (storage, f16_path) {
+        (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_x4.wgsl"),
+        (Format::F16, _) => wgsl!("number/f16_packed_x4.wgsl"),
+        (Format::Bf16, _) => wgsl!("number/bf16x4.wgsl"),
+        (Format::Int8, _) => wgsl!("number/int8x4.wgsl"),
+        _ => wgsl!("number/f32x4.wgsl"),
+    }
+}
+
+/// The files of the conversion to the storage format of `precision`: the one kernel of a 16-bit
+/// format, or the two of int8 (maxima, then quantisation). Empty for f32.
+pub fn conversion_sources(precision: Precision) -> Vec<Vec<Source>> {
+    let elementwise = |format: Source| {
+        vec![vec![wgsl!("shared/rounding.wgsl"), format, wgsl!("matmul/convert.wgsl")]]
+    };
+    match precision.storage() {
+        Format::F16 => elementwise(wgsl!("number/convert_f16.wgsl")),
+        Format::Bf16 => elementwise(wgsl!("number/convert_bf16.wgsl")),
+        Format::Int8 => {
+            let mut quantize = vec![
+                wgsl!("matmul/problem.wgsl"),
+                wgsl!("matmul/int8_scale.wgsl"),
+                wgsl!("shared/reciprocal.wgsl"),
+                wgsl!("shared/rounding.wgsl"),
+                wgsl!("shared/streams.wgsl"),
+            ];
+            if precision.rounding() == Rounding::Stochastic {
+                quantize.extend([wgsl!("shared/philox.wgsl"), wgsl!("matmul/quantize_sr.wgsl")]);
+            } else {
+                quantize.push(wgsl!("matmul/quantize_nearest.wgsl"));
+            }
+            quantize.push(wgsl!("matmul/quantize.wgsl"));
+            vec![vec![wgsl!("matmul/absmax.wgsl")], quantize]
+        }
+        _ => vec![],
+    }
+}
