@@ -1,5 +1,7 @@
 //! The storage formats of data and model as the mirror holds them.
 
+use half::slice::HalfFloatSliceExt;
+
 use crate::number::{Rounding, round};
 
 /// A stored number. Fixed-point numbers are integers: their grid's step is applied elsewhere.
@@ -10,13 +12,14 @@ pub trait Number: Copy + Default + Send + Sync + 'static {
     const BITS: u32;
     /// Its value as f32; `flush` reads f16 subnormals as zero.
     fn load(self, flush: bool) -> f32;
-    /// A row as f32, in `scratch` where it is not f32 already.
+    /// Whether a row is turned into f32 as a whole before it is used.
+    const WIDENED: bool = false;
+    /// A row as f32.
     #[inline(always)]
-    fn widen<'a>(row: &'a [Self], scratch: &'a mut [f32], flush: bool) -> &'a [f32] {
-        for (wide, x) in scratch.iter_mut().zip(row) {
+    fn widen(row: &[Self], wide: &mut [f32], flush: bool) {
+        for (wide, x) in wide.iter_mut().zip(row) {
             *wide = x.load(flush);
         }
-        scratch
     }
     /// What is stored for `x`; `random` is 16 bits for stochastic rounding.
     fn round(x: f32, rounding: Rounding, random: u32) -> Self;
@@ -38,11 +41,6 @@ impl Number for f32 {
     }
 
     #[inline(always)]
-    fn widen<'a>(row: &'a [Self], _: &'a mut [f32], _: bool) -> &'a [f32] {
-        row
-    }
-
-    #[inline(always)]
     fn round(x: f32, _: Rounding, _: u32) -> Self {
         x
     }
@@ -53,11 +51,24 @@ impl Number for f32 {
 }
 
 /// An f16 by its bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
 pub struct F16(pub u16);
 
 impl Number for F16 {
     const BITS: u32 = 16;
+    const WIDENED: bool = true;
+
+    /// By the processor's own conversion where it has one, which is exact too.
+    #[inline(always)]
+    fn widen(row: &[Self], wide: &mut [f32], flush: bool) {
+        if flush {
+            wide.iter_mut().zip(row).for_each(|(wide, x)| *wide = x.load(true));
+        } else {
+            let halves: &[half::f16] = bytemuck::cast_slice(row);
+            halves.convert_to_f32_slice(wide);
+        }
+    }
 
     #[inline(always)]
     fn load(self, flush: bool) -> f32 {
