@@ -157,7 +157,7 @@ struct Walk<'a, D, M> {
 impl<D: Number, M: Number> Walk<'_, D, M> {
     fn steps<O: Ops>(&self, mut member: Member<'_>, steps: &[Step]) {
         let entries = self.setting.outputs * self.setting.d_padded;
-        let mut scratch = rows::Scratch::new::<D>(self.setting.d_padded);
+        let mut scratch = Vec::new();
         for now in steps {
             if self.setting.shuffled && now.start == 0 {
                 self.shuffle(&mut member, now);
