@@ -22,14 +22,17 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         partial: &mut [f32],
         scratch: &mut Vec<f32>,
     ) {
-        let mut blocks = rows.chunks(BLOCK);
-        if let Some(first) = blocks.next() {
-            self.block::<O>(now, first, model, weights, partial);
-        }
-        for rows in blocks {
-            scratch.resize(partial.len(), 0.0);
-            self.block::<O>(now, rows, model, weights, scratch);
-            partial.iter_mut().zip(&mut *scratch).for_each(|(sum, &mut b)| *sum = O::add(*sum, b));
+        for (i, rows) in rows.chunks(BLOCK).enumerate() {
+            let sums = if i == 0 {
+                &mut *partial
+            } else {
+                scratch.resize(partial.len(), 0.0);
+                &mut scratch[..]
+            };
+            self.block::<O>(now, rows, model, weights, sums);
+            if i > 0 {
+                partial.iter_mut().zip(&*scratch).for_each(|(sum, &b)| *sum = O::add(*sum, b));
+            }
         }
     }
 

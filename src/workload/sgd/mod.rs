@@ -12,7 +12,7 @@ mod kernels;
 
 pub use cpu::CpuSgd;
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
-pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
+pub use kernels::{Kernel, Schedule, Stage, conversion_kernel, kernels, sources_sha256};
 
 use crate::gpu::GpuError;
 use crate::number::{Fixed, Format, Precision, round};
@@ -244,8 +244,8 @@ pub struct Step {
     pub decay: f32,
     /// Data step times model step.
     pub scale: f32,
-    /// Fills the record to 16 bytes.
-    pub padding: u32,
+    /// Steps of a dispatch that makes several from this one on, each as large; else 1.
+    pub count: u32,
 }
 
 /// Half the bits of the smallest even power of two that holds `rows`, at least 1.
@@ -283,7 +283,7 @@ impl Plan {
                 rate: case.learning_rate / batch as f32 * (grids.data_step() / grids.model_step()),
                 decay: case.learning_rate * case.regularisation,
                 scale: grids.data_step() * grids.model_step(),
-                padding: 0,
+                count: 1,
             }
         };
         let mut checkpoints: Vec<u32> =
