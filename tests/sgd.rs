@@ -1,12 +1,12 @@
 //! SGD kernels against their mirrors, bit by bit, on every adapter present.
 
 use tradeoff::gpu::{Candidate, Context, Source, compose, discover_from_env};
-use tradeoff::mirror::sgd::{F16, Number, Setting, Workspace, residual_of, step};
+use tradeoff::mirror::sgd::{F16, Number, Setting, Workspace, residual_of, run};
 use tradeoff::number::philox::philox4x32;
 use tradeoff::number::{Arithmetic, Precision, Rounding};
 use tradeoff::problem::dataset::{Dataset, DatasetSpec, Loss};
 use tradeoff::truth::sgd::Objective;
-use tradeoff::workload::sgd::{CpuSgd, GpuOptions, GpuSgd, Grids, Plan, SgdCase, Step};
+use tradeoff::workload::sgd::{CpuSgd, GpuOptions, GpuSgd, Grids, Plan, Schedule, SgdCase, Step};
 use tradeoff::{wgsl, with_ops};
 
 /// Opens every adapter; says so where there is none.
@@ -25,9 +25,24 @@ fn differing(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).filter(|(a, b)| a != b).count()
 }
 
+/// A run on the device under each schedule that applies, against one of the mirror.
 fn compare(context: &Context, case: &SgdCase, data: &Dataset, options: GpuOptions) {
-    let gpu = GpuSgd::prepare_with(context, case, data, options).unwrap();
     let mut cpu = CpuSgd::prepare(case, data, context.fingerprint.arithmetic).unwrap();
+    cpu.run_trajectory();
+    for schedule in Schedule::ALL.into_iter().filter(|schedule| schedule.applies(case.batch)) {
+        let options = GpuOptions { schedule: Some(schedule), ..options };
+        compare_with(context, case, data, options, &cpu);
+    }
+}
+
+fn compare_with(
+    context: &Context,
+    case: &SgdCase,
+    data: &Dataset,
+    options: GpuOptions,
+    cpu: &CpuSgd,
+) {
+    let gpu = GpuSgd::prepare_with(context, case, data, options).unwrap();
     let name = format!(
         "{} {} {} {} batch {} {options:?}",
         context.info.slug,
@@ -42,7 +57,6 @@ fn compare(context: &Context, case: &SgdCase, data: &Dataset, options: GpuOption
     let stored = gpu.data_words(context).unwrap();
     assert_eq!(differing(&stored, &cpu.data_words()), 0, "{name}: converted data");
     context.run(gpu.trajectory_commands(), 1).unwrap();
-    cpu.run_trajectory();
     let snapshots = gpu.snapshot_words(context).unwrap();
     assert_eq!(snapshots.len(), cpu.snapshot_words().len());
     for ((step, got), (_, expected)) in snapshots.iter().zip(cpu.snapshot_words()) {
@@ -61,8 +75,8 @@ fn compare(context: &Context, case: &SgdCase, data: &Dataset, options: GpuOption
 fn every_setting_loss_and_batch_equals_its_mirror() {
     let contexts = contexts();
     for (spec, batches) in [
-        (DatasetSpec::Figure2 { n: 150, d: 70 }, &[1, 7, 64, 100, 150][..]),
-        (DatasetSpec::Logistic { n: 131, d: 33 }, &[1, 7, 64, 100, 131]),
+        (DatasetSpec::Figure2 { n: 150, d: 70 }, &[1, 7, 16, 64, 100, 150][..]),
+        (DatasetSpec::Logistic { n: 131, d: 33 }, &[1, 17, 131]),
         (DatasetSpec::Digits, &[7, 100]),
     ] {
         let data = spec.load(11).unwrap();
@@ -142,7 +156,8 @@ fn chunks_and_checks_change_nothing() {
     for context in contexts() {
         for precision in Precision::SGD {
             for (batch, rows, checks) in [(64, 38, false), (100, 40, true), (7, 75, true)] {
-                let options = GpuOptions { checks, chunk_bytes: Some(rows * row_bytes) };
+                let options =
+                    GpuOptions { checks, chunk_bytes: Some(rows * row_bytes), schedule: None };
                 let case = SgdCase::new(&data, precision, batch, 6);
                 compare(&context, &case, &data, options);
             }
@@ -154,14 +169,14 @@ fn chunks_and_checks_change_nothing() {
     }
 }
 
-/// More than 64 blocks of rows (a second level of sums), and more workgroups than one dimension of
+/// More than one tile of rows, more than one a lane, and more workgroups than one dimension of
 /// a grid holds.
 #[test]
 fn large_batches_equal_their_mirror() {
     for context in contexts() {
         let data = DatasetSpec::Figure2 { n: 5000, d: 9 }.load(4).unwrap();
         for precision in Precision::SGD {
-            for batch in [4097, 5000] {
+            for batch in [255, 256, 257, 4097, 5000] {
                 let case = SgdCase::new(&data, precision, batch, 5);
                 let options = GpuOptions { checks: batch == 5000, ..GpuOptions::default() };
                 compare(&context, &case, &data, options);
@@ -173,6 +188,35 @@ fn large_batches_equal_their_mirror() {
             let case = SgdCase::new(&data, Precision::D8M8Sr, batch, 3);
             compare(&context, &case, &data, GpuOptions::default());
         }
+    }
+}
+
+/// More steps than one dispatch of the persistent workgroup makes, over several epochs whose last
+/// minibatch is smaller; and the number of threads changes nothing.
+#[test]
+fn long_runs_equal_their_mirror() {
+    let data = DatasetSpec::Logistic { n: 3000, d: 30 }.load(4).unwrap();
+    for context in contexts() {
+        for (precision, batch) in [(Precision::D8M8Sr, 1), (Precision::D16fM16fSr, 7)] {
+            let case = SgdCase::new(&data, precision, batch, 7000);
+            compare(&context, &case, &data, GpuOptions::default());
+        }
+    }
+    let data = DatasetSpec::Figure2 { n: 600, d: 700 }.load(4).unwrap();
+    for batch in [64, 600] {
+        let case = SgdCase::new(&data, Precision::D8M8Sr, batch, 20);
+        let words = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut cpu = CpuSgd::prepare(&case, &data, Arithmetic::host()).unwrap();
+                cpu.run();
+                cpu.model_words()
+            })
+        };
+        let alone = words(1);
+        assert!(alone.iter().any(|&word| word != 0));
+        assert_eq!(words(2), alone);
+        assert_eq!(words(7), alone);
     }
 }
 
@@ -313,10 +357,11 @@ fn one_step<M: Number>(model: &mut [M], x: &[f32], y: f32, now: Step) {
         loss: Loss::LeastSquares,
         rounding: Rounding::Stochastic,
         arithmetic: Arithmetic::host(),
+        shuffled: false,
     };
     let mut workspace = Workspace::new(&setting, 1);
     let now = Step { batch: 1, rows: 1, half_bits: 1, scale: 1.0, ..now };
-    step(&setting, &now, x, &[y], &[0], model, &mut workspace);
+    run(&setting, &[now], x, &[y], &mut [0], model, &mut workspace);
 }
 
 #[test]

@@ -124,8 +124,8 @@ fn sgd_modules() -> Vec<Module> {
         let stores_f16 = [precision.storage(), precision.accumulator()].contains(&Format::F16);
         for loss in [Loss::LeastSquares, Loss::Logistic] {
             for (stage, kernel) in kernels(precision, loss) {
-                // These two touch neither data nor model.
-                let apart = matches!(stage, Stage::Shuffle | Stage::Combine);
+                // It touches neither data nor model.
+                let apart = stage == Stage::Shuffle;
                 let needs = if stores_f16 && !apart { PACKING } else { Capabilities::empty() };
                 modules.push(Module {
                     name: format!("sgd {precision} {} {}", loss.name(), kernel.entry),

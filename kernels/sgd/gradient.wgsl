@@ -1,19 +1,25 @@
-// Gradient of a minibatch of more than BLOCK rows: one partial sum for each block of BLOCK rows.
+// Second of the dispatches of a step whose minibatch is more than one tile: their partial gradients.
 
-// blocks x OUTPUTS x GROUPS
-@group(0) @binding(5) var<storage, read_write> partials: array<vec4<f32>>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn gradient(
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) local: u32,
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
-    let i = linear(workgroup, workgroups) * 64u + lane;
-    let first = i / (OUTPUTS * GROUPS) * BLOCK;
+    let index = linear(workgroup, workgroups);
+    let tile = index / (OUTPUTS * places());
+    let first = tile * (BLOCK * TILE);
     if first >= step.batch {
         return;
     }
-    let end = min(first + BLOCK, step.batch);
-    partials[i] = sum_rows(first, end, i / GROUPS % OUTPUTS, i % GROUPS);
+    let place = place_of(index - tile * (OUTPUTS * places()), local);
+    var sums = sum_tile(first, place, local);
+    if place.share == 0u {
+        for (var f = 0u; f < FOURS; f++) {
+            let group = place.group + f * COLUMNS;
+            if group < GROUPS {
+                tiles[(tile * OUTPUTS + place.output) * GROUPS + group] = sums[f];
+            }
+        }
+    }
 }

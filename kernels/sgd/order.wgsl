@@ -3,5 +3,5 @@
 
 // Row of the data set at position `p` of the minibatch.
 fn row_at(p: u32) -> u32 {
-    return order[step.start + p];
+    return order[step.start + advance * step.batch + p];
 }

@@ -1,40 +1,10 @@
-// Residuals of a minibatch: r[p, output] for its rows p, from the model and the data.
-//
-// LANES lanes share a row. Each sums its part (dot_*.wgsl); the sixteen partial sums p are joined
-// as ((p0+p1)+(p2+p3)) + ((p4+p5)+(p6+p7)) and so on. One workgroup holds 64 / LANES such rows, so
-// that one barrier serves several.
+// First of the dispatches of a step: the residuals of the minibatch.
 
-const LANES: u32 = 16u;
-
-@group(0) @binding(2) var<storage, read> targets: array<f32>; // n x OUTPUTS
-@group(0) @binding(3) var<storage, read_write> residuals: array<f32>; // batch x OUTPUTS
-
-var<workgroup> partial_sums: array<Partial, 64>;
-
-fn sum_of_four(first: u32) -> Partial {
-    return (partial_sums[first] + partial_sums[first + 1u])
-        + (partial_sums[first + 2u] + partial_sums[first + 3u]);
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn residual(
     @builtin(local_invocation_index) local: u32,
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
-    let item = linear(workgroup, workgroups) * (64u / LANES) + local / LANES;
-    let lane = local % LANES;
-    let inside = item < step.batch * OUTPUTS;
-    let output = item % OUTPUTS;
-    var row = 0u;
-    if inside {
-        row = row_at(item / OUTPUTS);
-        partial_sums[local] = lane_dot(row, output, lane);
-    }
-    workgroupBarrier();
-    if inside && lane == 0u {
-        let product = (sum_of_four(local) + sum_of_four(local + 4u))
-            + (sum_of_four(local + 8u) + sum_of_four(local + 12u));
-        residuals[item] = residual_of(f32(product), step.scale, targets[row * OUTPUTS + output]);
-    }
+    residual_rows(linear(workgroup, workgroups) * (THREADS / LANES), local);
 }

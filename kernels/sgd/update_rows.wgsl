@@ -1,15 +1,10 @@
-// Gradient and update of a minibatch of at most BLOCK rows, one thread for four coordinates.
+// Gradient and update of a minibatch of one tile, for the groups of place `index`, by a whole
+// workgroup.
 
-@compute @workgroup_size(64)
-fn update_rows(
-    @builtin(local_invocation_index) lane: u32,
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-) {
-    let i = linear(workgroup, workgroups) * 64u + lane;
-    if i < OUTPUTS * GROUPS {
-        let output = i / GROUPS;
-        let group = i % GROUPS;
-        apply(output, group, sum_rows(0u, step.batch, output, group));
+fn update_rows(index: u32, local: u32) {
+    let place = place_of(index, local);
+    let sums = sum_tile(0u, place, local);
+    if place.share == 0u {
+        apply_all(sums, place);
     }
 }

@@ -60,7 +60,7 @@ impl Case {
             Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
             Work::Matmul { kernel: None, .. } => "mirror",
             Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
-            Work::Sgd { .. } => sgd::KERNEL,
+            Work::Sgd { data, batch, .. } => sgd::Schedule::of_spec(data, batch).name(),
         }
     }
 

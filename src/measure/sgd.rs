@@ -155,7 +155,8 @@ fn prepare_gpu(
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
     context.reset_peak();
-    let gpu = GpuSgd::prepare_with(&context, case, data, GpuOptions { checks, chunk_bytes: None })?;
+    let gpu =
+        GpuSgd::prepare_with(&context, case, data, GpuOptions { checks, ..GpuOptions::default() })?;
     if case.precision.storage() == crate::number::Format::F16 {
         record.f16_path = "packed".to_owned();
     }

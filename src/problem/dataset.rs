@@ -264,7 +264,7 @@ fn norm2(row: &[f32]) -> f64 {
 const DIGITS: &[u8] = include_bytes!("data/digits.csv.gz");
 const DIGITS_TRAIN: usize = 1437;
 const PIXELS: usize = 64;
-const CLASSES: usize = 10;
+pub(crate) const CLASSES: usize = 10;
 
 fn digits(seed: u32) -> Result<Dataset, DatasetError> {
     let rows = digits_rows()?;

@@ -1,18 +1,20 @@
 //! Mirrors of the SGD kernels of `kernels/sgd/`: the same values by the same operations.
 //!
 //! What is summed in a fixed order on the device is summed in that order here; what is independent
-//! there (rows, coordinates) is spread over threads and vector lanes here. Each row goes through
-//! residual and gradient while it is in cache, which changes no value.
+//! there (rows, coordinates) is spread over threads and vector lanes here. Four rows at a time go
+//! through residual and gradient while they are in cache, which changes no value.
 
 mod number;
+mod rows;
 mod shuffle;
+mod team;
+mod update;
 mod vectorise;
 
 use rayon::prelude::*;
 
 use crate::mirror::reciprocal::reciprocal;
 use crate::number::arithmetic::Ops;
-use crate::number::philox::{Stream, half_word, philox4x32};
 use crate::number::{Arithmetic, Rounding};
 use crate::problem::dataset::Loss;
 use crate::with_ops;
@@ -21,14 +23,21 @@ use crate::workload::sgd::Step;
 pub(crate) use number::pack_words;
 pub use number::{F16, Number};
 pub use shuffle::shuffle;
+use team::{Member, Shared};
 pub(crate) use vectorise::vectorise;
 
 /// Rows whose products with their residuals are summed in order before any other.
-pub const BLOCK: usize = 64;
-/// Lanes that share a row's inner product.
+pub const BLOCK: usize = 16;
+/// Consecutive blocks whose sums are joined, in order, before any other: a tile of 256 rows.
+pub const TILE: usize = 16;
+/// Lanes that share a row's inner product, and lanes that share the sum over tiles.
 pub const LANES: usize = 16;
+/// Up to so many blocks, each is a unit of work for a thread; beyond it a tile is.
+const BLOCKS_APART: usize = 4 * TILE;
+/// Coordinates that a thread updates at a time, a multiple of 8.
+const PIECE: usize = 256;
 /// Fewer multiplications than this in a step are not worth a second thread.
-const PARALLEL: usize = 1 << 17;
+const PARALLEL: usize = 1 << 15;
 
 /// What does not change from step to step.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +52,8 @@ pub struct Setting {
     pub rounding: Rounding,
     /// The arithmetic to follow.
     pub arithmetic: Arithmetic,
+    /// Whether an epoch starts with a new order of the rows.
+    pub shuffled: bool,
 }
 
 /// Memory that a step needs beside data and model, kept from step to step.
@@ -50,24 +61,32 @@ pub struct Setting {
 pub struct Workspace {
     /// The model as f32: outputs × d_padded.
     weights: Vec<f32>,
-    /// batch × outputs.
-    residuals: Vec<f32>,
-    /// ⌈batch/64⌉ × outputs × d_padded.
+    /// A partial gradient, outputs × d_padded, for each unit of rows.
     partials: Vec<f32>,
-    /// One row as f32 for each block of rows: ⌈batch/64⌉ × d_padded.
-    wide: Vec<f32>,
 }
 
 impl Workspace {
     /// For minibatches of at most `batch` rows.
     pub fn new(setting: &Setting, batch: usize) -> Self {
         let entries = setting.outputs * setting.d_padded;
-        Self {
-            weights: vec![0.0; entries],
-            residuals: vec![0.0; batch * setting.outputs],
-            partials: vec![0.0; batch.div_ceil(BLOCK) * entries],
-            wide: vec![0.0; batch.div_ceil(BLOCK) * setting.d_padded],
-        }
+        let units = Units::of(batch).count.max(BLOCKS_APART.min(batch.div_ceil(BLOCK)));
+        Self { weights: vec![0.0; entries], partials: vec![0.0; units * entries] }
+    }
+}
+
+/// How the rows of a minibatch are split over threads, and with them its partial gradients.
+#[derive(Clone, Copy, Debug)]
+struct Units {
+    count: usize,
+    /// Rows of each, except perhaps the last: a block's or a tile's.
+    rows: usize,
+}
+
+impl Units {
+    fn of(batch: usize) -> Self {
+        let apart = batch.div_ceil(BLOCK) <= BLOCKS_APART;
+        let rows = if apart { BLOCK } else { BLOCK * TILE };
+        Self { count: batch.div_ceil(rows), rows }
     }
 }
 
@@ -88,195 +107,102 @@ pub fn convert<D: Number>(arithmetic: Arithmetic, inverse_step: f32, x: &[f32], 
     });
 }
 
-/// One step: `x` is n × d_padded, `targets` n × outputs, `order` the epoch's permutation, `model`
-/// outputs × d_padded.
-pub fn step<D: Number, M: Number>(
+/// The steps in order: `x` is n × d_padded, `targets` n × outputs, `order` the permutation of the
+/// epoch that is under way, `model` outputs × d_padded.
+pub fn run<D: Number, M: Number>(
     setting: &Setting,
-    now: &Step,
+    steps: &[Step],
     x: &[D],
     targets: &[f32],
-    order: &[u32],
+    order: &mut [u32],
     model: &mut [M],
     workspace: &mut Workspace,
 ) {
+    let Workspace { weights, partials } = workspace;
+    for (weight, stored) in weights.iter_mut().zip(model.iter()) {
+        *weight = stored.load(setting.arithmetic.flush_f16_subnormals);
+    }
+    let entries = model.len();
+    let largest = steps.iter().map(|now| now.batch as usize).max().unwrap_or(0);
+    let members = match Units::of(largest).count.max(entries / PIECE) {
+        _ if largest * entries < PARALLEL => 1,
+        units => units.min(rayon::current_num_threads()),
+    };
     with_ops!(setting.arithmetic, O => {
-        let view = View { setting, now, x, targets, order };
-        view.step::<M, O>(model, workspace);
+        let walk = Walk {
+            setting,
+            x,
+            targets,
+            order: Shared::new(order),
+            model: Shared::new(model),
+            weights: Shared::new(weights),
+            partials: Shared::new(partials),
+        };
+        team::run(members, |member| walk.steps::<O>(member, steps));
     });
 }
 
-/// Rows, residuals, partial gradient and scratch of one block.
-type Block<'a> = (((&'a [u32], &'a mut [f32]), &'a mut [f32]), &'a mut [f32]);
-
-/// The inputs of one step.
-struct View<'a, D> {
+/// A run under way, as all threads see it. Between two barriers each of the shared slices is
+/// either read by all, or written in parts, each by the member that claimed it.
+struct Walk<'a, D, M> {
     setting: &'a Setting,
-    now: &'a Step,
     x: &'a [D],
     targets: &'a [f32],
-    order: &'a [u32],
+    order: Shared<'a, u32>,
+    model: Shared<'a, M>,
+    weights: Shared<'a, f32>,
+    partials: Shared<'a, f32>,
 }
 
-impl<D: Number> View<'_, D> {
-    fn step<M: Number, O: Ops>(&self, model: &mut [M], workspace: &mut Workspace) {
-        let (batch, outputs) = (self.now.batch as usize, self.setting.outputs);
-        let entries = model.len();
-        let flush = self.setting.arithmetic.flush_f16_subnormals;
-        for (weight, stored) in workspace.weights.iter_mut().zip(model.iter()) {
-            *weight = stored.load(flush);
-        }
-        let start = self.now.start as usize;
-        let rows = &self.order[start..start + batch];
-        let partials = &mut workspace.partials[..batch.div_ceil(BLOCK) * entries];
-        let residuals = &mut workspace.residuals[..batch * outputs];
-        let (stored, weights) = (&*model, &workspace.weights[..]);
-        let wide = &mut workspace.wide[..];
-        let block = |(((rows, residuals), partial), wide): Block<'_>| {
-            vectorise(
-                #[inline(always)]
-                || self.block::<M, O>(rows, stored, weights, residuals, partial, wide),
-            );
-        };
-        if batch * entries < PARALLEL {
-            rows.chunks(BLOCK)
-                .zip(residuals.chunks_mut(BLOCK * outputs))
-                .zip(partials.chunks_mut(entries))
-                .zip(wide.chunks_mut(self.setting.d_padded))
-                .for_each(block);
-        } else {
-            rows.par_chunks(BLOCK)
-                .zip(residuals.par_chunks_mut(BLOCK * outputs))
-                .zip(partials.par_chunks_mut(entries))
-                .zip(wide.par_chunks_mut(self.setting.d_padded))
-                .for_each(block);
-        }
-        let last_level = combine::<O>(partials, entries);
-        vectorise(
-            #[inline(always)]
-            || self.update::<M, O>(last_level, partials, weights, model),
-        );
-    }
-
-    /// `kernels/sgd/residual.wgsl` and `gradient_rows.wgsl` for the rows of one block.
-    #[inline(always)]
-    fn block<M: Number, O: Ops>(
-        &self,
-        rows: &[u32],
-        stored: &[M],
-        weights: &[f32],
-        residuals: &mut [f32],
-        partial: &mut [f32],
-        wide: &mut [f32],
-    ) {
-        let Setting { d_padded, outputs, loss, arithmetic, .. } = *self.setting;
-        partial.fill(0.0);
-        for (&row, residuals) in rows.iter().zip(residuals.chunks_exact_mut(outputs)) {
-            let row = row as usize;
-            let narrow = &self.x[row * d_padded..(row + 1) * d_padded];
-            let x = D::widen(narrow, wide, arithmetic.flush_f16_subnormals);
-            for (output, residual) in residuals.iter_mut().enumerate() {
-                let range = output * d_padded..(output + 1) * d_padded;
-                let product = if D::INT8 && M::INT8 {
-                    dot_i8(narrow, &stored[range]) as f32
-                } else {
-                    dot_f32::<O>(x, &weights[range])
+impl<D: Number, M: Number> Walk<'_, D, M> {
+    fn steps<O: Ops>(&self, mut member: Member<'_>, steps: &[Step]) {
+        let entries = self.setting.outputs * self.setting.d_padded;
+        let mut scratch = Vec::new();
+        for now in steps {
+            if self.setting.shuffled && now.start == 0 {
+                self.shuffle(&mut member, now);
+            }
+            let units = Units::of(now.batch as usize);
+            member.share(units.count as u32, |unit| {
+                // SAFETY: a unit's partial belongs to the member that claimed it.
+                let partial = unsafe { self.partials.write(unit * entries..(unit + 1) * entries) };
+                let (first, end) = (unit * units.rows, (unit + 1) * units.rows);
+                let start = now.start as usize;
+                let rows = start + first..start + end.min(now.batch as usize);
+                // SAFETY: order, model and weights are written in other parts of a step.
+                let (rows, model, weights) = unsafe {
+                    (
+                        self.order.read(rows),
+                        self.model.read(0..entries),
+                        self.weights.read(0..entries),
+                    )
                 };
-                let y = self.targets[row * outputs + output];
-                *residual = residual_of::<O>(loss, product, self.now.scale, y);
-            }
-            for (&r, sums) in residuals.iter().zip(partial.chunks_exact_mut(d_padded)) {
-                for (sum, &x) in sums.iter_mut().zip(x) {
-                    *sum = O::fma(r, x, *sum);
-                }
-            }
+                vectorise(
+                    #[inline(always)]
+                    || self.unit::<O>(now, rows, model, weights, partial, &mut scratch),
+                );
+            });
+            let pieces = self.setting.d_padded.div_ceil(PIECE);
+            member.share((self.setting.outputs * pieces) as u32, |piece| {
+                let (output, first) = (piece / pieces, piece % pieces * PIECE);
+                vectorise(
+                    #[inline(always)]
+                    || self.update::<O>(now, units, output, first),
+                );
+            });
         }
     }
 
-    /// `kernels/sgd/apply.wgsl`, with the last level of sums: every `stride`-th of the partials.
-    #[inline(always)]
-    fn update<M: Number, O: Ops>(
-        &self,
-        stride: usize,
-        partials: &[f32],
-        weights: &[f32],
-        model: &mut [M],
-    ) {
-        let d_padded = self.setting.d_padded;
-        let (first, others) = partials.split_at(weights.len());
-        let Step { rate, decay, step, seed, trial, .. } = *self.now;
-        for output in 0..self.setting.outputs {
-            for eight in (0..d_padded).step_by(8) {
-                let counter = [eight as u32 / 8, output as u32, step, Stream::Model as u32];
-                let random = match self.setting.rounding {
-                    Rounding::Nearest => [0; 4],
-                    Rounding::Stochastic => philox4x32(counter, [seed, trial]),
-                };
-                for j in eight..(eight + 8).min(d_padded) {
-                    let entry = output * d_padded + j;
-                    let mut g = first[entry];
-                    let mut next = (stride - 1) * weights.len() + entry;
-                    while next < others.len() {
-                        g = O::add(g, others[next]);
-                        next += stride * weights.len();
-                    }
-                    let decayed = O::fma(-decay, weights[entry], weights[entry]);
-                    let updated = O::fma(-rate, g, decayed);
-                    let bits = half_word(random, j as u32);
-                    model[entry] = M::round(updated, self.setting.rounding, bits);
-                }
-            }
-        }
+    /// Draws the epoch's order.
+    fn shuffle(&self, member: &mut Member<'_>, now: &Step) {
+        const ROWS: usize = 1 << 12;
+        let n = now.rows as usize;
+        member.share(n.div_ceil(ROWS) as u32, |part| {
+            let range = part * ROWS..((part + 1) * ROWS).min(n);
+            // SAFETY: a part of the order belongs to the member that claimed it.
+            shuffle::part(now, range.start, unsafe { self.order.write(range) });
+        });
     }
-}
-
-/// `kernels/sgd/combine.wgsl`: where there are more than BLOCK blocks, BLOCK of them at a time are
-/// summed in order into the first of them. Returns the distance of the sums that are left.
-fn combine<O: Ops>(partials: &mut [f32], entries: usize) -> usize {
-    if partials.len() <= BLOCK * entries {
-        return 1;
-    }
-    partials.par_chunks_mut(BLOCK * entries).for_each(|level| {
-        let (sum, others) = level.split_at_mut(entries);
-        for other in others.chunks_exact(entries) {
-            for (sum, &other) in sum.iter_mut().zip(other) {
-                *sum = O::add(*sum, other);
-            }
-        }
-    });
-    BLOCK
-}
-
-/// `kernels/sgd/dot_f32.wgsl` and the tree of `residual.wgsl`: number e belongs to accumulator
-/// e mod 64, which is component e mod 4 of lane ⌊e/4⌋ mod 16.
-#[inline(always)]
-fn dot_f32<O: Ops>(x: &[f32], w: &[f32]) -> f32 {
-    let mut sums = [0.0; 4 * LANES];
-    let (x_chunks, x_rest) = x.as_chunks::<{ 4 * LANES }>();
-    let (w_chunks, w_rest) = w.as_chunks::<{ 4 * LANES }>();
-    for (x, w) in x_chunks.iter().zip(w_chunks) {
-        for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
-            *sum = O::fma(x, w, *sum);
-        }
-    }
-    for ((sum, &x), &w) in sums.iter_mut().zip(x_rest).zip(w_rest) {
-        *sum = O::fma(x, w, *sum);
-    }
-    let four = |s: &[f32]| O::add(O::add(s[0], s[1]), O::add(s[2], s[3]));
-    let mut lanes = [0.0; LANES];
-    for (lane, sums) in lanes.iter_mut().zip(sums.chunks_exact(4)) {
-        *lane = four(sums);
-    }
-    let mut quarters = [0.0; 4];
-    for (quarter, lanes) in quarters.iter_mut().zip(lanes.chunks_exact(4)) {
-        *quarter = four(lanes);
-    }
-    four(&quarters)
-}
-
-/// `kernels/sgd/dot_i8.wgsl`: exact, so in any order.
-#[inline(always)]
-fn dot_i8<D: Number, M: Number>(x: &[D], w: &[M]) -> i32 {
-    x.iter().zip(w).fold(0i32, |sum, (x, w)| sum.wrapping_add(x.integer() * w.integer()))
 }
 
 /// `kernels/sgd/loss_*.wgsl`: derivative of the loss in z = product · scale.

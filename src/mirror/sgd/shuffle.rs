@@ -9,12 +9,18 @@ const FEISTEL_ROUNDS: u32 = 6;
 
 /// Writes the permutation of 0..n for the epoch of `now` to `order`, whose length is n.
 pub fn shuffle(now: &Step, order: &mut [u32]) {
-    order.par_iter_mut().with_min_len(1 << 10).enumerate().for_each(|(position, row)| {
-        *row = feistel(now, position as u32);
+    const PART: usize = 1 << 10;
+    order.par_chunks_mut(PART).enumerate().for_each(|(i, rows)| part(now, i * PART, rows));
+}
+
+/// The same for positions `first`, first + 1, … alone.
+pub(super) fn part(now: &Step, first: usize, rows: &mut [u32]) {
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = feistel(now, (first + i) as u32);
         while *row >= now.rows {
             *row = feistel(now, *row);
         }
-    });
+    }
 }
 
 fn feistel(now: &Step, x: u32) -> u32 {

@@ -33,6 +33,7 @@ impl CpuSgd {
             loss: case.loss,
             rounding: case.precision.rounding(),
             arithmetic,
+            shuffled: plan.shuffled,
         };
         let (storage, model_format) = (case.precision.storage(), case.precision.accumulator());
         use Format::{F16 as Half, Fixed8, Fixed16};
@@ -73,30 +74,20 @@ impl CpuSgd {
     /// All steps from the zero model, without snapshots; returns the time in ns.
     pub fn run(&mut self) -> f64 {
         let started = Instant::now();
-        self.steps(|_, _| {});
+        self.engine.reset();
+        self.engine.run(&self.plan.steps);
         started.elapsed().as_nanos() as f64
     }
 
     /// The same, recording the model at each checkpoint.
     pub fn run_trajectory(&mut self) {
-        let checkpoints = self.plan.checkpoints.clone();
-        let mut snapshots = Vec::with_capacity(checkpoints.len());
-        self.steps(|done, engine| {
-            if checkpoints.contains(&done) {
-                snapshots.push((done, engine.model_words()));
-            }
-        });
-        self.snapshots = snapshots;
-    }
-
-    fn steps(&mut self, mut after: impl FnMut(u32, &dyn Engine)) {
         self.engine.reset();
-        for now in &self.plan.steps {
-            if self.plan.shuffles_before(now) {
-                self.engine.shuffle(now);
-            }
-            self.engine.step(now);
-            after(now.step + 1, &*self.engine);
+        self.snapshots.clear();
+        let mut done = 0;
+        for &checkpoint in &self.plan.checkpoints {
+            self.engine.run(&self.plan.steps[done..checkpoint as usize]);
+            self.snapshots.push((checkpoint, self.engine.model_words()));
+            done = checkpoint as usize;
         }
     }
 
@@ -131,8 +122,7 @@ impl CpuSgd {
 trait Engine: Send {
     fn convert(&mut self, inverse_step: f32, x: &[f32]);
     fn reset(&mut self);
-    fn shuffle(&mut self, now: &super::Step);
-    fn step(&mut self, now: &super::Step);
+    fn run(&mut self, steps: &[super::Step]);
     fn model_words(&self) -> Vec<u32>;
     fn data_words(&self) -> Vec<u32>;
 }
@@ -168,13 +158,9 @@ impl<D: Number, M: Number> Engine for Typed<D, M> {
         self.model.fill(M::default());
     }
 
-    fn shuffle(&mut self, now: &super::Step) {
-        sgd::shuffle(now, &mut self.order);
-    }
-
-    fn step(&mut self, now: &super::Step) {
+    fn run(&mut self, steps: &[super::Step]) {
         let Self { setting, x, targets, order, model, workspace } = self;
-        sgd::step(setting, now, x, targets, order, model, workspace);
+        sgd::run(setting, steps, x, targets, order, model, workspace);
     }
 
     fn model_words(&self) -> Vec<u32> {

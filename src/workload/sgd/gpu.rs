@@ -1,15 +1,24 @@
 //! SGD on a GPU: buffers, and every command of a run built up front.
 
-use super::{Grids, Kernel, Plan, SgdCase, SgdError, Stage, Step, conversion_kernel};
+use super::kernels::TILE_ROWS;
+use super::{Grids, Kernel, Plan, Schedule, SgdCase, SgdError, Stage, Step, conversion_kernel};
 use super::{decode_model, kernels};
 use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
-use crate::mirror::sgd::BLOCK;
+use crate::mirror::sgd::{BLOCK, LANES, TILE};
 use crate::number::Format;
 use crate::problem::dataset::{Dataset, DatasetSpec};
 
 /// Bindings that the kernels give the data set.
 pub const MAX_CHUNKS: usize = 4;
+/// Threads of a workgroup where nothing else asks for more.
 const THREADS: u64 = 64;
+/// Threads of the persistent workgroup on a GPU; on a CPU, which has no more lanes, [`THREADS`].
+const PERSISTENT_THREADS: u64 = 256;
+/// Iterations of all loops together that one invocation may make: Mesa's software adapters end
+/// loops after 65,535, and a submission must not last.
+const ITERATIONS: u64 = 50_000;
+/// Threads of a grid that give each several groups, so that it still fills a large GPU.
+const FULL_GRID: u64 = 1 << 16;
 
 /// How a run is laid out on its device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +28,8 @@ pub struct GpuOptions {
     /// Splits the data set, as f32, into buffers of at most so many bytes; else as many as one
     /// binding of the device may hold.
     pub chunk_bytes: Option<u64>,
+    /// Runs the steps so, where that applies to the minibatch; else as [`Schedule::of`] says.
+    pub schedule: Option<Schedule>,
 }
 
 /// What a run on a GPU gave.
@@ -84,11 +95,11 @@ impl GpuSgd {
         let (stored, conversion, conversion_ns) =
             convert(context, case, data, &chunks, &source, &grids, options.checks)?;
         let buffers = Buffers::new(context, case, data, &plan, stored)?;
-        let pipelines = Pipelines::new(context, case, data, &chunks, options.checks)?;
-        let record = size_of::<Step>();
-        let uniforms = context.uniforms("steps", record, bytemuck::cast_slice(&plan.steps))?;
-        let builder = Builder { context, plan: &plan, buffers: &buffers, pipelines: &pipelines };
-        let (steps, trajectory) = builder.build(data, &uniforms)?;
+        let layout = Layout::new(context, case, data, options.schedule);
+        let pipelines = Pipelines::new(context, case, data, &chunks, &layout, options.checks)?;
+        let builder =
+            Builder { context, plan: &plan, buffers: &buffers, pipelines: &pipelines, layout };
+        let (steps, trajectory) = builder.build(data)?;
         let compile_ns = conversion_ns + pipelines.0.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
         let Buffers { model, model_bytes, history, stored, .. } = buffers;
         let storage = case.precision.storage();
@@ -183,10 +194,15 @@ fn words(bytes: &[u8]) -> Vec<u32> {
     bytemuck::pod_collect_to_vec(bytes)
 }
 
-/// Enough workgroups of 64 threads for `threads`: one row of them, or several where one is over
-/// the device's limit (`linear` in `kernels/sgd/shape.wgsl`).
+/// Enough workgroups of 64 threads for `threads`.
 fn grid(context: &Context, threads: u64) -> [u32; 3] {
-    let workgroups = threads.div_ceil(THREADS).max(1);
+    grid_of(context, threads.div_ceil(THREADS))
+}
+
+/// So many workgroups: one row of them, or several where one is over the device's limit (`linear`
+/// in `kernels/sgd/shape.wgsl`).
+fn grid_of(context: &Context, workgroups: u64) -> [u32; 3] {
+    let workgroups = workgroups.max(1);
     let rows = workgroups.div_ceil(context.info.max_workgroups_per_dimension.into());
     let [x, y] = [workgroups.div_ceil(rows), rows].map(|v| u32::try_from(v).unwrap_or(u32::MAX));
     [x, y, 1]
@@ -281,6 +297,96 @@ fn convert(
     Ok((stored, commands, pipeline.compile_ns))
 }
 
+/// How a workgroup's threads share the sum of a gradient (`kernels/sgd/shares.wgsl`).
+#[derive(Clone, Copy, Debug)]
+struct Sharing {
+    columns: u64,
+    shares: u64,
+    /// Groups of a thread.
+    fours: u64,
+}
+
+impl Sharing {
+    /// For `parts` to be joined, at most 16 at a time, over `groups` of each output.
+    fn new(parts: usize, groups: u64, threads: u64, several: bool) -> Self {
+        let shares = parts.clamp(1, LANES).next_power_of_two() as u64;
+        let columns = (threads / shares).max(16);
+        let fours = if several { (groups / columns).clamp(1, 4) } else { 1 };
+        Self { columns, shares, fours }
+    }
+
+    /// Workgroups that an output takes.
+    fn places(&self, groups: u64) -> u64 {
+        groups.div_ceil(self.columns * self.fours)
+    }
+
+    fn constants(&self) -> [(&'static str, f64); 4] {
+        [
+            ("THREADS", (self.columns * self.shares) as f64),
+            ("COLUMNS", self.columns as f64),
+            ("SHARES", self.shares as f64),
+            ("FOURS", self.fours as f64),
+        ]
+    }
+}
+
+/// How the steps are spread over dispatches and threads.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    schedule: Schedule,
+    /// Groups of four coordinates of an output.
+    groups: u64,
+    outputs: u64,
+    /// Of the blocks of a tile.
+    blocks: Sharing,
+    /// Of the tiles of a minibatch.
+    tiles: Sharing,
+    /// Steps of one dispatch.
+    steps: u64,
+}
+
+impl Layout {
+    fn new(context: &Context, case: &SgdCase, data: &Dataset, asked: Option<Schedule>) -> Self {
+        let (groups, outputs) = (data.d_padded as u64 / 4, data.outputs as u64);
+        let schedule = asked
+            .filter(|schedule| schedule.applies(case.batch))
+            .unwrap_or_else(|| Schedule::of(case.batch, data.d, data.outputs));
+        let on_cpu = context.info.device_type == "cpu";
+        let threads = match schedule {
+            Schedule::Persistent if !on_cpu => PERSISTENT_THREADS,
+            _ => THREADS,
+        };
+        let several = |rows: usize| on_cpu || rows as u64 * groups * outputs / 4 >= FULL_GRID;
+        let blocks = case.batch.div_ceil(BLOCK);
+        let tiles = case.batch.div_ceil(TILE_ROWS);
+        let mut layout = Self {
+            schedule,
+            groups,
+            outputs,
+            blocks: Sharing::new(blocks.min(TILE), groups, threads, several(blocks)),
+            tiles: Sharing::new(tiles, groups, THREADS, false),
+            steps: 1,
+        };
+        if schedule == Schedule::Persistent {
+            layout.steps = (ITERATIONS / layout.iterations(case.batch as u64)).max(1);
+        }
+        layout
+    }
+
+    /// At most so many iterations of loops that a thread of the persistent workgroup makes a step.
+    fn iterations(&self, batch: u64) -> u64 {
+        let lanes = LANES as u64;
+        let threads = self.blocks.columns * self.blocks.shares;
+        let residuals = (batch * self.outputs).div_ceil(threads / lanes);
+        // Rows, each with its groups; the joining of shares; ten rounds of Philox for each group.
+        let place = 1
+            + (BLOCK as u64 + 1) * (1 + self.blocks.fours)
+            + self.blocks.fours * (self.blocks.shares + 12);
+        1 + residuals * (1 + self.groups.div_ceil(lanes))
+            + self.outputs * self.blocks.places(self.groups) * place
+    }
+}
+
 /// The buffers of the steps.
 struct Buffers {
     stored: Vec<Buffer>,
@@ -289,8 +395,7 @@ struct Buffers {
     residuals: Buffer,
     model: Buffer,
     model_bytes: u64,
-    partials: Buffer,
-    combined: Buffer,
+    tiles: Buffer,
     history: Buffer,
 }
 
@@ -303,8 +408,7 @@ impl Buffers {
         stored: Vec<Buffer>,
     ) -> Result<Self, GpuError> {
         let entries = (data.outputs * data.d_padded) as u64;
-        let blocks = if case.batch > BLOCK { case.batch.div_ceil(BLOCK) } else { 0 };
-        let supers = if blocks > BLOCK { blocks.div_ceil(BLOCK) } else { 0 };
+        let tiles = if case.batch > TILE_ROWS { case.batch.div_ceil(TILE_ROWS) as u64 } else { 0 };
         let model_bytes = case.precision.accumulator().bytes(entries);
         let buffers = Self {
             stored,
@@ -313,8 +417,7 @@ impl Buffers {
             residuals: context.buffer("residuals", (case.batch * data.outputs) as u64 * 4)?,
             model: context.buffer("model", model_bytes)?,
             model_bytes,
-            partials: context.buffer("partial gradients", blocks as u64 * entries * 4)?,
-            combined: context.buffer("combined gradients", supers as u64 * entries * 4)?,
+            tiles: context.buffer("partial gradients", tiles * entries * 4)?,
             history: context.buffer("history", plan.checkpoints.len() as u64 * model_bytes)?,
         };
         context.upload(&buffers.targets, bytemuck::cast_slice(&data.targets))?;
@@ -333,26 +436,32 @@ impl Pipelines {
         case: &SgdCase,
         data: &Dataset,
         chunks: &Chunks,
+        layout: &Layout,
         checks: bool,
     ) -> Result<Self, GpuError> {
-        let shape = [("GROUPS", data.d_padded as f64 / 4.0), ("OUTPUTS", data.outputs as f64)];
-        let layout =
+        let shape = [("GROUPS", layout.groups as f64), ("OUTPUTS", layout.outputs as f64)];
+        let split =
             [("ROWS_PER_CHUNK", chunks.rows_per_chunk as f64), ("CHUNKS", chunks.count as f64)];
-        let split = [shape, layout].concat();
+        let persistent = layout.schedule == Schedule::Persistent;
+        let one_tile = case.batch <= TILE_ROWS;
         let needed = |stage| match stage {
             Stage::Shuffle => case.batch < data.n,
-            Stage::Residual => true,
-            Stage::UpdateRows => case.batch <= BLOCK,
-            Stage::Gradient | Stage::UpdatePartials => case.batch > BLOCK,
-            Stage::Combine => case.batch > BLOCK * BLOCK,
+            Stage::Persistent => persistent,
+            Stage::Residual => !persistent,
+            Stage::Update => !persistent && one_tile,
+            Stage::Gradient | Stage::UpdateTiles => !one_tile,
         };
         let constants = |stage| match stage {
-            Stage::Residual | Stage::UpdateRows | Stage::Gradient => &split[..],
-            Stage::Shuffle | Stage::Combine | Stage::UpdatePartials => &shape[..],
+            Stage::Shuffle => shape.to_vec(),
+            Stage::Residual => [&shape[..], &split, &[("THREADS", THREADS as f64)]].concat(),
+            Stage::UpdateTiles => [&shape[..], &layout.tiles.constants()].concat(),
+            Stage::Update | Stage::Gradient | Stage::Persistent => {
+                [&shape[..], &split, &layout.blocks.constants()].concat()
+            }
         };
         let stages = kernels(case.precision, case.loss).into_iter();
         let compile = |(stage, Kernel { entry, composed })| {
-            Ok((stage, context.compile(&composed, entry, constants(stage), checks)?))
+            Ok((stage, context.compile(&composed, entry, &constants(stage), checks)?))
         };
         stages.filter(|&(stage, _)| needed(stage)).map(compile).collect::<Result<_, _>>().map(Self)
     }
@@ -372,30 +481,51 @@ struct Builder<'a> {
     plan: &'a Plan,
     buffers: &'a Buffers,
     pipelines: &'a Pipelines,
+    layout: Layout,
 }
 
 impl Builder<'_> {
     /// The list without and with snapshots.
-    fn build(
-        &self,
-        data: &Dataset,
-        uniforms: &Uniforms,
-    ) -> Result<(Vec<Command>, Vec<Command>), GpuError> {
+    fn build(&self, data: &Dataset) -> Result<(Vec<Command>, Vec<Command>), GpuError> {
+        Ok((self.list(data, &[])?, self.list(data, &self.plan.checkpoints)?))
+    }
+
+    /// All steps, with the model copied to the history after each checkpoint.
+    fn list(&self, data: &Dataset, checkpoints: &[u32]) -> Result<Vec<Command>, GpuError> {
         let Buffers { model, model_bytes, history, .. } = self.buffers;
-        let mut steps = vec![self.context.clear(model)];
-        let mut trajectory = steps.clone();
+        let records = self.records(checkpoints);
+        let bytes = bytemuck::cast_slice(&records);
+        let uniforms = self.context.uniforms("steps", size_of::<Step>(), bytes)?;
+        let mut commands = vec![self.context.clear(model)];
         let mut recorded = 0;
-        for (i, now) in self.plan.steps.iter().enumerate() {
-            let commands = self.step(data, now, (0, uniforms, i))?;
-            steps.extend(commands.iter().cloned());
-            trajectory.extend(commands);
-            if self.plan.checkpoints.get(recorded) == Some(&(now.step + 1)) {
+        for (i, now) in records.iter().enumerate() {
+            self.step(data, now, (0, &uniforms, i), &mut commands)?;
+            if checkpoints.get(recorded) == Some(&(now.step + now.count)) {
                 let offset = recorded as u64 * model_bytes;
-                trajectory.push(self.context.copy(model, 0, history, offset, *model_bytes));
+                commands.push(self.context.copy(model, 0, history, offset, *model_bytes));
                 recorded += 1;
             }
         }
-        Ok((steps, trajectory))
+        Ok(commands)
+    }
+
+    /// The steps with those that one dispatch makes as one record: they are of one epoch and
+    /// equally large, with no checkpoint in between.
+    fn records(&self, checkpoints: &[u32]) -> Vec<Step> {
+        let mut records: Vec<Step> = Vec::with_capacity(self.plan.steps.len());
+        for now in &self.plan.steps {
+            match records.last_mut() {
+                Some(last)
+                    if u64::from(last.count) < self.layout.steps
+                        && (last.epoch, last.batch) == (now.epoch, now.batch)
+                        && !checkpoints.contains(&now.step) =>
+                {
+                    last.count += 1;
+                }
+                _ => records.push(*now),
+            }
+        }
+        records
     }
 
     fn step(
@@ -403,38 +533,36 @@ impl Builder<'_> {
         data: &Dataset,
         now: &Step,
         record: (u32, &Uniforms, usize),
-    ) -> Result<Vec<Command>, GpuError> {
-        let Buffers { order, targets, residuals, model, partials, combined, .. } = self.buffers;
-        let dispatch = |stage, bindings: &[(u32, &Buffer)], threads: u64| {
-            let workgroups = grid(self.context, threads);
-            self.context.dispatch_with(self.pipelines.get(stage)?, bindings, record, workgroups)
+        commands: &mut Vec<Command>,
+    ) -> Result<(), GpuError> {
+        let Buffers { order, targets, residuals, model, tiles, .. } = self.buffers;
+        let mut dispatch = |stage, bindings: &[(u32, &Buffer)], workgroups: u64| {
+            let pipeline = self.pipelines.get(stage)?;
+            let grid = grid_of(self.context, workgroups);
+            commands.push(self.context.dispatch_with(pipeline, bindings, record, grid)?);
+            Ok::<_, GpuError>(())
         };
-        let groups = (data.outputs * data.d_padded / 4) as u64;
-        let blocks = (now.batch as usize).div_ceil(BLOCK);
+        let Layout { schedule, groups, outputs, blocks, .. } = self.layout;
         let x = self.chunk_bindings();
-        let lanes = u64::from(now.batch) * data.outputs as u64 * crate::mirror::sgd::LANES as u64;
-        let mut commands = Vec::with_capacity(4);
+        let inputs = [&[(1, order), (2, targets), (3, residuals), (4, model)], &x[..]].concat();
         if self.plan.shuffles_before(now) {
-            commands.push(dispatch(Stage::Shuffle, &[(1, order)], now.rows.into())?);
+            dispatch(Stage::Shuffle, &[(1, order)], u64::from(now.rows).div_ceil(THREADS))?;
         }
-        let inputs = [(1, order), (2, targets), (3, residuals), (4, model)];
-        commands.push(dispatch(Stage::Residual, &[&inputs[..], &x].concat(), lanes)?);
-        if self.pipelines.get(Stage::UpdateRows).is_ok() {
+        if schedule == Schedule::Persistent {
+            return dispatch(Stage::Persistent, &inputs, 1);
+        }
+        let lanes = u64::from(now.batch) * data.outputs as u64 * LANES as u64;
+        dispatch(Stage::Residual, &inputs, lanes.div_ceil(THREADS))?;
+        let places = outputs * blocks.places(groups);
+        if self.pipelines.get(Stage::Update).is_ok() {
             let bindings = [&[(1, order), (3, residuals), (4, model)], &x[..]].concat();
-            commands.push(dispatch(Stage::UpdateRows, &bindings, groups)?);
-            return Ok(commands);
+            return dispatch(Stage::Update, &bindings, places);
         }
-        let bindings = [&[(1, order), (3, residuals), (5, partials)], &x[..]].concat();
-        commands.push(dispatch(Stage::Gradient, &bindings, groups * blocks as u64)?);
-        let mut last_level = partials;
-        if blocks > BLOCK {
-            let threads = groups * blocks.div_ceil(BLOCK) as u64;
-            commands.push(dispatch(Stage::Combine, &[(5, partials), (6, combined)], threads)?);
-            last_level = combined;
-        }
-        let bindings = [(4, model), (5, last_level)];
-        commands.push(dispatch(Stage::UpdatePartials, &bindings, groups)?);
-        Ok(commands)
+        let bindings = [&[(1, order), (3, residuals), (5, tiles)], &x[..]].concat();
+        let count = (now.batch as usize).div_ceil(TILE_ROWS) as u64;
+        dispatch(Stage::Gradient, &bindings, places * count)?;
+        let places = outputs * self.layout.tiles.places(groups);
+        dispatch(Stage::UpdateTiles, &[(4, model), (5, tiles)], places)
     }
 
     /// Bindings x0 to x3; those beyond the last chunk are never read and take the first.

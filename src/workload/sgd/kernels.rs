@@ -3,28 +3,72 @@
 use sha2::{Digest, Sha256};
 
 use crate::gpu::{Composed, Source, compose};
+use crate::mirror::sgd::{BLOCK, TILE};
 use crate::number::{Format, Precision, Rounding};
-use crate::problem::dataset::Loss;
+use crate::problem::dataset::{CLASSES, DatasetSpec, Loss};
 use crate::wgsl;
 
-/// The name of this implementation in the CSV: what shares a row is a block of 64 threads.
-pub const KERNEL: &str = "blocked";
+/// How the steps of a run are spread over dispatches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Schedule {
+    /// Two dispatches a step, or three where a minibatch is more than one tile of 256 rows.
+    Stepwise,
+    /// One dispatch of one workgroup for many steps.
+    Persistent,
+}
 
-/// A kernel's place in a step.
+/// Up to so many products of a number with the model a step, one workgroup that goes on to the next
+/// step by itself is faster than launching two grids.
+const PERSISTENT_PRODUCTS: usize = 1 << 15;
+
+impl Schedule {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stepwise, Self::Persistent];
+
+    /// The name in the CSV's column `kernel`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stepwise => "stepwise",
+            Self::Persistent => "persistent",
+        }
+    }
+
+    /// Whether minibatches of `batch` rows can be run so.
+    pub const fn applies(self, batch: usize) -> bool {
+        match self {
+            Self::Stepwise => true,
+            Self::Persistent => batch <= TILE_ROWS,
+        }
+    }
+
+    /// The one to use for minibatches of `batch` rows and a model of `outputs` × `columns`.
+    pub const fn of(batch: usize, columns: usize, outputs: usize) -> Self {
+        let small = batch.saturating_mul(columns * outputs) <= PERSISTENT_PRODUCTS;
+        if small && Self::Persistent.applies(batch) { Self::Persistent } else { Self::Stepwise }
+    }
+
+    /// The same, for a data set that is not at hand.
+    pub fn of_spec(spec: DatasetSpec, batch: usize) -> Self {
+        let outputs = if spec == DatasetSpec::Digits { CLASSES } else { 1 };
+        Self::of(batch, spec.columns(), outputs)
+    }
+}
+
+/// A kernel's place in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The epoch's permutation of the rows.
     Shuffle,
     /// Residuals of the minibatch.
     Residual,
-    /// Gradient and update of at most 64 rows.
-    UpdateRows,
-    /// Partial gradients of more than 64 rows.
+    /// Gradient and update of at most 256 rows.
+    Update,
+    /// Partial gradients of more than 256 rows.
     Gradient,
-    /// Second level of the gradient's sum.
-    Combine,
     /// Update from partial gradients.
-    UpdatePartials,
+    UpdateTiles,
+    /// Several whole steps of at most 256 rows.
+    Persistent,
 }
 
 impl Stage {
@@ -32,10 +76,10 @@ impl Stage {
     pub const ALL: [Self; 6] = [
         Self::Shuffle,
         Self::Residual,
-        Self::UpdateRows,
+        Self::Update,
         Self::Gradient,
-        Self::Combine,
-        Self::UpdatePartials,
+        Self::UpdateTiles,
+        Self::Persistent,
     ];
 
     /// The entry point.
@@ -43,10 +87,10 @@ impl Stage {
         match self {
             Self::Shuffle => "shuffle",
             Self::Residual => "residual",
-            Self::UpdateRows => "update_rows",
+            Self::Update => "update",
             Self::Gradient => "gradient",
-            Self::Combine => "combine",
-            Self::UpdatePartials => "update_partials",
+            Self::UpdateTiles => "update_tiles",
+            Self::Persistent => "persistent",
         }
     }
 }
@@ -60,12 +104,19 @@ pub struct Kernel {
     pub composed: Composed,
 }
 
+/// Rows of a tile.
+pub(super) const TILE_ROWS: usize = BLOCK * TILE;
+
 const PHILOX: Source = wgsl!("shared/philox.wgsl");
 const STREAMS: Source = wgsl!("shared/streams.wgsl");
 const ROUNDING: Source = wgsl!("shared/rounding.wgsl");
 const INTEGERS: Source = wgsl!("sgd/integers.wgsl");
 const SHAPE: Source = wgsl!("sgd/shape.wgsl");
 const ORDER: Source = wgsl!("sgd/order.wgsl");
+const THREADS: Source = wgsl!("sgd/threads.wgsl");
+const SHARES: Source = wgsl!("sgd/shares.wgsl");
+const APPLY: Source = wgsl!("sgd/apply.wgsl");
+const TILES: Source = wgsl!("sgd/tiles.wgsl");
 
 /// The file of a storage format.
 fn four(format: Format) -> Source {
@@ -117,24 +168,28 @@ pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
     let exact = storage == Format::Fixed8 && model == Format::Fixed8;
     let dot = if exact { wgsl!("sgd/dot_i8.wgsl") } else { wgsl!("sgd/dot_f32.wgsl") };
     let with = |parts: &[&[Source]]| [formats.as_slice(), &parts.concat()].concat();
-    let rows = wgsl!("sgd/gradient_rows.wgsl");
-    let (partials, apply) = (wgsl!("sgd/partials.wgsl"), wgsl!("sgd/apply.wgsl"));
+    let residuals = wgsl!("sgd/residuals.wgsl");
+    let mut residual = vec![loss_file(loss), dot, wgsl!("sgd/residual_rows.wgsl")];
+    if loss == Loss::Logistic {
+        residual.push(wgsl!("shared/reciprocal.wgsl"));
+    }
+    let rows = [THREADS, residuals, SHARES, wgsl!("sgd/gradient_rows.wgsl")];
+    let update = [APPLY, wgsl!("sgd/update_rows.wgsl")];
     let files = |stage| match stage {
         Stage::Shuffle => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/shuffle.wgsl")],
         Stage::Residual => {
-            let mut own = vec![loss_file(loss), dot, wgsl!("sgd/residual.wgsl")];
-            if loss == Loss::Logistic {
-                own.push(wgsl!("shared/reciprocal.wgsl"));
-            }
-            with(&[&data, &weights, &own])
+            let entry = [THREADS, residuals, wgsl!("sgd/residual.wgsl")];
+            with(&[&data, &weights, &residual, &entry])
         }
-        Stage::UpdateRows => {
-            with(&[&data, &weights, &[rows, apply, wgsl!("sgd/update_rows.wgsl")]])
+        Stage::Update => with(&[&data, &weights, &rows, &update, &[wgsl!("sgd/update.wgsl")]]),
+        Stage::Gradient => with(&[&data, &rows, &[TILES, wgsl!("sgd/gradient.wgsl")]]),
+        Stage::UpdateTiles => {
+            let entry = wgsl!("sgd/update_tiles.wgsl");
+            with(&[&weights, &[THREADS, SHARES, APPLY, TILES, entry]])
         }
-        Stage::Gradient => with(&[&data, &[rows, wgsl!("sgd/gradient.wgsl")]]),
-        Stage::Combine => vec![SHAPE, partials, wgsl!("sgd/combine.wgsl")],
-        Stage::UpdatePartials => {
-            with(&[&weights, &[partials, apply, wgsl!("sgd/update_partials.wgsl")]])
+        Stage::Persistent => {
+            let entry = [wgsl!("sgd/persistent.wgsl")];
+            with(&[&data, &weights, &residual, &rows, &update, &entry])
         }
     };
     let kernel = |stage: Stage| Kernel { entry: stage.entry(), composed: compose(&files(stage)) };

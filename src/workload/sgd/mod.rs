@@ -14,7 +14,7 @@ mod rate;
 pub use cpu::CpuSgd;
 pub(crate) use gpu::Chunks;
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
-pub use kernels::{KERNEL, Kernel, Stage, conversion_kernel, kernels, sources_sha256};
+pub use kernels::{Kernel, Schedule, Stage, conversion_kernel, kernels, sources_sha256};
 pub use rate::LearningRate;
 
 use crate::gpu::GpuError;
@@ -259,8 +259,8 @@ pub struct Step {
     pub decay: f32,
     /// Data step times model step.
     pub scale: f32,
-    /// Fills the record to 16 bytes.
-    pub padding: u32,
+    /// Steps of a dispatch that makes several from this one on, each as large; else 1.
+    pub count: u32,
 }
 
 /// Half the bits of the smallest even power of two that holds `rows`, at least 1.
@@ -298,7 +298,7 @@ impl Plan {
                 rate: case.learning_rate / batch as f32 * (grids.data_step() / grids.model_step()),
                 decay: case.learning_rate * case.regularisation,
                 scale: grids.data_step() * grids.model_step(),
-                padding: 0,
+                count: 1,
             }
         };
         let mut checkpoints: Vec<u32> =

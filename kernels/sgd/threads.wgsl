@@ -1,0 +1,2 @@
+// Threads of a workgroup.
+override THREADS: u32;
