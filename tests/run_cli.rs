@@ -1,7 +1,7 @@
 //! The verbs around a measurement as a user calls them: run, resume after any interruption, shards
 //! and their merge, list, publish, completions. All on the CPU, with small cases.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -174,7 +174,9 @@ fn a_run_measures_what_list_names_and_says_so() {
     let run = only_run(&results);
     let rows = check_tables(&run);
     let listed = ends(0, &with(&["list"], &FEW[..10], &[])).0;
-    assert_eq!(listed.lines().collect::<Vec<_>>(), ids(&rows));
+    let listed: Vec<&str> = listed.lines().collect();
+    // Cases of one problem end in an order of their own.
+    assert_eq!(listed.iter().collect::<BTreeSet<_>>(), ids(&rows).iter().collect());
     assert_eq!(rows.len(), 6);
     assert!(rows.iter().all(|row| row.status == Status::Ok && row.samples.unwrap() <= 3));
 
@@ -184,7 +186,15 @@ fn a_run_measures_what_list_names_and_says_so() {
     assert!(err.contains("\n[1/6] matmul/fp32/mirror/4x4x4/cpu\n"), "{err}");
     assert!(!err.contains('\r') && !err.contains('\u{1b}'), "{err}");
     let plan = read_provenance(&run).unwrap().plan.unwrap();
-    assert_eq!(plan.cases, ids(&rows));
+    assert_eq!(plan.cases, listed);
+    assert!(rows.iter().all(|row| row.interleaving == "rounds" && row.cache == "warm"));
+    assert!(rows.iter().all(|row| row.stop_reason == "samples" && row.processes == Some(1)));
+    assert!(rows.iter().all(|row| row.interval_width_wanted == Some(0.05)));
+    assert!(rows.iter().all(|row| row.sampling_ns.unwrap() > 0.0));
+    assert!(rows.iter().all(|row| row.verification_ns.unwrap() > 0.0));
+    let groups = read_provenance(&run).unwrap().interleaved;
+    let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 2, 2], "two shapes of matmul, one data set");
     assert_eq!(plan.selection["TRADEOFF_SIZES"], "4,8");
 }
 
@@ -243,6 +253,11 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--time", "0s"], "write a time over 0"),
         (vec!["--time", "-1s"], "-1"),
         (vec!["--samples", "0"], "0 is not in 1.."),
+        (vec!["--interval", "5"], "write a percentage over 0, such as 2%, or off"),
+        (vec!["--interval", "0%"], "write a percentage over 0"),
+        (vec!["--interleave", "always"], "[possible values: rounds, none]"),
+        (vec!["--cache", "hot"], "[possible values: warm, cold]"),
+        (vec!["--repeats", "0"], "--repeats"),
         (vec!["--shard", "5/4"], "`5/4` is no shard; write i/n"),
         (vec!["--shard", "400/401"], "shard 400/401 of"),
         (vec!["fft"], "[possible values: matmul, sgd, all]"),
@@ -385,10 +400,14 @@ fn ctrl_c_stops_and_says_how_to_go_on() {
     assert!(last.starts_with("stopped with ") && last.ends_with(&go_on), "{err}");
     let rows = check_tables(&run);
     assert!(!rows.is_empty(), "{err}");
+    // A case that was under way has a row if it had enough samples for an interval.
+    for row in &rows {
+        let reasons = ["interval", "samples", "time", "interrupted"];
+        assert!(reasons.contains(&row.stop_reason.as_str()), "{}", row.stop_reason);
+        assert!(row.samples.unwrap() >= 6, "{}", row.case_id);
+    }
     let begun = err.lines().filter(|line| line.starts_with('[')).count();
-    // The case that was under way has no row, unless it had all its samples.
-    assert!(rows.len() == begun || rows.len() + 1 == begun, "{err}");
-    assert!(begun < 20, "{err}");
+    assert!(rows.len() <= begun && begun < 40, "{err}");
 }
 
 #[test]

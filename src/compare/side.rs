@@ -22,6 +22,8 @@ pub struct Measurement {
     pub sample_count: Option<u64>,
     /// Time of one iteration by sample; empty without samples. Unit: ns.
     pub times_ns: Vec<f64>,
+    /// Of each of these, the process that drew it and its number within that process.
+    pub rounds: Vec<[u64; 2]>,
 }
 
 /// One side of a comparison.
@@ -85,7 +87,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 impl Side {
-    fn new(
+    pub(super) fn new(
         label: &str,
         by: By,
         runs: &[LoadedRun],
@@ -120,12 +122,12 @@ impl Side {
         let median_ns = positive("median_ns", record.median_ns)?;
         let low = positive("median_ci95_low_ns", record.median_ci95_low_ns)?;
         let high = positive("median_ci95_high_ns", record.median_ci95_high_ns)?;
-        let times_ns = match samples.times(&record) {
-            Times::Known(times) => times,
-            Times::None => Vec::new(),
+        let (times_ns, rounds) = match samples.times(&record) {
+            Times::Known(times) => times.into_iter().unzip(),
+            Times::None => Default::default(),
             Times::Stale => {
                 self.stale.push(source.clone());
-                Vec::new()
+                Default::default()
             }
         };
         self.rows.push(Measurement {
@@ -135,6 +137,7 @@ impl Side {
             source,
             median_ns,
             times_ns,
+            rounds,
         });
         Ok(())
     }
@@ -171,7 +174,8 @@ struct Samples(HashMap<String, Vec<Sample>>);
 
 /// What the samples say about a row.
 enum Times {
-    Known(Vec<f64>),
+    /// Each time with its process and its number there.
+    Known(Vec<(f64, [u64; 2])>),
     None,
     /// Another number of samples, or another median.
     Stale,
@@ -200,6 +204,14 @@ impl Samples {
         if !Summary::of(pairs).is_ok_and(same) {
             return Times::Stale;
         }
-        Times::Known(samples.iter().map(|s| s.elapsed_ns / s.iterations as f64).collect())
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        let known = samples.iter().map(|sample| {
+            let process = sample.process.unwrap_or(0);
+            let count = counts.entry(process).or_default();
+            let round = [process.into(), *count];
+            *count += 1;
+            (sample.elapsed_ns / sample.iterations as f64, round)
+        });
+        Times::Known(known.collect())
     }
 }
