@@ -92,9 +92,13 @@ fn only_run(root: &Path) -> PathBuf {
 
 /// A finished run of a few cases.
 fn run_few(more: &[&str]) -> (TempDir, PathBuf) {
+    run_of(&FEW, more)
+}
+
+fn run_of(selection: &[&str], more: &[&str]) -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();
     let results = root.path().join("results");
-    ends(0, &with(&["run"], &FEW, &[&["-o", results.to_str().unwrap()], more].concat()));
+    ends(0, &with(&["run"], selection, &[&["-o", results.to_str().unwrap()], more].concat()));
     let run = only_run(&results);
     (root, run)
 }
@@ -720,4 +724,147 @@ fn the_script_of_fleet_md_works() {
     let output = shell(merge, 0).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(check_tables(&root.path().join("results/merged")).len(), 8);
+}
+
+/// Two processes: their samples are pooled, numbered on and told apart, and the run is as any other.
+/// Cut short in the second process, it goes on there.
+#[test]
+fn repeats_pool_the_samples_of_processes() {
+    let (_root, run) = run_few(&["--repeats", "2"]);
+    let rows = check_tables(&run);
+    assert_eq!(rows.len(), 6);
+    assert_eq!(fs::read_dir(&run).unwrap().count(), 4, "the processes' own runs are gone");
+    let samples = read_samples(&run).unwrap();
+    for row in &rows {
+        let main = if row.workload == "sgd" { Stage::Run } else { Stage::Product };
+        let own = samples.iter().filter(|s| s.case_id == row.case_id && s.stage == main);
+        let mut medians = vec![];
+        for process in [0, 1] {
+            let drawn = own.clone().filter(|s| s.process == Some(process));
+            let drawn: Vec<(u64, f64)> = drawn.map(|s| (s.iterations, s.elapsed_ns)).collect();
+            medians.push(Summary::of(drawn).unwrap().median_ns);
+        }
+        let sd = (medians[0] - medians[1]).abs() / 2f64.sqrt();
+        let told = row.between_processes_sd_ns.unwrap();
+        assert!((told - sd).abs() <= 1e-9 * sd, "{}: {told}, {sd}", row.case_id);
+        assert_eq!(row.processes, Some(2));
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+    }
+
+    // As it is after SIGKILL in the second process: no row yet, one process whole, one not.
+    let place = |process: u32| run.join("processes").join(process.to_string());
+    for process in [0, 1] {
+        let place = place(process);
+        let place = place.to_str().unwrap();
+        ends(0, &with(&["run"], &FEW, &["-o", place]));
+    }
+    edit_lines(&only_run(&place(1)).join("measurements.csv"), |lines| lines.truncate(3));
+    for table in ["measurements.csv", "samples.csv", "trajectory.csv"] {
+        edit_lines(&run.join(table), |lines| lines.truncate(1));
+    }
+    let (out, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
+    assert!(out.contains("6 rows in ") && err.contains("process 2 of 2"), "{out}{err}");
+    assert!(
+        err.contains("\n0 cases are missing") && err.contains("\n4 cases are missing"),
+        "{err}"
+    );
+    assert_eq!(check_tables(&run).len(), 6);
+    assert_eq!(fs::read_dir(&run).unwrap().count(), 4);
+}
+
+/// Ctrl-C that reaches only the parent stops the process that measures, and says how to go on.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_the_processes_too() {
+    let root = tempfile::tempdir().unwrap();
+    let results = root.path().join("results");
+    let place = ["-o", results.to_str().unwrap(), "--size", "8..64", "--repeats", "3"];
+    let mut command = tradeoff(&with(&["run"], &place, &[]));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    let go_on = format!("go on with `tradeoff run --resume {}`", only_run(&results).display());
+    assert!(err.lines().last().unwrap().ends_with(&go_on), "{err}");
+    assert!(!err.contains("process 2 of 3"), "{err}");
+}
+
+/// One command prints the ratio of two settings of one run, round by round.
+#[test]
+fn a_ratio_of_two_settings() {
+    let sampling = ["--time", "40ms", "--samples", "12", "--interval", "off"];
+    let (_root, run) = run_of(&FEW[..10], &sampling);
+    let path = run.to_str().unwrap();
+    let setting = ["--of", "precision=int8", "--to", "precision=fp32"];
+    let (out, err) = ends(0, &with(&["ratio", path], &setting, &[]));
+    let cells: Vec<Vec<&str>> =
+        out.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(cells[0], ["problem", "of", "to"]);
+    assert_eq!(out.matches(" rounds\n").count(), 3, "{out}");
+    assert!(cells.contains(&vec!["matmul/8x8x8", "int8/mirror/cpu", "fp32/mirror/cpu"]), "{out}");
+    assert!(!err.contains("warning"), "{err}");
+
+    // What the CSV says follows from the samples.
+    let (csv, _) = ends(0, &with(&["ratio", path], &setting, &["--csv"]));
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let samples = read_samples(&run).unwrap();
+    let mut lines = 0;
+    for line in reader.deserialize::<BTreeMap<String, String>>() {
+        let line = line.unwrap();
+        let times = |case: &str| -> Vec<f64> {
+            let main = |s: &&Sample| matches!(s.stage, Stage::Product | Stage::Run);
+            let own = samples.iter().filter(main).filter(|s| s.case_id == line[case]);
+            own.map(|s| s.elapsed_ns / s.iterations as f64).collect()
+        };
+        let number = |column: &str| line[column].parse::<f64>().unwrap();
+        let median = |times: &[f64]| Summary::of(times.iter().map(|&t| (1, t))).unwrap().median_ns;
+        let (of, to) = (times("case_id_of"), times("case_id_to"));
+        let ratios: Vec<f64> = to.iter().zip(&of).map(|(to, of)| to / of).collect();
+        assert_eq!((line["basis"].as_str(), number("count")), ("rounds", ratios.len() as f64));
+        assert!((number("speed_ratio") / median(&ratios) - 1.0).abs() < 1e-12);
+        assert!(number("speed_ratio_ci95_low") <= number("speed_ratio"));
+        assert!(number("speed_ratio_ci95_high") >= number("speed_ratio"));
+        assert_eq!((number("median_of_ns"), number("median_to_ns")), (median(&of), median(&to)));
+        lines += 1;
+    }
+    assert_eq!(lines, 3);
+
+    // Each with the fastest of its problem; and settings of which there are none.
+    let (out, _) = ends(0, &["ratio", path]);
+    assert_eq!(out.matches(" rounds\n").count(), 3, "{out}");
+    let message = refused(&["ratio", path, "--of", "precision=bf16", "--to", "precision=fp32"]);
+    assert!(message.contains("none of the 6 rows"), "{message}");
+    let message = refused(&["ratio", path, "--of", "speed=1", "--to", "precision=fp32"]);
+    assert!(message.contains("`speed=1` is no setting"), "{message}");
+
+    // Measured one after the other, they are compared by their medians, with a warning.
+    let more = [&sampling[..], &["--interleave", "none"]].concat();
+    let (_root, alone) = run_of(&FEW[..10], &more);
+    let (out, err) = ends(0, &with(&["ratio", alone.to_str().unwrap()], &setting, &[]));
+    assert_eq!(out.matches("  medians\n").count(), 3, "{out}");
+    assert!(err.contains("warning: 3 of 3 ratios are of rows that were not sampled in turn"));
+    assert!(read_provenance(&alone).unwrap().interleaved.is_empty());
+    assert!(read(&alone).unwrap().iter().all(|row| row.interleaving == "none"));
+}
+
+/// Cold rows go through twice the last-level cache; what is too small for it is skipped.
+#[test]
+fn a_cold_cache_is_named_and_sized() {
+    let root = tempfile::tempdir().unwrap();
+    let results = root.path().join("results");
+    let place = ["-o", results.to_str().unwrap(), "--cache", "cold", "--time", "20ms"];
+    let small = ["--size", "4,256", "--precision", "fp32", "--samples", "3"];
+    ends(0, &with(&["run", "matmul"], &small, &place));
+    let rows = check_tables(&only_run(&results));
+    let [small, large] =
+        ["4x4x4", "256x256x256"].map(|shape| rows.iter().find(|row| row.shape == shape).unwrap());
+    assert_eq!((small.status, small.cache.as_str()), (Status::Skipped, "cold"));
+    assert!(small.reason.contains("too small for a cold cache"), "{}", small.reason);
+    assert_eq!((large.status, large.cache.as_str()), (Status::Ok, "cold"), "{}", large.reason);
+    let copy = 3 * 256 * 256 * 4;
+    let rotated = large.rotated_bytes.unwrap();
+    assert!(rotated % copy == 0 && rotated / copy >= 2, "{rotated}");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::case::Case;
 use super::drawing::{Cache, Drawing, Interleaving};
+use super::limits::available_host_bytes;
 use super::plan::{Ending, Observer, RunOptions, keep_fingerprints};
 use super::sampler::{Drawn, Sampling, StopReason};
 use super::session::{Measured, Prepared, Session, Unmeasured};
@@ -30,7 +31,10 @@ struct Live {
     case: Case,
     prepared: Prepared,
     sampling: Option<Sampling>,
+    /// The device before the first sample.
     before: Reading,
+    /// The device right after the last, once that is drawn.
+    after: Option<Reading>,
 }
 
 /// What a group is measured with.
@@ -60,7 +64,9 @@ impl Bench<'_> {
             return Ok(stopped);
         }
         let Some(live) = self.warm_up(live)? else { return Ok(stopped) };
-        self.announce(&live)?;
+        if live.len() > 1 {
+            self.announce(&live)?;
+        }
         let ending = self.rounds(live, place)?;
         Ok(Taken { cases: taken, ending })
     }
@@ -71,11 +77,18 @@ impl Bench<'_> {
         cases: &[Case],
         live: &mut Vec<Live>,
     ) -> Result<(usize, Ending), RecordError> {
+        // What a case took of the host's memory: the first, with the problem that the others share,
+        // and the largest of the others.
+        let (mut first, mut largest) = (0, 0);
         for (index, case) in cases.iter().enumerate() {
             if self.observer.stopped() {
                 return Ok((index, Ending::Stopped));
             }
-            if let Some(why) = self.full(live, case) {
+            let free = available_host_bytes();
+            let expected = if largest > 0 { largest } else { first };
+            let full = (!live.is_empty() && free < expected)
+                .then(|| format!("the host has room for {free} bytes, and a case took {expected}"));
+            if let Some(why) = full.or_else(|| self.full(live, case)) {
                 self.split(index, cases.len(), &why);
                 return Ok((index, Ending::Complete));
             }
@@ -86,12 +99,19 @@ impl Bench<'_> {
                     prepared,
                     sampling: None,
                     before: Reading::default(),
+                    after: None,
                 }),
                 Err((measured, true)) if !live.is_empty() => {
                     self.split(index, cases.len(), &measured.record.reason);
                     return Ok((index, Ending::Complete));
                 }
                 Err((measured, _)) => self.keep(&measured)?,
+            }
+            let took = free.saturating_sub(available_host_bytes());
+            if index == 0 {
+                first = took;
+            } else {
+                largest = largest.max(took);
             }
         }
         Ok((cases.len(), Ending::Complete))
@@ -107,7 +127,7 @@ impl Bench<'_> {
     fn full(&mut self, live: &[Live], case: &Case) -> Option<String> {
         let info = info(self.session, case)?;
         if matches!(info.device_type.as_str(), "cpu" | "integrated") || info.backend == "cpu" {
-            // Its memory is the host's, which each preparation asks for.
+            // Its memory is the host's.
             return None;
         }
         let peak = |live: &Live| live.prepared.record().peak_device_memory_bytes.unwrap_or(0);
@@ -142,10 +162,8 @@ impl Bench<'_> {
     }
 
     /// Writes to `run.json` which cases are sampled together, before the first of them has a row.
+    /// Those that begin anew after others have left are a group of their own from then on.
     fn announce(&mut self, live: &[Live]) -> Result<(), RecordError> {
-        if live.len() < 2 {
-            return Ok(());
-        }
         let ids: Vec<String> = live.iter().map(|live| live.case.to_string()).collect();
         self.folder.update_provenance(|provenance| provenance.interleaved.push(ids))
     }
@@ -153,7 +171,7 @@ impl Bench<'_> {
     /// Samples all until each has reached its end. A case leaves, with its row, when it has.
     fn rounds(&mut self, mut live: Vec<Live>, place: u32) -> Result<Ending, RecordError> {
         let key = [self.session.selection.seed, self.session.selection.trial];
-        let mut round = 0;
+        let (mut round, mut announced) = (0, live.len());
         while !live.is_empty() {
             let ids: Vec<String> = live.iter().map(|live| live.case.to_string()).collect();
             for at in order(live.len(), [place, round], key) {
@@ -171,8 +189,12 @@ impl Bench<'_> {
                     Ok(Drawn::TooShort) => {
                         for one in &mut live {
                             one.sampling.iter_mut().for_each(Sampling::restart);
+                            one.after = None;
                         }
-                        self.announce(&live)?;
+                        if live.len() < announced {
+                            announced = live.len();
+                            self.announce(&live)?;
+                        }
                         break;
                     }
                     Err(why) => {
@@ -193,7 +215,7 @@ impl Bench<'_> {
 
     /// One sample of one case.
     fn draw(&mut self, one: &mut Live, crowd: usize) -> Result<Drawn, Unmeasured> {
-        let Live { case, prepared, sampling, before } = one;
+        let Live { case, prepared, sampling, before, after } = one;
         let Some(sampling) = sampling else {
             return Err(Unmeasured::new(crate::record::Status::Failed, "it was not warmed up"));
         };
@@ -203,12 +225,15 @@ impl Bench<'_> {
             prepared.run(1)?;
             sampling.wall += started.elapsed();
         }
-        if sampling.samples.is_empty()
-            && let Some(info) = info(self.session, case)
-        {
-            *before = self.instruments.of(&info).read();
+        let mut read = || Some(self.instruments.of(&info(self.session, case)?).read());
+        if sampling.samples.is_empty() {
+            *before = read().unwrap_or_default();
         }
-        sampling.draw(&mut |iterations| prepared.run(iterations))
+        let drawn = sampling.draw(&mut |iterations| prepared.run(iterations))?;
+        if sampling.ended().is_some() {
+            *after = read();
+        }
+        Ok(drawn)
     }
 
     /// Ctrl-C: who has enough samples for an interval keeps them.
@@ -220,12 +245,12 @@ impl Bench<'_> {
 
     /// The row of a case that is sampled to its end.
     fn leave(&mut self, one: Live, stop_reason: StopReason) -> Result<(), RecordError> {
-        let Live { case, mut prepared, sampling, before } = one;
+        let Live { case, mut prepared, sampling, before, mut after } = one;
         let Some(sampling) = sampling else { return Ok(()) };
-        let (mut after, mut energy) = (Reading::default(), Ok(None));
+        let mut energy = Ok(None);
         if let Some(info) = info(self.session, &case) {
             let source = self.instruments.of(&info);
-            after = source.read();
+            after = after.or_else(|| Some(source.read()));
             if stop_reason != StopReason::Interrupted {
                 let iteration_ns = sampling.iteration_ns();
                 energy = energy_of_iteration(source, iteration_ns, &mut |n| prepared.run(n));
@@ -241,7 +266,7 @@ impl Bench<'_> {
             interleaving: self.options.interleaving,
             sampling_ns: Some(ns(sampling.wall)),
             before,
-            after,
+            after: after.unwrap_or_default(),
             energy_j,
         };
         let measured = prepared.finish_drawn(&sampling.samples, &drawing);
