@@ -388,10 +388,11 @@ fn read_to_last_line(run: &Path) -> usize {
 fn ctrl_c_stops_and_says_how_to_go_on() {
     let root = tempfile::tempdir().unwrap();
     let results = root.path().join("results");
-    let arguments = with(&["run", "-o", results.to_str().unwrap(), "--size", "8..64"], &[], &[]);
+    let place = ["run", "-o", results.to_str().unwrap()];
+    let arguments = with(&place, &["--size", "8..64", "--time", "300ms"], &[]);
     let mut command = tradeoff(&arguments);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Long enough for a case or two of one second, and far from the end of the plan.
+    // Long enough for the cases of one size, and far from the end of the plan.
     std::thread::sleep(Duration::from_millis(3500));
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
@@ -585,11 +586,11 @@ fn parts_that_do_not_fit_are_refused_by_file_and_line() {
 
     let path = b.join("measurements.csv");
     let rows = fs::read(&path).unwrap();
-    edit_lines(&path, |lines| lines[2] = lines[2].replacen("1,", "9,", 1));
+    edit_lines(&path, |lines| lines[2] = lines[2].replacen("2,", "9,", 1));
     let message = refusal(&[a, b]);
     assert!(message.contains(&table(b, "measurements.csv")) && message.contains("line 3"));
     edit_lines(&path, |lines| {
-        let moved = lines[2].replacen("9,", "1,", 1).replace("/cpu,", "/gone,");
+        let moved = lines[2].replacen("9,", "2,", 1).replace("/cpu,", "/gone,");
         lines[2] = moved;
     });
     assert!(refusal(&[a, b]).contains("line 3: case `"), "{}", refusal(&[a, b]));

@@ -142,12 +142,15 @@ impl Side {
         Ok(())
     }
 
-    /// Of several measurements of one case by one kernel, keeps that of the latest hour.
+    /// Of several measurements of one case by one kernel of one implementation, keeps that of the
+    /// latest hour.
     fn keep_latest(&mut self, by: By) {
         let mut latest: HashMap<(CaseName, String), usize> = HashMap::new();
         let mut old = vec![false; self.rows.len()];
         for (index, row) in self.rows.iter().enumerate() {
-            let key = (CaseName::of(&row.record, by), row.record.kernel.clone());
+            let Record { kernel, implementation, operand_layout, .. } = &row.record;
+            let kernel = [kernel, implementation, operand_layout].map(String::as_str).join("\n");
+            let key = (CaseName::of(&row.record, by), kernel);
             match latest.get_mut(&key) {
                 None => _ = latest.insert(key, index),
                 Some(known) if self.rows[*known].record.utc > row.record.utc => old[index] = true,
