@@ -1,7 +1,7 @@
 //! Runs, devices or backends side by side, on the cases that both have.
 //!
-//! Two rows are one case if they agree in workload, precision, kernel, shape, problem, seed, trial
-//! and the training's settings, and in the device unless devices or backends are what is compared.
+//! Two rows are one case if they agree in workload, precision, kernel, shape, problem, seed, trial,
+//! cache and the training's settings, and in the device unless devices or backends are what is compared.
 //! Where the two sides have no kernel of a case in common, as a GPU and the CPU do, each side's
 //! fastest kernel is compared.
 //!
@@ -13,6 +13,7 @@
 
 mod bootstrap;
 mod difference;
+mod ratio;
 mod side;
 
 use std::collections::HashMap;
@@ -22,10 +23,12 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::frontier::Interval;
+use crate::measure::Cache;
 use crate::record::{LoadError, Record};
 
-pub use bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, from_medians};
+pub use bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, from_medians};
 pub use difference::Difference;
+pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, ratios};
 pub use side::{Measurement, Side, sides};
 
 /// What is compared.
@@ -91,6 +94,14 @@ pub enum CompareError {
         name: String,
         /// Its devices.
         devices: Vec<String>,
+    },
+    /// No two rows whose ratio is asked for.
+    #[error(
+        "none of the {rows} rows with status ok has a partner: no two differ in the columns named and agree in the others; `tradeoff ratio` without --of and --to shows what there is"
+    )]
+    NoRatio {
+        /// Rows that were measured.
+        rows: usize,
     },
     /// No case on both sides.
     #[error(
@@ -225,23 +236,24 @@ pub struct CaseName {
     pub seed: Option<u64>,
     /// Repetition with other rounding bits.
     pub trial: Option<u32>,
+    /// Whether the caches were cold.
+    pub cold: bool,
     /// Steps, loss function, learning rate and regularisation.
     training: (Option<u64>, String, [Option<u64>; 2]),
 }
 
 impl CaseName {
     fn of(record: &Record, by: By) -> Self {
-        let inputs = [&record.problem, &record.distribution, &record.data_set];
-        let inputs = inputs.map(String::as_str).into_iter().filter(|text| !text.is_empty());
         let numbers = [record.learning_rate, record.regularisation].map(|x| x.map(f64::to_bits));
         Self {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
             shape: record.shape.clone(),
             device: (by == By::Run).then(|| record.device.clone()),
-            problem: inputs.collect::<Vec<_>>().join(" "),
+            problem: inputs(record),
             seed: record.seed,
             trial: record.trial,
+            cold: record.cache == Cache::Cold.name(),
             training: (record.steps, record.loss_function.clone(), numbers),
         }
     }
@@ -257,6 +269,7 @@ impl CaseName {
             Some(self.problem.clone()),
             number("seed", self.seed.map(|seed| seed.to_string())),
             number("trial", self.trial.map(|trial| trial.to_string())),
+            self.cold.then(|| "cold".to_owned()),
             Some(loss.clone()),
             number("steps", steps.map(|steps| steps.to_string())),
             number("learning rate", float(learning_rate)),
@@ -279,6 +292,30 @@ impl fmt::Display for CaseName {
         write!(f, "{}/{}/{}", self.workload, self.precision, self.shape)?;
         self.device.iter().try_for_each(|device| write!(f, "/{device}"))
     }
+}
+
+/// Distribution or data set, or where else the inputs come from.
+fn inputs(record: &Record) -> String {
+    let inputs = [&record.problem, &record.distribution, &record.data_set];
+    let inputs = inputs.map(String::as_str).into_iter().filter(|text| !text.is_empty());
+    inputs.collect::<Vec<_>>().join(" ")
+}
+
+/// Shape, inputs, key and training of a row in words: what two settings of one problem share.
+fn key_words(record: &Record) -> Vec<String> {
+    let words = [&record.workload, &record.shape, &record.loss_function].map(String::clone);
+    let numbers = [record.seed, record.trial.map(u64::from), record.steps, record.batch_count];
+    let numbers = numbers.map(|number| format!("{number:?}"));
+    let checks = record.regularisation.map(|number| number.to_string()).unwrap_or_default();
+    words.into_iter().chain(numbers).chain([inputs(record), checks]).collect()
+}
+
+/// The key of a bootstrap's random bits, so that an interval does not depend on what else is
+/// compared.
+fn bootstrap_key(name: &str) -> [u32; 2] {
+    let digest = Sha256::digest(name.as_bytes());
+    let word = |at: usize| digest[at..at + 4].iter().fold(0, |word, &b| word << 8 | u32::from(b));
+    [word(0), word(4)]
 }
 
 /// Geometric mean of the ratios of one precision.
@@ -442,11 +479,8 @@ fn interval(case: &CaseName, a: &Measurement, b: &Measurement) -> (Option<Interv
     if a.times_ns.is_empty() || b.times_ns.is_empty() {
         return (Some(from_medians(a.median_ci, b.median_ci)), Method::Medians);
     }
-    // Addressed by the case, so that an interval does not depend on what else is compared.
-    let name = format!("{case:?} {} {}", a.record.kernel, b.record.kernel);
-    let digest = Sha256::digest(name.as_bytes());
-    let word = |at: usize| digest[at..at + 4].iter().fold(0, |word, &b| word << 8 | u32::from(b));
-    let interval = bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, [word(0), word(4)]);
+    let key = bootstrap_key(&format!("{case:?} {} {}", a.record.kernel, b.record.kernel));
+    let interval = bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key);
     (interval, if interval.is_some() { Method::Bootstrap } else { Method::None })
 }
 

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode, Throughput};
-use tradeoff::measure::{Case, MatmulOverride, Measured, Prepared, Session};
+use tradeoff::measure::{Case, Drawing, MatmulOverride, Measured, Prepared, Session};
 use tradeoff::record::{Provenance, RecordError, RunFolder};
 
 use crate::clock::{Clock, Timed};
@@ -97,7 +97,7 @@ impl<'a> Harness<'a> {
                 if self.mode.quick && samples.len() > 2 {
                     samples.drain(..samples.len() - 2);
                 }
-                self.keep(&ready.finish(&samples))
+                self.keep(&ready.finish_drawn(&samples, &Drawing::criterion()))
             }
             (None, Some(ready)) => {
                 self.tally.verified(ready.record());

@@ -9,6 +9,8 @@ mod merge;
 mod output;
 mod progress;
 mod publish;
+mod ratio;
+mod repeat;
 mod report;
 mod run;
 mod selection;
@@ -36,6 +38,7 @@ Examples:
     Merge(merge::Merge),
     Publish(publish::Publish),
     Compare(compare::Compare),
+    Ratio(ratio::RatioArgs),
     Frontier(frontier::FrontierArgs),
     Report(report::Report),
     Completions(completions::Completions),
@@ -51,6 +54,7 @@ impl Cli {
             Verb::Merge(verb) => verb.run(),
             Verb::Publish(verb) => verb.run(),
             Verb::Compare(verb) => verb.run(),
+            Verb::Ratio(verb) => verb.run(),
             Verb::Frontier(verb) => verb.run(),
             Verb::Report(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),

@@ -24,11 +24,27 @@ pub fn listen_to_ctrl_c() -> Result<(), ctrlc::Error> {
     })
 }
 
+/// Whether Ctrl-C was pressed.
+pub fn is_stopped() -> bool {
+    STOPPED.load(Ordering::SeqCst)
+}
+
+/// Makes the end of stdin stop the run after the current sample: a process whose parent closes it,
+/// or is killed, does not go on alone.
+pub fn stop_when_stdin_ends() {
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        STOPPED.store(true, Ordering::SeqCst);
+    });
+}
+
 /// The progress of one run. It draws between cases and never during one: a thread that redraws
 /// would take time from what is measured.
 pub struct Progress {
     bar: ProgressBar,
-    done: usize,
+    begun: usize,
+    /// The case that began last: one that had no room beside others begins again.
+    last: String,
     total: usize,
     /// The rows of the cases that finished.
     pub rows: Vec<Record>,
@@ -51,7 +67,7 @@ impl Progress {
         // What was done before says nothing of how fast this goes.
         bar.set_position(done as u64);
         bar.reset_eta();
-        Self { bar, done, total, rows: vec![] }
+        Self { bar, begun: done, last: String::new(), total, rows: vec![] }
     }
 
     /// Takes the bar away.
@@ -62,27 +78,36 @@ impl Progress {
 
 impl Observer for Progress {
     fn started(&mut self, case: &Case) {
+        let name = case.to_string();
+        if name == self.last {
+            return;
+        }
+        self.begun += 1;
         if self.bar.is_hidden() {
-            eprintln!("[{}/{}] {case}", self.done + 1, self.total);
+            eprintln!("[{}/{}] {name}", self.begun, self.total);
         } else {
-            self.bar.set_message(case.to_string());
+            self.bar.set_message(name.clone());
             self.bar.tick();
+        }
+        self.last = name;
+    }
+
+    fn told(&mut self, note: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{note}");
+        } else {
+            self.bar.println(note);
         }
     }
 
     fn finished(&mut self, record: &Record) {
-        self.done += 1;
-        let outcome = summary::outcome(record);
-        if self.bar.is_hidden() {
-            eprintln!("    {outcome}");
-        } else {
-            self.bar.println(format!("{}: {outcome}", record.case_id));
-            self.bar.inc(1);
-        }
+        // Cases of one problem end in an order of their own.
+        self.told(&format!("{}: {}", record.case_id, summary::outcome(record)));
+        self.bar.inc(1);
         self.rows.push(record.clone());
     }
 
     fn stopped(&mut self) -> bool {
-        STOPPED.load(Ordering::SeqCst)
+        is_stopped()
     }
 }

@@ -1,23 +1,30 @@
 //! `tradeoff run`: what `cargo bench` measures, without cargo, and in parts.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tradeoff::measure::sampler::SamplerOptions;
-use tradeoff::measure::{Case, Ending, Session, describe_plan, kernel_changes, run_plan};
+use tradeoff::measure::{
+    Cache, Case, Ending, Interleaving, RunOptions, Session, describe_plan, kernel_changes, run_plan,
+};
 use tradeoff::record::{
     self, Provenance, Record, Repairs, Resumption, Row, RunFolder, RunPlan, Shard, Status, summary,
 };
 
-use super::progress::{Progress, STOPPED_CODE, listen_to_ctrl_c};
+use super::progress::{Progress, STOPPED_CODE, listen_to_ctrl_c, stop_when_stdin_ends};
+use super::repeat::Repeat;
 use super::selection::{SelectionArgs, Variables};
 
 /// Measures the selected cases: error, speed, and a row of results/<run>/measurements.csv for each.
 ///
-/// A case is verified against the truth and its mirror, and then timed, as by `cargo bench`. Ctrl-C
-/// stops after the current sample and keeps what was measured. Exit code 0; 1 if a case was wrong
+/// A case is verified against the truth and its mirror, and then sampled until the 95 % confidence
+/// interval of its median is narrow enough (--interval), or --time or --samples is reached. The
+/// cases of one problem are sampled in turn, so that drift cancels in their ratios; `tradeoff ratio`
+/// prints those. Ctrl-C stops after the current sample and keeps each case that has enough samples
+/// for an interval. Exit code 0; 1 if a case was wrong
 /// (a run of SGD that diverged is) or failed; 2 on bad input; 130 if stopped.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,17 +33,34 @@ Examples:
   tradeoff run matmul --precision fp16,int8 --size 256..4096 --problem normal --time 10s
   tradeoff run sgd --data-set digits --batch 1,32,n --steps 1000 --device cpu
   tradeoff run sgd --learning-rate 0.25x,0.5x,auto,2x   tunes each setting, for `tradeoff report`
+  tradeoff run matmul --interval 1% --time 30s          longer, for narrower intervals
+  tradeoff run matmul --cache cold                      operands from memory, not from a cache
+  tradeoff run sgd --repeats 5                          in five processes, whose variance is told
   tradeoff run --shard 2/4 -o shards                    the second of four machines
   tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run")]
 pub struct Run {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Time for the samples of one case, such as 500ms, 10s or 2m.
+    /// Most time for the samples of one case, such as 500ms, 10s or 2m.
     #[arg(long, default_value = "1s", value_parser = parse_time)]
     time: Duration,
-    /// Most samples of one case [default: 30]
+    /// Most samples of one case [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     samples: Option<u32>,
+    /// Width of the median's 95 % interval, over the median, at which sampling of a case ends: a
+    /// percentage, or off.
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = parse_interval)]
+    interval: Wanted,
+    /// Sample the cases of one problem in turn (rounds), or one case after the other (none).
+    #[arg(long, value_enum, default_value = "rounds")]
+    interleave: InterleaveArg,
+    /// Let an iteration find its buffers in the caches (warm), or go through copies of them that
+    /// together are twice the last-level cache (cold).
+    #[arg(long, value_enum, default_value = "warm")]
+    cache: CacheArg,
+    /// Measure in so many processes, one after the other, and report their variance.
+    #[arg(long, value_name = "N", default_value = "1")]
+    repeats: NonZeroU32,
     /// Measure only part I of the N parts of the plan; `tradeoff merge` joins them.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -46,12 +70,50 @@ pub struct Run {
     /// Measure what is missing of a run, with its own selection.
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "workload", "precision", "size", "kernel", "problem", "data_set", "batch", "steps", "seed",
-        "trial", "device", "checks", "roofline", "tune", "time", "samples", "shard", "output",
+        "trial", "learning_rate", "device", "checks", "roofline", "tune", "time", "samples",
+        "interval", "interleave", "cache", "repeats", "shard", "output",
     ])]
     resume: Option<PathBuf>,
     /// Resume although a device, a driver, a kernel or the program has changed; run.json says so.
     #[arg(long)]
     allow_changes: bool,
+    /// Stop when stdin ends: how a run of several processes stops each.
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+/// The wanted width; `None` for off.
+#[derive(Clone, Copy)]
+struct Wanted(Option<f64>);
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum InterleaveArg {
+    Rounds,
+    None,
+}
+
+impl From<InterleaveArg> for Interleaving {
+    fn from(argument: InterleaveArg) -> Self {
+        match argument {
+            InterleaveArg::Rounds => Self::Rounds,
+            InterleaveArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum CacheArg {
+    Warm,
+    Cold,
+}
+
+impl From<CacheArg> for Cache {
+    fn from(argument: CacheArg) -> Self {
+        match argument {
+            CacheArg::Warm => Self::Warm,
+            CacheArg::Cold => Self::Cold,
+        }
+    }
 }
 
 /// A run that is ready to go, or to go on.
@@ -62,7 +124,9 @@ struct Job {
     /// Rows that the run has already.
     rows: Vec<Record>,
     folder: RunFolder,
-    options: SamplerOptions,
+    options: RunOptions,
+    /// More than one: each of them measures all, and this one collects.
+    processes: u32,
 }
 
 impl Run {
@@ -75,21 +139,27 @@ impl Run {
             None => self.begin()?,
         };
         listen_to_ctrl_c().context("listening to Ctrl-C")?;
-        job.run()
+        if self.child {
+            stop_when_stdin_ends();
+        }
+        job.run(self.allow_changes)
     }
 
     fn begin(&self) -> anyhow::Result<Job> {
         let samples = self.samples.map(|samples| samples as usize);
-        let options = SamplerOptions { time: self.time, samples };
+        let sampler = SamplerOptions { time: self.time, samples, interval: self.interval.0 };
+        let (interleaving, cache) = (self.interleave.into(), self.cache.into());
+        let options = RunOptions { sampler, interleaving, cache };
+        let processes = self.repeats.get();
         let variables = self.selection.variables()?;
         let (session, cases, mut provenance) = variables.session()?;
-        let plan = describe_plan(&variables.values, &options, self.shard, &cases);
+        let plan = describe_plan(&variables.values, &options, processes, self.shard, &cases);
         let missing = of_shard(&cases, self.shard)?;
         provenance.plan = Some(plan);
         let root = self.output.as_ref().unwrap_or(&session.selection.results);
         let folder = RunFolder::create(root, provenance)?;
         eprintln!("{} cases to {}", missing.len(), folder.path().display());
-        Ok(Job { session, missing, rows: vec![], folder, options })
+        Ok(Job { session, missing, rows: vec![], folder, options, processes })
     }
 
     fn resume(&self, path: &Path) -> anyhow::Result<Job> {
@@ -117,11 +187,9 @@ impl Run {
             let resumption = Resumption { utc: now.utc, host, changes };
             folder.update_provenance(|provenance| provenance.resumed.push(resumption))?;
         }
-        let options = SamplerOptions {
-            time: Duration::try_from_secs_f64(plan.time_s).with_context(cannot)?,
-            samples: plan.samples,
-        };
-        Ok(Job { session, missing, rows, folder, options })
+        let options = options_of(plan).with_context(cannot)?;
+        let processes = plan.processes.max(1);
+        Ok(Job { session, missing, rows, folder, options, processes })
     }
 
     fn refuse(&self, changes: &[String]) -> anyhow::Result<()> {
@@ -135,7 +203,10 @@ impl Run {
 }
 
 impl Job {
-    fn run(mut self) -> anyhow::Result<ExitCode> {
+    fn run(mut self, allow_changes: bool) -> anyhow::Result<ExitCode> {
+        if self.processes > 1 && !self.missing.is_empty() {
+            return self.repeat(allow_changes);
+        }
         let done = self.rows.len();
         let tell = &mut |line: &str| eprintln!("{line}");
         self.session.measure_rooflines(&self.missing, tell);
@@ -148,7 +219,22 @@ impl Job {
         let ending = ending.with_context(|| format!("the run stopped; {go_on}"))?;
         let left = missing.len() - progress.rows.len();
         self.rows.append(&mut progress.rows);
+        self.end(ending, left)
+    }
 
+    /// Has each of several processes measure everything, and collects what they measured.
+    fn repeat(mut self, allow_changes: bool) -> anyhow::Result<ExitCode> {
+        let go_on = format!("go on with `tradeoff run --resume {}`", self.folder.path().display());
+        let repeat = Repeat::new(&mut self.folder, self.processes, allow_changes);
+        let ending = repeat.run(&self.missing, &mut self.rows);
+        let ending = ending.with_context(|| format!("the run stopped; {go_on}"))?;
+        let left = if ending == Ending::Stopped { self.missing.len() } else { 0 };
+        self.end(ending, left)
+    }
+
+    /// The table of the rows, and what the exit code says of them.
+    fn end(&self, ending: Ending, left: usize) -> anyhow::Result<ExitCode> {
+        let go_on = format!("go on with `tradeoff run --resume {}`", self.folder.path().display());
         let table = summary::summary(&self.rows);
         let gap = if table.is_empty() { "" } else { "\n" };
         let place = self.folder.path().join(Record::FILE);
@@ -167,6 +253,33 @@ impl Job {
         let bad = |row: &Record| matches!(row.status, Status::Wrong | Status::Failed);
         Ok(if self.rows.iter().any(bad) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// How the cases of a plan are sampled.
+fn options_of(plan: &RunPlan) -> anyhow::Result<RunOptions> {
+    let sampler = SamplerOptions {
+        time: Duration::try_from_secs_f64(plan.time_s)?,
+        samples: plan.samples,
+        interval: plan.interval,
+    };
+    let rounds = plan.interleaving == Interleaving::Rounds.name();
+    let cold = plan.cache == Cache::Cold.name();
+    Ok(RunOptions {
+        sampler,
+        interleaving: if rounds { Interleaving::Rounds } else { Interleaving::None },
+        cache: if cold { Cache::Cold } else { Cache::Warm },
+    })
+}
+
+/// A percentage over 0, or off. The sign is demanded: `5` and `0.05` could be meant either way.
+fn parse_interval(text: &str) -> Result<Wanted, String> {
+    if text == "off" {
+        return Ok(Wanted(None));
+    }
+    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let percent = percent.filter(|percent| percent.is_finite() && *percent > 0.0);
+    let wanted = percent.map(|percent| Wanted(Some(percent / 100.0)));
+    wanted.ok_or_else(|| "write a percentage over 0, such as 2%, or off".to_owned())
 }
 
 /// A time with its unit, over 0.

@@ -28,6 +28,18 @@ pub fn bootstrap(a: &[f64], b: &[f64], resamples: u32, key: [u32; 2]) -> Option<
     Some(Interval { low: ratios[rank - 1], high: ratios[ratios.len() - rank] })
 }
 
+/// Percentile bootstrap, 95 %, of the median of `values`, resampled as in [`bootstrap`].
+pub fn bootstrap_median(values: &[f64], resamples: u32, key: [u32; 2]) -> Option<Interval> {
+    if values.len() < LEAST_SAMPLES || resamples < 39 {
+        return None;
+    }
+    let mut resampler = Resampler::new(values);
+    let mut medians: Vec<f64> = (0..resamples).map(|r| resampler.median([r, 0], key)).collect();
+    medians.sort_by(f64::total_cmp);
+    let rank = (f64::from(resamples + 1) * 0.025) as usize;
+    Some(Interval { low: medians[rank - 1], high: medians[medians.len() - rank] })
+}
+
 /// From the 95 % intervals of the two medians: the ratio is within if each median is within its
 /// own. That holds with at least 90 % whatever the distributions, and for two intervals of like
 /// width with more than 95 %.

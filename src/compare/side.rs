@@ -22,6 +22,8 @@ pub struct Measurement {
     pub sample_count: Option<u64>,
     /// Time of one iteration by sample; empty without samples. Unit: ns.
     pub times_ns: Vec<f64>,
+    /// Of each of these, the process that drew it and its number within that process.
+    pub rounds: Vec<[u64; 2]>,
 }
 
 /// One side of a comparison.
@@ -85,7 +87,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 impl Side {
-    fn new(
+    pub(super) fn new(
         label: &str,
         by: By,
         runs: &[LoadedRun],
@@ -120,12 +122,12 @@ impl Side {
         let median_ns = positive("median_ns", record.median_ns)?;
         let low = positive("median_ci95_low_ns", record.median_ci95_low_ns)?;
         let high = positive("median_ci95_high_ns", record.median_ci95_high_ns)?;
-        let times_ns = match samples.times(&record) {
-            Times::Known(times) => times,
-            Times::None => Vec::new(),
+        let (times_ns, rounds) = match samples.times(&record) {
+            Times::Known(times) => times.into_iter().unzip(),
+            Times::None => Default::default(),
             Times::Stale => {
                 self.stale.push(source.clone());
-                Vec::new()
+                Default::default()
             }
         };
         self.rows.push(Measurement {
@@ -135,16 +137,20 @@ impl Side {
             source,
             median_ns,
             times_ns,
+            rounds,
         });
         Ok(())
     }
 
-    /// Of several measurements of one case by one kernel, keeps that of the latest hour.
+    /// Of several measurements of one case by one kernel of one implementation, keeps that of the
+    /// latest hour.
     fn keep_latest(&mut self, by: By) {
         let mut latest: HashMap<(CaseName, String), usize> = HashMap::new();
         let mut old = vec![false; self.rows.len()];
         for (index, row) in self.rows.iter().enumerate() {
-            let key = (CaseName::of(&row.record, by), row.record.kernel.clone());
+            let Record { kernel, implementation, operand_layout, .. } = &row.record;
+            let kernel = [kernel, implementation, operand_layout].map(String::as_str).join("\n");
+            let key = (CaseName::of(&row.record, by), kernel);
             match latest.get_mut(&key) {
                 None => _ = latest.insert(key, index),
                 Some(known) if self.rows[*known].record.utc > row.record.utc => old[index] = true,
@@ -171,7 +177,8 @@ struct Samples(HashMap<String, Vec<Sample>>);
 
 /// What the samples say about a row.
 enum Times {
-    Known(Vec<f64>),
+    /// Each time with its process and its number there.
+    Known(Vec<(f64, [u64; 2])>),
     None,
     /// Another number of samples, or another median.
     Stale,
@@ -200,6 +207,14 @@ impl Samples {
         if !Summary::of(pairs).is_ok_and(same) {
             return Times::Stale;
         }
-        Times::Known(samples.iter().map(|s| s.elapsed_ns / s.iterations as f64).collect())
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        let known = samples.iter().map(|sample| {
+            let process = sample.process.unwrap_or(0);
+            let count = counts.entry(process).or_default();
+            let round = [process.into(), *count];
+            *count += 1;
+            (sample.elapsed_ns / sample.iterations as f64, round)
+        });
+        Times::Known(known.collect())
     }
 }

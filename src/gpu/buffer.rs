@@ -49,6 +49,11 @@ impl Buffer {
     pub(super) fn raw(&self) -> &wgpu::Buffer {
         &self.0.raw
     }
+
+    /// Whether both are one buffer.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// Equally long records in one uniform buffer, each bound alone: the parameters of the dispatches
@@ -70,10 +75,6 @@ impl Uniforms {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    pub(super) fn buffer(&self) -> &Buffer {
-        &self.buffer
     }
 
     /// The binding of record `index`, if there is one.

@@ -59,8 +59,10 @@ pub(super) enum Step {
         pipeline: Pipeline,
         group: wgpu::BindGroup,
         workgroups: [u32; 3],
-        /// Held so that buffers stay counted while a command may still use them.
-        _buffers: Vec<Buffer>,
+        /// What is bound, by number: buffers stay counted while a command may still use them.
+        buffers: Vec<(u32, Buffer)>,
+        /// Binding, records, and which of them.
+        uniform: Option<(u32, Uniforms, usize)>,
     },
     Clear(Buffer),
     Copy {
@@ -288,7 +290,7 @@ impl Context {
         self.bind(pipeline, bindings, Some(uniform), workgroups)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &self,
         pipeline: &Pipeline,
         bindings: &[(u32, &Buffer)],
@@ -296,8 +298,7 @@ impl Context {
         workgroups: [u32; 3],
     ) -> Result<Command, GpuError> {
         self.check_workgroups(workgroups)?;
-        let mut buffers: Vec<Buffer> =
-            bindings.iter().map(|(_, buffer)| (*buffer).clone()).collect();
+        let buffers = bindings.iter().map(|&(binding, buffer)| (binding, buffer.clone())).collect();
         let mut entries: Vec<_> = bindings
             .iter()
             .map(|&(binding, buffer)| wgpu::BindGroupEntry {
@@ -312,7 +313,6 @@ impl Context {
             })?;
             let resource = wgpu::BindingResource::Buffer(slice);
             entries.push(wgpu::BindGroupEntry { binding, resource });
-            buffers.push(uniforms.buffer().clone());
         }
         let descriptor =
             wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
@@ -320,7 +320,8 @@ impl Context {
             .scoped(|| self.device.create_bind_group(&descriptor))
             .map_err(|caught| caught.during("bind group"))?;
         let pipeline = pipeline.clone();
-        Ok(self.command(Step::Dispatch { pipeline, group, workgroups, _buffers: buffers }))
+        let uniform = uniform.map(|(binding, uniforms, index)| (binding, uniforms.clone(), index));
+        Ok(self.command(Step::Dispatch { pipeline, group, workgroups, buffers, uniform }))
     }
 
     fn check_workgroups(&self, workgroups: [u32; 3]) -> Result<(), GpuError> {

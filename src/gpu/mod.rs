@@ -3,6 +3,7 @@
 mod adapters;
 mod buffer;
 mod context;
+mod duplicate;
 mod error;
 mod fingerprint;
 mod kernel;
@@ -14,6 +15,7 @@ mod tests;
 pub use adapters::{Candidate, DeviceInfo, discover, discover_from_env, no_gpu_hint};
 pub use buffer::{Buffer, Uniforms};
 pub use context::{Command, Context, Pipeline};
+pub use duplicate::buffer_bytes;
 pub use error::{GpuError, SelectionError};
 pub use fingerprint::Fingerprint;
 pub use kernel::{Composed, Source, compose, compose_with};

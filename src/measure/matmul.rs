@@ -1,10 +1,11 @@
 //! A matmul case: problem, truth, device run, verification.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
+use super::session::{Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
@@ -181,6 +182,7 @@ fn prepare_gpu(
     let checked: Vec<f32> =
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
 
+    let started = Instant::now();
     let fingerprint = &context.fingerprint;
     let unmodelled = if source.kernel.has_mirror() {
         fingerprint.unmodelled.as_ref().map(|answer| format!("this device ({answer})"))
@@ -202,7 +204,9 @@ fn prepare_gpu(
     }
     let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
     let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
-    verify(&checked, expected, fraction, inputs, source.precision, &bound, record)?;
+    let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
+    verified?;
     if let Some(what) = unmodelled {
         record.reason = format!("no mirror models {what}; held to its bound alone");
     }
@@ -228,6 +232,7 @@ fn prepare_cpu(
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
 
+    let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
     let key = inputs.key;
     let again = sample_rows(problem.m, CPU_CHECKED_ROWS, key[0].into());
@@ -243,7 +248,9 @@ fn prepare_cpu(
     record.mirror_mismatches = Some(mismatches);
     record.mirror_signed_zero_mismatches = Some(zeros);
     record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
-    judge(&checked, mismatches, inputs, precision, &bound, record)?;
+    let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
+    verified?;
     let runner = CpuRunner {
         inputs: inputs.clone(),
         precision,
@@ -373,6 +380,15 @@ impl Runner for GpuRunner {
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(same_bits(&self.gpu.result(&self.context)?, &self.verified))
     }
+
+    fn commands(&self) -> Option<Commands> {
+        let (conversion, main) = (self.gpu.conversion().to_vec(), self.gpu.product().to_vec());
+        Some(Commands { context: self.context.clone(), conversion, main })
+    }
+
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
+        None
+    }
 }
 
 struct CpuRunner {
@@ -410,7 +426,7 @@ impl Runner for CpuRunner {
     }
 
     fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         for _ in 0..iterations {
             if stage != Stage::Product {
                 self.convert();
@@ -424,6 +440,20 @@ impl Runner for CpuRunner {
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(same_bits(&self.c, &self.verified))
+    }
+
+    fn commands(&self) -> Option<Commands> {
+        None
+    }
+
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
+        let Self { inputs, precision, operands, rows, c, .. } = self;
+        let (inputs, operands, rows, c) =
+            (inputs.clone(), operands.clone(), rows.clone(), c.clone());
+        let bytes =
+            size_of_val(&operands.a[..]) + size_of_val(&operands.b[..]) + size_of_val(&c[..]);
+        let copy = Self { inputs, precision: *precision, operands, rows, c, verified: vec![] };
+        Some((Box::new(copy), bytes as u64))
     }
 }
 

@@ -7,21 +7,29 @@
 
 pub mod cache;
 mod case;
+mod cold;
+mod drawing;
+mod group;
 pub mod limits;
 mod matmul;
 mod plan;
+mod pool;
 pub mod roofline;
 pub mod sampler;
 mod selection;
 mod session;
 mod sgd;
 pub mod statistics;
+pub mod telemetry;
 mod tune;
 
 pub use case::{Case, Work};
+pub use drawing::{Cache, Drawing, Interleaving};
 pub use matmul::MatmulOverride;
 pub use plan::{
-    Ending, Observer, describe_plan, expand_sizes, kernel_changes, kernel_sha256, run_plan,
+    Ending, Observer, RunOptions, describe_plan, expand_sizes, kernel_changes, kernel_sha256,
+    run_plan,
 };
+pub use pool::pool;
 pub use selection::{Selection, SelectionError};
 pub use session::{Measured, Prepared, Session, Unmeasured};

@@ -1,13 +1,16 @@
-//! A plan, measured case by case into the folder of a run.
+//! A plan, measured problem by problem into the folder of a run.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::case::{Case, Work};
-use super::sampler::{SamplerOptions, sample};
+use super::drawing::{Cache, Interleaving};
+use super::group::{Bench, groups};
+use super::sampler::SamplerOptions;
 use super::selection::VARIABLES;
-use super::session::{Measured, Session};
+use super::session::Session;
+use super::telemetry::Instruments;
 use crate::gpu::DeviceInfo;
 use crate::record::{Record, RecordError, RunFolder, RunPlan, Shard};
 use crate::workload::matmul::KernelSource;
@@ -18,6 +21,11 @@ pub trait Observer {
     /// A case begins.
     fn started(&mut self, case: &Case) {
         let _ = case;
+    }
+
+    /// Something that a user may want to know, in one line.
+    fn told(&mut self, note: &str) {
+        let _ = note;
     }
 
     /// A case is on disk with its row.
@@ -36,12 +44,35 @@ pub trait Observer {
 pub enum Ending {
     /// Every case has its row.
     Complete,
-    /// The observer stopped it. The case that was under way has no row.
+    /// The observer stopped it. Of the cases that were under way, those with enough samples for an
+    /// interval have a row.
     Stopped,
 }
 
-/// Measures `cases` one after the other and appends each to `folder` as soon as it is finished.
-/// What cannot be measured is a row that says why.
+/// How a plan is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunOptions {
+    /// How long each case is sampled.
+    pub sampler: SamplerOptions,
+    /// Whether the cases of a problem are sampled in turn.
+    pub interleaving: Interleaving,
+    /// What the caches hold when an iteration begins.
+    pub cache: Cache,
+}
+
+impl Default for RunOptions {
+    /// In rounds, warm.
+    fn default() -> Self {
+        Self {
+            sampler: SamplerOptions::default(),
+            interleaving: Interleaving::Rounds,
+            cache: Cache::Warm,
+        }
+    }
+}
+
+/// Measures `cases`, those of one problem in turn, and appends each to `folder` as soon as it is
+/// finished. What cannot be measured is a row that says why.
 ///
 /// # Errors
 /// [`RecordError`] where the folder cannot be written.
@@ -49,28 +80,45 @@ pub fn run_plan(
     session: &mut Session,
     cases: &[Case],
     folder: &mut RunFolder,
-    options: &SamplerOptions,
+    options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Ending, RecordError> {
-    for case in cases {
-        if observer.stopped() {
-            return Ok(Ending::Stopped);
+    run_plan_with(session, cases, folder, options, observer, &mut Instruments::new())
+}
+
+/// [`run_plan`] with sources of clocks, temperatures and energy of one's own.
+///
+/// # Errors
+/// As [`run_plan`].
+pub fn run_plan_with(
+    session: &mut Session,
+    cases: &[Case],
+    folder: &mut RunFolder,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+    instruments: &mut Instruments,
+) -> Result<Ending, RecordError> {
+    session.cache = options.cache;
+    let mut bench = Bench { session, folder, options, instruments, observer };
+    for (place, group) in groups(cases, options.interleaving).enumerate() {
+        let mut rest = group;
+        while !rest.is_empty() {
+            let taken = bench.run(rest, place as u32)?;
+            if taken.ending == Ending::Stopped {
+                return Ok(Ending::Stopped);
+            }
+            rest = &rest[taken.cases..];
         }
-        observer.started(case);
-        let Some(measured) = measure(session, case, options, observer) else {
-            return Ok(Ending::Stopped);
-        };
-        keep_fingerprints(session, folder)?;
-        let Measured { record, samples, trajectory } = &measured;
-        folder.append_case(record, samples, trajectory)?;
-        observer.finished(record);
     }
     Ok(Ending::Complete)
 }
 
 /// Adds the fingerprints and rooflines of the devices used so far to those of a run that was
 /// resumed.
-fn keep_fingerprints(session: &Session, folder: &mut RunFolder) -> Result<(), RecordError> {
+pub(super) fn keep_fingerprints(
+    session: &Session,
+    folder: &mut RunFolder,
+) -> Result<(), RecordError> {
     let before = folder.provenance();
     let fingerprints = joined(&before.fingerprints, session.fingerprints());
     let rooflines = joined(&before.rooflines, session.rooflines());
@@ -93,24 +141,6 @@ fn joined(old: &Value, new: Value) -> Value {
     all
 }
 
-/// One case; `None` if it was stopped.
-fn measure(
-    session: &mut Session,
-    case: &Case,
-    options: &SamplerOptions,
-    observer: &mut dyn Observer,
-) -> Option<Measured> {
-    let mut prepared = match session.prepare(case) {
-        Ok(prepared) => prepared,
-        Err(measured) => return Some(*measured),
-    };
-    match sample(&mut prepared, options, &mut || observer.stopped()) {
-        Ok(Some(samples)) => Some(prepared.finish(&samples)),
-        Ok(None) => None,
-        Err(why) => Some(prepared.fail(why)),
-    }
-}
-
 /// Variables that select no case: where results and what is cached go, and what a test demands of
 /// the machine.
 const NOT_SELECTING: [&str; 3] = ["TRADEOFF_RESULTS", "TRADEOFF_CACHE", "TRADEOFF_REQUIRE_GPU"];
@@ -118,7 +148,8 @@ const NOT_SELECTING: [&str; 3] = ["TRADEOFF_RESULTS", "TRADEOFF_CACHE", "TRADEOF
 /// The plan as `run.json` keeps it: `variables` are those that made the selection.
 pub fn describe_plan(
     variables: &BTreeMap<String, String>,
-    options: &SamplerOptions,
+    options: &RunOptions,
+    processes: u32,
     shard: Option<Shard>,
     cases: &[Case],
 ) -> RunPlan {
@@ -129,8 +160,12 @@ pub fn describe_plan(
         .map(|(name, value)| (name.clone(), value.trim().to_owned()));
     RunPlan {
         selection: selection.collect(),
-        time_s: options.time.as_secs_f64(),
-        samples: options.samples,
+        time_s: options.sampler.time.as_secs_f64(),
+        samples: options.sampler.samples,
+        interval: options.sampler.interval,
+        interleaving: options.interleaving.name().to_owned(),
+        cache: options.cache.name().to_owned(),
+        processes,
         shard,
         cases: cases.iter().map(Case::to_string).collect(),
     }
@@ -219,6 +254,7 @@ mod tests {
     use super::*;
     use crate::gpu::discover;
     use crate::measure::Selection;
+    use crate::measure::telemetry::{Reading, Slowdown, Source};
     use crate::record::{Provenance, Status};
 
     #[test]
@@ -286,6 +322,12 @@ mod tests {
         assert!(told[0].starts_with(&format!("the kernel of {id} was 0123456789ab… and is ")));
     }
 
+    fn options(ms: u64, samples: usize, interleaving: Interleaving) -> RunOptions {
+        let time = std::time::Duration::from_millis(ms);
+        let sampler = SamplerOptions { time, samples: Some(samples), interval: None };
+        RunOptions { sampler, interleaving, cache: Cache::Warm }
+    }
+
     /// Stops after so many cases.
     struct Count {
         left: usize,
@@ -311,8 +353,7 @@ mod tests {
             session(&[("TRADEOFF_SIZES", "4,5,6"), ("TRADEOFF_PRECISIONS", "fp32,bf16")]);
         let cases: Vec<Case> =
             session.plan().into_iter().filter(|c| c.workload() == "matmul").collect();
-        let options =
-            SamplerOptions { time: std::time::Duration::from_millis(4), samples: Some(2) };
+        let options = options(4, 2, Interleaving::None);
         let mut observer = Count { left: 2, finished: vec![] };
         let ending = run_plan(&mut session, &cases, &mut folder, &options, &mut observer).unwrap();
         assert_eq!((ending, observer.finished), (Ending::Stopped, vec![Status::Ok; 2]));
@@ -323,5 +364,105 @@ mod tests {
         let rows = crate::record::read(folder.path()).unwrap();
         let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
         assert_eq!(ids, cases.iter().map(Case::to_string).collect::<Vec<_>>());
+    }
+
+    /// A device whose clock falls and whose energy grows by 2 J a look.
+    struct Falling {
+        looks: f64,
+    }
+
+    impl Source for Falling {
+        fn read(&mut self) -> Reading {
+            self.looks += 1.0;
+            let now = vec![("sw_power_cap".to_owned(), true)];
+            Reading {
+                clock_mhz: Some(2000.0 - self.looks),
+                temperature_c: Some(60.0),
+                power_w: Some(200.0),
+                slowdown: Some(Slowdown { now, counters: vec![] }),
+            }
+        }
+
+        fn energy_j(&mut self) -> Option<f64> {
+            self.looks += 1.0;
+            Some(2.0 * self.looks)
+        }
+    }
+
+    /// Both cases of a shape are in one group, their samples come in rounds, and the columns say how
+    /// the device was: throttled rows are flagged and stay.
+    #[test]
+    fn rounds_and_readings_are_in_the_rows() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = RunFolder::create(root.path(), Provenance::collect()).unwrap();
+        let mut session =
+            session(&[("TRADEOFF_SIZES", "4,5"), ("TRADEOFF_PRECISIONS", "fp32,bf16")]);
+        let cases: Vec<Case> =
+            session.plan().into_iter().filter(|c| c.workload() == "matmul").collect();
+        let mut instruments = Instruments::at(root.path());
+        instruments.insert("cpu", Box::new(Falling { looks: 0.0 }));
+        let options = options(40, 7, Interleaving::Rounds);
+        let mut observer = Count { left: usize::MAX, finished: vec![] };
+        let ending = run_plan_with(
+            &mut session,
+            &cases,
+            &mut folder,
+            &options,
+            &mut observer,
+            &mut instruments,
+        );
+        assert_eq!(ending.unwrap(), Ending::Complete);
+        let ids: Vec<String> = cases.iter().map(Case::to_string).collect();
+        assert_eq!(folder.provenance().interleaved, [&ids[..2], &ids[2..]]);
+        let rows = crate::record::read(folder.path()).unwrap();
+        assert_eq!(rows.len(), 4);
+        for row in &rows {
+            assert_eq!((row.status, row.samples), (Status::Ok, Some(7)), "{}", row.reason);
+            assert_eq!(
+                (row.interleaving.as_str(), row.stop_reason.as_str()),
+                ("rounds", "samples")
+            );
+            assert!(row.clock_before_mhz > row.clock_after_mhz);
+            assert_eq!((row.temperature_after_c, row.power_before_w), (Some(60.0), Some(200.0)));
+            assert_eq!(
+                (row.throttled, row.throttle_reasons.as_str()),
+                (Some(true), "sw_power_cap")
+            );
+            let (joules, operations) = (row.energy_j.unwrap(), row.operations.unwrap() as f64);
+            assert!(joules > 0.0);
+            assert_eq!(row.operations_per_joule, Some(operations / joules));
+        }
+    }
+
+    /// Stopped in the rounds: who has enough samples for an interval has a row that says so.
+    #[test]
+    fn an_interrupted_case_with_enough_samples_has_its_row() {
+        struct After(u32);
+        impl Observer for After {
+            fn stopped(&mut self) -> bool {
+                self.0 = self.0.saturating_sub(1);
+                self.0 == 0
+            }
+        }
+        for (asked, rows) in [(12, 0), (60, 2)] {
+            let root = tempfile::tempdir().unwrap();
+            let mut folder = RunFolder::create(root.path(), Provenance::collect()).unwrap();
+            let mut session =
+                session(&[("TRADEOFF_SIZES", "4"), ("TRADEOFF_PRECISIONS", "fp32,bf16")]);
+            let cases: Vec<Case> =
+                session.plan().into_iter().filter(|c| c.workload() == "matmul").collect();
+            let options = options(4, 10_000, Interleaving::Rounds);
+            let time = std::time::Duration::from_secs(60);
+            let sampler = SamplerOptions { time, ..options.sampler };
+            // A warm-up asks too: time / 4, at most a second, in doubling steps.
+            let options = RunOptions { sampler, ..options };
+            let mut observer = After(asked);
+            let ending = run_plan(&mut session, &cases, &mut folder, &options, &mut observer);
+            assert_eq!(ending.unwrap(), Ending::Stopped);
+            let found = crate::record::read(folder.path()).unwrap();
+            assert_eq!(found.len(), rows, "after {asked}");
+            assert!(found.iter().all(|row| row.stop_reason == "interrupted"));
+            assert!(found.iter().all(|row| row.samples >= Some(6)));
+        }
     }
 }

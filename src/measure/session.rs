@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use super::case::{Case, Work};
+use super::cold;
+use super::drawing::{Cache, Drawing};
 use super::limits::available_host_bytes;
 use super::matmul::{MatmulCache, MatmulOverride};
 use super::roofline::{self, Roofline};
@@ -12,7 +14,7 @@ use super::selection::Selection;
 use super::sgd::{SgdCache, Training};
 use super::statistics::Summary;
 use super::tune::Tuner;
-use crate::gpu::{Candidate, Context, GpuError, TimingMethod};
+use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
 use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
@@ -34,11 +36,13 @@ pub struct Unmeasured {
     pub status: Status,
     /// In one line.
     pub reason: String,
+    /// It may fit once other cases have given their memory back.
+    pub(super) lacks_memory: bool,
 }
 
 impl Unmeasured {
     pub(super) fn new(status: Status, reason: impl ToString) -> Self {
-        Self { status, reason: reason.to_string() }
+        Self { status, reason: reason.to_string(), lacks_memory: false }
     }
 }
 
@@ -49,7 +53,8 @@ impl From<GpuError> for Unmeasured {
             GpuError::OverLimit { .. } | GpuError::OutOfMemory { .. } => Status::Skipped,
             _ => Status::Failed,
         };
-        Self::new(status, error)
+        let lacks_memory = matches!(error, GpuError::OutOfMemory { .. });
+        Self { lacks_memory, ..Self::new(status, error) }
     }
 }
 
@@ -63,7 +68,7 @@ pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), 
         "{what} needs {needed} bytes of host memory, over the {available} available; choose a \
          smaller shape"
     );
-    Err(Unmeasured::new(Status::Skipped, reason))
+    Err(Unmeasured { lacks_memory: true, ..Unmeasured::new(Status::Skipped, reason) })
 }
 
 /// The stages of a verified case, ready to run any number of times.
@@ -80,6 +85,18 @@ pub(super) trait Runner {
     }
     /// After timing: whether the result still is the one that was verified.
     fn unchanged(&mut self) -> Result<bool, Unmeasured>;
+    /// The device's commands of the conversion and of the main stage; `None` on the CPU.
+    fn commands(&self) -> Option<Commands>;
+    /// A runner of the same case on memory of its own, whose results are not looked at, and the size
+    /// of that memory in bytes; `None` on a device, where its commands are copied.
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)>;
+}
+
+/// What a runner has its device do.
+pub(super) struct Commands {
+    pub context: Rc<Context>,
+    pub conversion: Vec<Command>,
+    pub main: Vec<Command>,
 }
 
 /// Elapsed times in ns by the two clocks; the CPU has only the host's.
@@ -186,10 +203,23 @@ impl Prepared {
     }
 
     /// The row with the statistics of `samples`: (iterations, elapsed ns). Where the case turns out
-    /// wrong or fails, the row has no time and there are no samples.
-    pub fn finish(mut self, samples: &[(u64, f64)]) -> Measured {
+    /// wrong or fails, the row has no time and there are no samples. The row does not say how they
+    /// were drawn: [`Prepared::finish_drawn`] does.
+    pub fn finish(self, samples: &[(u64, f64)]) -> Measured {
+        self.complete_with(samples, None)
+    }
+
+    /// [`Prepared::finish`] with the columns that say how the samples were drawn.
+    pub fn finish_drawn(self, samples: &[(u64, f64)], drawing: &Drawing) -> Measured {
+        self.complete_with(samples, Some(drawing))
+    }
+
+    fn complete_with(mut self, samples: &[(u64, f64)], drawing: Option<&Drawing>) -> Measured {
         match self.complete(samples) {
             Ok(rows) => {
+                if let Some(drawing) = drawing {
+                    drawing.fill(&mut self.record);
+                }
                 self.record.status = Status::Ok;
                 Measured { record: self.record, samples: rows, trajectory: self.trajectory }
             }
@@ -232,6 +262,7 @@ impl Prepared {
             case_id: self.record.case_id.clone(),
             stage,
             sample: sample as u64,
+            process: Some(0),
             iterations,
             elapsed_ns,
             ..Sample::default()
@@ -252,16 +283,7 @@ impl Prepared {
         let median = summary.median_ns;
         let record = &mut self.record;
         record.timing_method = self.method.name().to_owned();
-        record.samples = Some(summary.samples as u64);
-        let first = samples.first().map(|s| s.0);
-        record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));
-        record.min_ns = Some(summary.min_ns);
-        record.q1_ns = Some(summary.q1_ns);
-        record.median_ns = Some(median);
-        record.median_ci95_low_ns = Some(summary.median_ci95_low_ns);
-        record.median_ci95_high_ns = Some(summary.median_ci95_high_ns);
-        record.q3_ns = Some(summary.q3_ns);
-        record.mad_ns = Some(summary.mad_ns);
+        fill_times(record, samples, summary);
         record.bandwidth_gbs = record.bytes.map(|bytes| bytes as f64 / median);
         match self.numbers {
             None => record.throughput = record.operations.map(|ops| ops as f64 / median),
@@ -282,19 +304,39 @@ impl Prepared {
     }
 
     fn fill_side(&mut self, stage: Stage, summary: &Summary) {
-        let record = &mut self.record;
-        let (low, high) = (summary.median_ci95_low_ns, summary.median_ci95_high_ns);
-        if stage == Stage::Conversion {
-            record.conversion_median_ns = Some(summary.median_ns);
-            record.conversion_median_ci95_low_ns = Some(low);
-            record.conversion_median_ci95_high_ns = Some(high);
-        } else {
-            record.total_median_ns = Some(summary.median_ns);
-            record.total_median_ci95_low_ns = Some(low);
-            record.total_median_ci95_high_ns = Some(high);
-            let work = self.numbers.or(record.operations);
-            record.total_throughput = work.map(|work| work as f64 / summary.median_ns);
+        fill_side(&mut self.record, stage, summary);
+        if stage != Stage::Conversion {
+            let work = self.numbers.or(self.record.operations);
+            self.record.total_throughput = work.map(|work| work as f64 / summary.median_ns);
         }
+    }
+}
+
+/// The statistics of the main stage.
+pub(super) fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary) {
+    record.samples = Some(summary.samples as u64);
+    let first = samples.first().map(|s| s.0);
+    record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));
+    record.min_ns = Some(summary.min_ns);
+    record.q1_ns = Some(summary.q1_ns);
+    record.median_ns = Some(summary.median_ns);
+    record.median_ci95_low_ns = Some(summary.median_ci95_low_ns);
+    record.median_ci95_high_ns = Some(summary.median_ci95_high_ns);
+    record.q3_ns = Some(summary.q3_ns);
+    record.mad_ns = Some(summary.mad_ns);
+}
+
+/// Median and interval of the conversion, or of the total.
+pub(super) fn fill_side(record: &mut Record, stage: Stage, summary: &Summary) {
+    let (low, high) = (summary.median_ci95_low_ns, summary.median_ci95_high_ns);
+    if stage == Stage::Conversion {
+        record.conversion_median_ns = Some(summary.median_ns);
+        record.conversion_median_ci95_low_ns = Some(low);
+        record.conversion_median_ci95_high_ns = Some(high);
+    } else {
+        record.total_median_ns = Some(summary.median_ns);
+        record.total_median_ci95_low_ns = Some(low);
+        record.total_median_ci95_high_ns = Some(high);
     }
 }
 
@@ -304,6 +346,8 @@ pub struct Session {
     contexts: Vec<Option<Result<Rc<Context>, GpuError>>>,
     /// What to measure and how.
     pub selection: Selection,
+    /// What the caches hold when an iteration begins; warm unless it is set.
+    pub cache: Cache,
     base: Record,
     pub(super) tuner: Tuner,
     /// By device, where one was measured or cached.
@@ -324,6 +368,7 @@ impl Session {
             roofs_sought: vec![false; devices.len()],
             devices,
             selection,
+            cache: Cache::Warm,
             base: provenance.row(),
             matmul: MatmulCache::default(),
             sgd: SgdCache::default(),
@@ -379,12 +424,22 @@ impl Session {
         case: &Case,
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Box<Measured>> {
+        self.prepare_or_say(case, alter).map_err(|(measured, _)| measured)
+    }
+
+    /// The same; of what cannot be timed also whether it only lacked memory, so that it may fit
+    /// once others have given theirs back.
+    pub(super) fn prepare_or_say(
+        &mut self,
+        case: &Case,
+        alter: MatmulOverride<'_>,
+    ) -> Result<Prepared, (Box<Measured>, bool)> {
         let mut record = self.base.clone();
         let result = self.try_prepare(case, &mut record, alter);
-        result.map_err(|Unmeasured { status, reason }| {
+        result.map_err(|Unmeasured { status, reason, lacks_memory }| {
             record.status = status;
             record.reason = reason;
-            Box::new(Measured { record, samples: vec![], trajectory: vec![] })
+            (Box::new(Measured { record, samples: vec![], trajectory: vec![] }), lacks_memory)
         })
     }
 
@@ -402,11 +457,47 @@ impl Session {
         record.seed = Some(self.selection.seed.into());
         record.trial = Some(self.selection.trial);
         let context = self.context(position)?;
+        record.cache = self.cache.name().to_owned();
         if context.is_some() {
             record.runtime_checks = Some(self.selection.checks);
         }
-        let roofline = self.rooflines[position].clone();
-        let prepared = match case.work {
+        // Other cases may be alive: their buffers are not this one's.
+        let others = context.as_ref().map_or(0, |context| context.allocated_bytes());
+        let own = |record: &mut Record| {
+            let peak = context.as_ref().map(|context| context.peak_bytes());
+            let counted = record.peak_device_memory_bytes.and(peak);
+            record.peak_device_memory_bytes = counted.map(|bytes| bytes.saturating_sub(others));
+        };
+        let mut prepared = match self.prepare_work(case, context.clone(), record, alter) {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                own(record);
+                return Err(why);
+            }
+        };
+        prepared.roofline = self.rooflines[position].clone();
+        let mut rotated = Ok(());
+        if self.cache == Cache::Cold {
+            let info = &self.devices[position].info;
+            rotated = cold::rotate(&mut prepared.runner, case, info)
+                .map(|bytes| prepared.record.rotated_bytes = Some(bytes));
+        }
+        own(&mut prepared.record);
+        if let Err(why) = rotated {
+            *record = prepared.record;
+            return Err(why);
+        }
+        Ok(prepared)
+    }
+
+    fn prepare_work(
+        &mut self,
+        case: &Case,
+        context: Option<Rc<Context>>,
+        record: &mut Record,
+        alter: MatmulOverride<'_>,
+    ) -> Result<Prepared, Unmeasured> {
+        match case.work {
             Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
@@ -415,8 +506,7 @@ impl Session {
                     Training { data, batch, steps, learning_rate, precision: case.precision };
                 self.prepare_sgd(training, context, record)
             }
-        };
-        prepared.map(|prepared| Prepared { roofline, ..prepared })
+        }
     }
 
     fn context(&mut self, position: usize) -> Result<Option<Rc<Context>>, Unmeasured> {

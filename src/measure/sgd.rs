@@ -1,8 +1,9 @@
 //! An SGD case: data set, f64 trajectory and optimum, device run, verification.
 
 use std::rc::Rc;
+use std::time::Instant;
 
-use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
+use super::session::{Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::number::{Arithmetic, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
@@ -168,11 +169,13 @@ fn prepare_gpu(
     context.run(gpu.trajectory_commands(), 1)?;
     let words = gpu.snapshot_words(&context)?;
 
+    let started = Instant::now();
     let mut mirror = CpuSgd::prepare(case, data, context.fingerprint.arithmetic)?;
     mirror.run_trajectory();
     let mismatches = words_that_differ(&words, mirror.snapshot_words());
     record.verified_fraction = Some(1.0);
     record.mirror_mismatches = Some(mismatches);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     if mismatches > 0 {
         let reason = format!(
             "{mismatches} words of the model differ from the mirror over {} snapshots",
@@ -181,7 +184,9 @@ fn prepare_gpu(
         return Err(Unmeasured::new(Status::Wrong, reason));
     }
     let snapshots = gpu.snapshots(&context)?;
-    let trajectory = judge(case, inputs, truth, &snapshots, record)?;
+    let judged = judge(case, inputs, truth, &snapshots, record);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
+    let trajectory = judged?;
     let total = [gpu.conversion_commands(), gpu.commands()].concat();
     let verified = gpu.model_words(&context)?;
     let method = context.timing;
@@ -215,11 +220,14 @@ fn prepare_cpu(
     record.dataset_step = cpu.grids().data.map(|grid| grid.step().into());
     record.model_step = cpu.grids().model.map(|grid| grid.step().into());
     cpu.run_trajectory();
-    let trajectory = judge(case, inputs, truth, &cpu.snapshots(), record)?;
+    let started = Instant::now();
+    let judged = judge(case, inputs, truth, &cpu.snapshots(), record);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
+    let trajectory = judged?;
     let verified = cpu.model_words();
     let (numbers, examples) = (case.numbers(data), rows_drawn(data.n, case.batch, case.steps));
     let converts = case.precision != Precision::D32fM32f;
-    let runner = CpuRunner { inputs: inputs.clone(), cpu, converts, verified };
+    let runner = CpuRunner { inputs: inputs.clone(), case: *case, cpu, converts, verified };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
         .with_sgd(trajectory, numbers, examples))
 }
@@ -322,10 +330,21 @@ impl Runner for GpuRunner {
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(self.gpu.model_words(&self.context)? == self.verified)
     }
+
+    fn commands(&self) -> Option<Commands> {
+        let conversion = self.gpu.conversion_commands().to_vec();
+        let main = self.gpu.commands().to_vec();
+        Some(Commands { context: self.context.clone(), conversion, main })
+    }
+
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
+        None
+    }
 }
 
 struct CpuRunner {
     inputs: Rc<Inputs>,
+    case: SgdCase,
     cpu: CpuSgd,
     converts: bool,
     verified: Vec<u32>,
@@ -341,7 +360,7 @@ impl Runner for CpuRunner {
     }
 
     fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         for _ in 0..iterations {
             if stage != Stage::Run {
                 self.cpu.convert(&self.inputs.data);
@@ -355,5 +374,16 @@ impl Runner for CpuRunner {
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(self.cpu.model_words() == self.verified)
+    }
+
+    fn commands(&self) -> Option<Commands> {
+        None
+    }
+
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
+        let (inputs, case, converts) = (self.inputs.clone(), self.case, self.converts);
+        let cpu = CpuSgd::prepare(&case, &inputs.data, Arithmetic::host()).ok()?;
+        let bytes = case.precision.storage().bytes(inputs.data.x.len() as u64);
+        Some((Box::new(Self { inputs, case, cpu, converts, verified: vec![] }), bytes))
     }
 }

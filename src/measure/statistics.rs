@@ -94,6 +94,15 @@ impl Summary {
             median_ci_coverage,
         })
     }
+
+    /// Width of the median's confidence interval over the median; infinite where the median is 0 or
+    /// there are too few samples for 95 %. Unit: 1.
+    pub fn relative_interval(&self) -> f64 {
+        if self.median_ci_coverage < 0.95 || self.median_ns <= 0.0 {
+            return f64::INFINITY;
+        }
+        (self.median_ci95_high_ns - self.median_ci95_low_ns) / self.median_ns
+    }
 }
 
 /// Quantile `p` of sorted values, type 7. Linear between neighbours, and exact where they agree.
@@ -155,6 +164,13 @@ mod tests {
         let got = singles(&times);
         assert!((got.median_ci_coverage - expected.median_ci_coverage).abs() < 1e-15);
         assert_eq!(Summary { median_ci_coverage: expected.median_ci_coverage, ..got }, expected);
+    }
+
+    #[test]
+    fn the_interval_is_over_the_median() {
+        assert_eq!(singles(&[1.0, 2.0, 3.0, 5.0, 6.0, 9.0]).relative_interval(), 2.0);
+        assert_eq!(singles(&[2.0; 5]).relative_interval(), f64::INFINITY, "93.75 %");
+        assert_eq!(singles(&[0.0; 9]).relative_interval(), f64::INFINITY);
     }
 
     #[test]

@@ -295,7 +295,7 @@ fn common_provenance(parts: &[Part], plan: RunPlan, to: &Path) -> Provenance {
         }
         // A key that is null for lack of agreement takes its default: it is absent.
         keys.retain(|_, value| !value.is_null());
-        for own in ["resumed", "parts", "shard", "plan", "arguments"] {
+        for own in ["resumed", "parts", "shard", "plan", "arguments", "interleaved"] {
             keys.remove(own);
         }
     }

@@ -18,6 +18,15 @@ pub struct RunPlan {
     pub time_s: f64,
     /// Most samples of one case; `None` for the sampler's own number.
     pub samples: Option<usize>,
+    /// Width of the median's 95 % interval, over the median, at which sampling of a case ends;
+    /// `None` where that is left to time and number.
+    pub interval: Option<f64>,
+    /// `rounds` or `none`, as in the rows.
+    pub interleaving: String,
+    /// `warm` or `cold`, as in the rows.
+    pub cache: String,
+    /// Processes that measure each case, one after the other; 0 is 1.
+    pub processes: u32,
     /// The part of the cases that this run measures; `None` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -55,6 +64,18 @@ impl RunPlan {
                 None => format!("{} s", plan.time_s),
             };
             return Some(format!("a case was given {} and {}", show(self), show(other)));
+        }
+        let how = |plan: &Self| {
+            let interval = plan.interval.map_or("none".to_owned(), |width| width.to_string());
+            format!(
+                "interval {interval}, interleaving `{}`, cache `{}`, {} processes",
+                plan.interleaving,
+                plan.cache,
+                plan.processes.max(1)
+            )
+        };
+        if how(self) != how(other) {
+            return Some(format!("one is sampled with {} and one with {}", how(self), how(other)));
         }
         let count = |plan: &Self| plan.shard.map(|shard| shard.count);
         if let (Some(a), Some(b)) = (count(self), count(other))
@@ -200,6 +221,8 @@ mod tests {
         assert_eq!(seed, "TRADEOFF_SEED is `1` in one and its default in the other");
         let time = differs(RunPlan { time_s: 2.0, ..plan.clone() });
         assert_eq!(time, "a case was given 1 s and 2 s");
+        let cold = differs(RunPlan { cache: "cold".into(), ..plan.clone() });
+        assert!(cold.contains("cache ``, 1 processes and one with interval none"), "{cold}");
         let cases = differs(RunPlan { cases: vec!["a".into()], ..plan.clone() });
         assert_eq!(cases, "case 2 is `b` and the end");
         let count = shard("1/2").difference(&shard("1/3")).unwrap();

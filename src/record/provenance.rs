@@ -67,10 +67,14 @@ pub struct Provenance {
     pub fingerprints: serde_json::Value,
     /// Roofline of each device that was measured, by its name in bench ids.
     pub rooflines: serde_json::Value,
-    /// What a run of `tradeoff run` set out to measure: its selection, the time for a case, the
+    /// What a run of `tradeoff run` set out to measure: its selection, how a case is sampled, the
     /// shard, and the ids of all cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<RunPlan>,
+    /// The ids of the cases that were sampled in turn, a list for each such group; of a case in
+    /// several lists the last one holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interleaved: Vec<Vec<String>>,
     /// Each time the run was resumed: when, on which other machine, and what had changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,

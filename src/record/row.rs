@@ -174,7 +174,8 @@ pub struct Record {
     /// Iterations that one sample spans.
     pub iterations_per_sample: Option<u64>,
     /// Why sampling ended: `interval` (that of the median was narrow enough), `time`, `samples`
-    /// (the number asked for was reached) or `criterion` (which decides before it samples).
+    /// (the most that a case may have were reached), `interrupted` (Ctrl-C, with enough samples for
+    /// an interval) or `criterion` (which decides before it samples).
     pub stop_reason: String,
     /// Width of the 95 % confidence interval of `median_ns`, over `median_ns`, at which sampling
     /// was to end; empty where none was asked for. Unit: 1.
@@ -262,7 +263,8 @@ pub struct Record {
     /// Whether the device was slowed for heat or power while sampling: `true` or `false`; empty
     /// where it cannot be asked.
     pub throttled: Option<bool>,
-    /// Energy of one iteration: of the whole device while sampling, over the iterations. Unit: J.
+    /// Energy of one iteration: of the whole device while it ran without a pause for half a second
+    /// after sampling, over the iterations. Unit: J.
     pub energy_j: Option<f64>,
     /// `operations` over `energy_j`. Unit: 1/J.
     pub operations_per_joule: Option<f64>,

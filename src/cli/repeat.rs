@@ -1,0 +1,183 @@
+//! `tradeoff run --repeats N`: the plan in N processes, one after the other, whose samples are then
+//! collected into one run.
+//!
+//! Each process writes a run of its own to `processes/<number>/` in the folder of the run; these go
+//! when the run has all their rows. So a run that is cut short anywhere is resumed: a process that
+//! had begun goes on, the others follow, and the rows are collected.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tradeoff::measure::{Case, Ending, Measured, pool};
+use tradeoff::record::{
+    Provenance, Record, RunFolder, RunPlan, read, read_provenance, read_samples, read_trajectory,
+};
+
+use super::progress::{STOPPED_CODE, is_stopped};
+
+/// The folder of the processes' own runs.
+const PROCESSES: &str = "processes";
+
+/// How often a process is looked after: rarely enough to take no time from what it measures.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A run of several processes.
+pub struct Repeat<'a> {
+    folder: &'a mut RunFolder,
+    processes: u32,
+    allow_changes: bool,
+}
+
+impl<'a> Repeat<'a> {
+    pub fn new(folder: &'a mut RunFolder, processes: u32, allow_changes: bool) -> Self {
+        Self { folder, processes, allow_changes }
+    }
+
+    /// Measures what is `missing`, and adds its rows to `rows` and to the folder.
+    pub fn run(self, missing: &[Case], rows: &mut Vec<Record>) -> anyhow::Result<Ending> {
+        let plan = self.folder.provenance().plan.clone().context("run.json has no plan")?;
+        let root = self.folder.path().join(PROCESSES);
+        let mut parts = vec![];
+        for process in 0..self.processes {
+            if is_stopped() {
+                return Ok(Ending::Stopped);
+            }
+            eprintln!("process {} of {}", process + 1, self.processes);
+            let place = root.join(process.to_string());
+            let status = self.start(&plan, &place)?;
+            if status.code() == Some(STOPPED_CODE.into()) || is_stopped() {
+                return Ok(Ending::Stopped);
+            }
+            // 1: a case was wrong or failed, as its row says.
+            if !matches!(status.code(), Some(0 | 1)) {
+                bail!("process {} ended with {status}", process + 1);
+            }
+            parts.push(begun(&place)?.context("a process wrote no run")?);
+        }
+        self.collect(&parts, missing, rows)?;
+        fs::remove_dir_all(&root).with_context(|| format!("removing `{}`", root.display()))?;
+        Ok(Ending::Complete)
+    }
+
+    /// Runs one process to its end, or until Ctrl-C; its own stop reaches it by Ctrl-C too, or by
+    /// the end of its stdin.
+    fn start(&self, plan: &RunPlan, place: &Path) -> anyhow::Result<ExitStatus> {
+        let program = std::env::current_exe().context("finding this program's own file")?;
+        let mut command = Command::new(program);
+        command.args(["run", "--child"]);
+        match begun(place)? {
+            Some(run) => {
+                command.arg("--resume").arg(run);
+                command.args(self.allow_changes.then_some("--allow-changes"));
+            }
+            None => select(&mut command, plan, place),
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().context("starting a process of this program")?;
+        wait(&mut child).context("waiting for a process")
+    }
+
+    /// Pools the processes' samples case by case, in the order of the plan.
+    fn collect(
+        self,
+        parts: &[PathBuf],
+        missing: &[Case],
+        rows: &mut Vec<Record>,
+    ) -> anyhow::Result<()> {
+        let parts = parts.iter().map(|part| Part::read(part)).collect::<Result<Vec<_>, _>>()?;
+        let first = parts.first().context("there is no process")?;
+        let (fingerprints, interleaved) =
+            (first.provenance.fingerprints.clone(), first.provenance.interleaved.clone());
+        self.folder.update_provenance(|provenance| {
+            if fingerprints != Value::Null {
+                provenance.fingerprints = fingerprints;
+            }
+            provenance.interleaved = interleaved;
+        })?;
+        for case in missing {
+            let id = case.to_string();
+            let measured = parts.iter().map(|part| part.case(&id)).collect::<Option<Vec<_>>>();
+            let measured = measured.with_context(|| format!("a process has no row of `{id}`"))?;
+            let Measured { record, samples, trajectory } = pool(&measured)?;
+            self.folder.append_case(&record, &samples, &trajectory)?;
+            rows.push(record);
+        }
+        Ok(())
+    }
+}
+
+/// The selection by its variables, which flags of the parent may have set; the rest by flags.
+fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TRADEOFF_") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(&plan.selection).arg("-o").arg(place);
+    command.args(["--time", &format!("{}ns", (plan.time_s * 1e9).round() as u64)]);
+    let interval = plan.interval.map_or("off".to_owned(), |width| format!("{}%", width * 100.0));
+    command.args(["--interval", &interval]);
+    command.args(["--interleave", &plan.interleaving, "--cache", &plan.cache]);
+    if let Some(samples) = plan.samples {
+        command.args(["--samples", &samples.to_string()]);
+    }
+    if let Some(shard) = plan.shard {
+        command.args(["--shard", &shard.to_string()]);
+    }
+}
+
+/// The run that a process has begun; what it had not even described is removed.
+fn begun(place: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Ok(entries) = fs::read_dir(place) else { return Ok(None) };
+    for entry in entries.flatten().map(|entry| entry.path()) {
+        if entry.join(Provenance::FILE).is_file() {
+            return Ok(Some(entry));
+        }
+        fs::remove_dir_all(&entry).with_context(|| format!("removing `{}`", entry.display()))?;
+    }
+    Ok(None)
+}
+
+/// Waits for a process; a stop closes its stdin, which stops it after its current sample.
+fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
+    let mut stdin = child.stdin.take();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if is_stopped() {
+            drop(stdin.take());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What one process measured.
+struct Part {
+    provenance: Provenance,
+    measured: Vec<Measured>,
+}
+
+impl Part {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let (samples, trajectory) = (read_samples(path)?, read_trajectory(path)?);
+        let whole = |record: Record| {
+            let id = record.case_id.clone();
+            Measured {
+                samples: samples.iter().filter(|s| s.case_id == id).cloned().collect(),
+                trajectory: trajectory.iter().filter(|p| p.case_id == id).cloned().collect(),
+                record,
+            }
+        };
+        let measured = read(path)?.into_iter().map(whole).collect();
+        Ok(Self { provenance: read_provenance(path)?, measured })
+    }
+
+    fn case(&self, id: &str) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.record.case_id == id)
+    }
+}

@@ -1,0 +1,189 @@
+//! One case measured by several processes, as one row: the statistics of all samples together, and
+//! how much the processes differ.
+
+use super::sampler::StopReason;
+use super::session::{Measured, fill_side, fill_times};
+use super::statistics::{StatisticsError, Summary};
+use crate::record::{Record, Sample, Stage, Status};
+use crate::workload::sgd::rows_drawn;
+
+/// Joins what processes measured of one case, in their order. If one of them found it wrong, failed
+/// or skipped, that is the row.
+///
+/// The samples are numbered on from process to process. The device's state is the first's before and
+/// the last's after, the energy the mean, the wall time of sampling the sum.
+///
+/// # Errors
+/// [`StatisticsError`] where a timed row has no samples or unusable ones.
+pub fn pool(processes: &[&Measured]) -> Result<Measured, StatisticsError> {
+    let Some(first) = processes.first() else { return Err(StatisticsError::NoSamples) };
+    let bad = |(_, measured): &(usize, &&Measured)| measured.record.status != Status::Ok;
+    if let Some((number, measured)) = processes.iter().enumerate().find(bad) {
+        let mut one = (*measured).clone();
+        one.record.processes = Some(processes.len() as u32);
+        one.record.reason = format!("process {number}: {}", one.record.reason);
+        return Ok(one);
+    }
+    let mut record = first.record.clone();
+    // When the last was there.
+    record.utc = processes.iter().map(|p| p.record.utc.clone()).max().unwrap_or_default();
+    let main = if record.workload == "sgd" { Stage::Run } else { Stage::Product };
+    let mut samples = vec![];
+    for stage in [main, Stage::Conversion, Stage::Total] {
+        let own = numbered(processes, stage);
+        if own.is_empty() && stage != main {
+            continue;
+        }
+        let drawn: Vec<(u64, f64)> = own.iter().map(|s| (s.iterations, s.elapsed_ns)).collect();
+        let summary = Summary::of(drawn.iter().copied())?;
+        if stage == main {
+            fill_times(&mut record, &drawn, &summary);
+        } else {
+            fill_side(&mut record, stage, &summary);
+        }
+        samples.extend(own);
+    }
+    fill_rates(&mut record, first.record.median_ns);
+    fill_noise(&mut record, processes);
+    let mut trajectory = first.trajectory.clone();
+    for point in &mut trajectory {
+        let (median, steps) = (record.median_ns, record.steps.unwrap_or(1) as f64);
+        point.elapsed_ns = median.map(|median| median * point.step as f64 / steps);
+    }
+    Ok(Measured { record, samples, trajectory })
+}
+
+/// The samples of a stage, numbered through all processes.
+fn numbered(processes: &[&Measured], stage: Stage) -> Vec<Sample> {
+    let all = processes.iter().enumerate().flat_map(|(process, measured)| {
+        let own = measured.samples.iter().filter(move |sample| sample.stage == stage);
+        own.map(move |sample| Sample { process: Some(process as u32), ..sample.clone() })
+    });
+    all.enumerate().map(|(number, s)| Sample { sample: number as u64, ..s }).collect()
+}
+
+/// The columns that follow from the medians; `before_ns` is the median that they follow from now.
+fn fill_rates(record: &mut Record, before_ns: Option<f64>) {
+    let (Some(median), Some(before)) = (record.median_ns, before_ns) else { return };
+    let per_second = |count: u64| count as f64 / median * 1e9;
+    let drawn = match (record.examples, record.batch, record.steps) {
+        (Some(n), Some(batch), Some(steps)) => {
+            Some(rows_drawn(n as usize, batch as usize, steps as u32))
+        }
+        _ => None,
+    };
+    let numbers = record.features.zip(drawn).map(|(features, rows)| features * rows);
+    let work = numbers.or(record.operations).map(|work| work as f64);
+    record.throughput = work.map(|work| work / median);
+    record.gnps = numbers.and(record.throughput);
+    record.bandwidth_gbs = record.bytes.map(|bytes| bytes as f64 / median);
+    record.steps_per_second = record.steps.map(per_second);
+    record.examples_per_second = drawn.map(per_second);
+    record.total_throughput = work.zip(record.total_median_ns).map(|(work, ns)| work / ns);
+    for percent in [&mut record.percent_of_peak, &mut record.percent_of_bandwidth] {
+        *percent = percent.map(|percent| percent * before / median);
+    }
+}
+
+fn fill_noise(record: &mut Record, processes: &[&Measured]) {
+    let rows = || processes.iter().map(|measured| &measured.record);
+    let medians: Vec<f64> = rows().filter_map(|row| row.median_ns).collect();
+    record.processes = Some(processes.len() as u32);
+    record.between_processes_sd_ns = standard_deviation(&medians);
+    record.sampling_ns = rows().map(|row| row.sampling_ns).sum();
+    let reason = |row: &Record| StopReason::ALL.into_iter().find(|r| r.name() == row.stop_reason);
+    if let Some(last) = rows().filter_map(reason).max() {
+        record.stop_reason = last.name().to_owned();
+    }
+    if let Some(last) = processes.last() {
+        record.clock_after_mhz = last.record.clock_after_mhz;
+        record.temperature_after_c = last.record.temperature_after_c;
+        record.power_after_w = last.record.power_after_w;
+    }
+    let mut reasons: Vec<&str> =
+        rows().flat_map(|row| row.throttle_reasons.split_whitespace()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    record.throttle_reasons = reasons.join(" ");
+    record.throttled = rows().filter_map(|row| row.throttled).reduce(|a, b| a || b);
+    let joules: Vec<f64> = rows().filter_map(|row| row.energy_j).collect();
+    let mean = joules.iter().sum::<f64>() / joules.len() as f64;
+    record.energy_j = Some(mean).filter(|_| !joules.is_empty());
+    record.operations_per_joule = record
+        .operations
+        .zip(record.energy_j)
+        .map(|(operations, joules)| operations as f64 / joules);
+}
+
+/// Of a sample, with n − 1; `None` for fewer than two values.
+fn standard_deviation(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+    (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(times: &[f64], status: Status) -> Measured {
+        let sample = |(number, &elapsed_ns): (usize, &f64)| Sample {
+            case_id: "a".into(),
+            sample: number as u64,
+            iterations: 2,
+            elapsed_ns,
+            ..Sample::default()
+        };
+        let samples: Vec<Sample> = times.iter().enumerate().map(sample).collect();
+        let mut record = Record {
+            case_id: "a".into(),
+            workload: "matmul".into(),
+            status,
+            operations: Some(1000),
+            sampling_ns: Some(7.0),
+            stop_reason: if times.len() > 3 { "time" } else { "interval" }.into(),
+            throttled: Some(times.len() > 3),
+            energy_j: Some(times.len() as f64),
+            percent_of_peak: Some(50.0),
+            ..Record::default()
+        };
+        if status == Status::Ok {
+            let drawn: Vec<(u64, f64)> = times.iter().map(|&ns| (2, ns)).collect();
+            fill_times(&mut record, &drawn, &Summary::of(drawn.iter().copied()).unwrap());
+        }
+        Measured { record, samples, trajectory: vec![] }
+    }
+
+    #[test]
+    fn samples_are_pooled_and_processes_compared() {
+        let (a, b) = (process(&[2.0, 4.0, 6.0], Status::Ok), process(&[8.0; 4], Status::Ok));
+        let Measured { record, samples, .. } = pool(&[&a, &b]).unwrap();
+        assert_eq!((record.samples, record.processes), (Some(7), Some(2)));
+        assert_eq!(record.median_ns, Some(4.0), "of 1 2 3 4 4 4 4");
+        let sd = record.between_processes_sd_ns.unwrap();
+        assert!((sd - 2f64.sqrt()).abs() < 1e-15, "of medians 2 and 4: {sd}");
+        assert_eq!(record.throughput, Some(250.0));
+        assert_eq!(record.percent_of_peak, Some(25.0), "twice the median of the first");
+        assert_eq!((record.sampling_ns, record.stop_reason.as_str()), (Some(14.0), "time"));
+        assert_eq!((record.throttled, record.energy_j), (Some(true), Some(3.5)));
+        let numbers: Vec<(u64, Option<u32>)> =
+            samples.iter().map(|s| (s.sample, s.process)).collect();
+        assert_eq!(numbers[2..5], [(2, Some(0)), (3, Some(1)), (4, Some(1))]);
+    }
+
+    #[test]
+    fn one_bad_process_makes_the_row() {
+        let (ok, wrong) = (process(&[2.0; 3], Status::Ok), process(&[], Status::Wrong));
+        let pooled = pool(&[&ok, &wrong]).unwrap();
+        assert_eq!(pooled.record.status, Status::Wrong);
+        assert!(pooled.record.reason.starts_with("process 1: "), "{}", pooled.record.reason);
+        assert!(pooled.samples.is_empty() && pooled.record.median_ns.is_none());
+    }
+
+    #[test]
+    fn one_process_has_no_variance() {
+        assert_eq!(standard_deviation(&[3.0]), None);
+        assert_eq!(standard_deviation(&[]), None);
+    }
+}
