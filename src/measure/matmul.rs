@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use rayon::prelude::*;
+
 use super::session::{Clocked, Prepared, Runner, Session, Unmeasured, check_host_memory};
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
@@ -207,13 +209,17 @@ fn prepare_cpu(
     let bound = bound(precision, inputs, &operands.step_a, &operands.step_b, guarantee)?;
 
     // The mirror's blocks are checked against its definition, entry by entry.
-    let again = sample_rows(problem.m, CPU_CHECKED_ROWS, inputs.key[0].into());
-    let entries = again.iter().flat_map(|&i| (0..n).map(move |j| (i, j)));
-    let (mut mismatches, mut zeros) = (0, 0);
-    for (i, j) in entries {
-        let expected = entry(precision, arithmetic, &operands, i, j, inputs.key);
-        count_mismatch(c[i * n + j], expected, &mut mismatches, &mut zeros);
-    }
+    let key = inputs.key;
+    let again = sample_rows(problem.m, CPU_CHECKED_ROWS, key[0].into());
+    let entries = again.par_iter().flat_map_iter(|&i| (0..n).map(move |j| (i, j)));
+    let (mismatches, zeros) = entries
+        .map(|(i, j)| {
+            let expected = entry(precision, arithmetic, &operands, i, j, key);
+            let (mut mismatches, mut zeros) = (0, 0);
+            count_mismatch(c[i * n + j], expected, &mut mismatches, &mut zeros);
+            (mismatches, zeros)
+        })
+        .reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     record.mirror_mismatches = Some(mismatches);
     record.mirror_signed_zero_mismatches = Some(zeros);
     record.verified_fraction = Some(again.len() as f64 / problem.m as f64);

@@ -1,10 +1,14 @@
 //! Mirror of the matmul conversion kernels: f32 matrices to the operands that a product reads.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 use super::reciprocal::reciprocal;
 use crate::number::arithmetic::Ops;
-use crate::number::philox::{Stream, half_word, philox4x32};
+use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
+use crate::number::philox::{Stream, along_second};
 use crate::number::{Arithmetic, Format, Precision, Rounding, Scaling, round};
 use crate::problem::matrix::Matrix;
 use crate::with_ops;
@@ -66,14 +70,64 @@ impl Operands {
     }
 }
 
+/// Numbers that one task of the thread pool converts.
+const TASK_NUMBERS: usize = 1 << 14;
+
 /// Rounds each number to a floating-point format and decodes it again.
 fn elementwise(format: Format, matrix: &Matrix, flush: bool) -> Vec<f32> {
-    let convert: fn(f32, bool) -> f32 = match format {
-        Format::F16 => |x, flush| round::f16_unpack(round::f16_pack(round::f16_nearest(x)), flush),
-        Format::Bf16 => |x, _| round::bf16_unpack(round::bf16_nearest(x)),
-        _ => return matrix.data.clone(),
-    };
-    matrix.data.par_iter().map(|&x| convert(x, flush)).collect()
+    match format {
+        Format::F16 => map(matrix, ThroughF16 { flush }),
+        Format::Bf16 => map(matrix, ThroughBf16),
+        _ => matrix.data.clone(),
+    }
+}
+
+/// A function of a number, as a type, so that it is compiled for the widest lanes there are.
+trait Function: Copy + Send + Sync {
+    fn of(self, x: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct ThroughF16 {
+    flush: bool,
+}
+
+impl Function for ThroughF16 {
+    #[inline(always)]
+    fn of(self, x: f32) -> f32 {
+        round::f16_unpack(round::f16_pack(round::f16_nearest(x)), self.flush)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ThroughBf16;
+
+impl Function for ThroughBf16 {
+    #[inline(always)]
+    fn of(self, x: f32) -> f32 {
+        round::bf16_unpack(round::bf16_nearest(x))
+    }
+}
+
+/// `f` of each number.
+fn map<F: Function>(matrix: &Matrix, f: F) -> Vec<f32> {
+    struct Chunk<'a, F>(F, &'a [f32], &'a mut [f32]);
+    impl<F: Function> WithLanes for Chunk<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_lanes<L: Lanes>(self, _: L) {
+            let Self(f, numbers, out) = self;
+            for (out, &x) in out.iter_mut().zip(numbers) {
+                *out = f.of(x);
+            }
+        }
+    }
+
+    let mut out = vec![0.0; matrix.data.len()];
+    out.par_chunks_mut(TASK_NUMBERS)
+        .zip(matrix.data.par_chunks(TASK_NUMBERS))
+        .for_each(|(out, numbers)| dispatch(Chunk(f, numbers, out)));
+    out
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,14 +140,21 @@ enum Axis {
 /// Bits of max|x| for the matrix, each row or each column.
 fn maxima(matrix: &Matrix, axis: Axis) -> Vec<u32> {
     let magnitude = |x: &f32| x.to_bits() & 0x7fff_ffff;
-    let rows = matrix.data.chunks(matrix.cols);
+    let largest = |row: &[f32]| row.iter().map(magnitude).max().unwrap_or(0);
+    let rows = matrix.data.par_chunks(matrix.cols);
+    let zeros = || vec![0; matrix.cols];
     match axis {
-        Axis::Matrix => vec![matrix.data.iter().map(magnitude).max().unwrap_or(0)],
-        Axis::Row => rows.map(|row| row.iter().map(magnitude).max().unwrap_or(0)).collect(),
-        Axis::Column => rows.fold(vec![0; matrix.cols], |mut largest, row| {
-            largest.iter_mut().zip(row).for_each(|(l, x)| *l = (*l).max(magnitude(x)));
-            largest
-        }),
+        Axis::Matrix => vec![rows.map(largest).max().unwrap_or(0)],
+        Axis::Row => rows.map(largest).collect(),
+        Axis::Column => rows
+            .fold(zeros, |mut maxima, row| {
+                maxima.iter_mut().zip(row).for_each(|(max, x)| *max = (*max).max(magnitude(x)));
+                maxima
+            })
+            .reduce(zeros, |mut a, b| {
+                a.iter_mut().zip(b).for_each(|(a, b)| *a = (*a).max(b));
+                a
+            }),
     }
 }
 
@@ -119,24 +180,119 @@ fn quantize<O: Ops>(
     stream: Stream,
 ) -> Vec<f32> {
     let inverse: Vec<f32> = maxima.iter().map(|&bits| inverse_step::<O>(bits)).collect();
+    let columns = matrix.cols;
+    // The factor of each column of a row.
+    let factors = |i: usize| match inverse[..] {
+        [all] => Cow::Owned(vec![all; columns]),
+        _ if axis == Axis::Row => Cow::Owned(vec![inverse[i]; columns]),
+        _ => Cow::Borrowed(&inverse[..]),
+    };
     let mut out = vec![0.0; matrix.data.len()];
-    let rows = out.par_chunks_mut(matrix.cols).zip(matrix.data.par_chunks(matrix.cols));
-    rows.enumerate().for_each(|(i, (out, row))| {
-        let mut words = [0; 4];
-        for (j, (q, &x)) in out.iter_mut().zip(row).enumerate() {
-            if rounding == Rounding::Stochastic && j % 8 == 0 {
-                words = philox4x32([i as u32, j as u32 / 8, 0, stream as u32], key);
-            }
-            let vector = if inverse.len() == 1 {
-                0
-            } else if axis == Axis::Row {
-                i
-            } else {
-                j
-            };
-            let random = half_word(words, j as u32);
-            *q = round::integer(O::mul(x, inverse[vector]), rounding, random, INT8_LIMIT) as f32;
-        }
+    let rows = out.par_chunks_mut(columns).zip(matrix.data.par_chunks(columns));
+    rows.enumerate().for_each(|(i, (out, numbers))| {
+        let factors = &factors(i);
+        let stream = (rounding == Rounding::Stochastic).then_some(stream);
+        dispatch(Row { i, numbers, factors, out, key, stream, _ops: PhantomData::<O> });
     });
     out
+}
+
+/// A row to be quantised: stochastically by the bits of `stream`, or to nearest without one.
+struct Row<'a, O> {
+    i: usize,
+    numbers: &'a [f32],
+    factors: &'a [f32],
+    out: &'a mut [f32],
+    key: Key,
+    stream: Option<Stream>,
+    _ops: PhantomData<O>,
+}
+
+impl<O: Ops> WithLanes for Row<'_, O> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_lanes<L: Lanes>(self, lanes: L) {
+        let Self { i, numbers, factors, out, key, stream, .. } = self;
+        let Some(stream) = stream else {
+            for ((q, &x), &factor) in out.iter_mut().zip(numbers).zip(factors) {
+                *q = round::integer(O::mul(x, factor), Rounding::Nearest, 0, INT8_LIMIT) as f32;
+            }
+            return;
+        };
+        // A counter serves eight columns, a vector of counters as many times that.
+        const COLUMNS: usize = 8 * LANES;
+        let chunks = out.chunks_mut(COLUMNS).zip(numbers.chunks(COLUMNS));
+        for (chunk, ((out, numbers), factors)) in chunks.zip(factors.chunks(COLUMNS)).enumerate() {
+            let counter = [i as u32, (chunk * LANES) as u32, 0, stream as u32];
+            let random = half_words(lanes, along_second(lanes, counter, key));
+            for (((q, &x), &factor), &r) in out.iter_mut().zip(numbers).zip(factors).zip(&random) {
+                *q = round::integer(O::mul(x, factor), Rounding::Stochastic, r, INT8_LIMIT) as f32;
+            }
+        }
+    }
+}
+
+/// The eight half-words of each lane, one lane after the other; what is above 16 bits is to be
+/// ignored.
+#[inline(always)]
+fn half_words<L: Lanes>(lanes: L, words: [L::Bits; 4]) -> [u32; 8 * LANES] {
+    let mut halves = [0; 8 * LANES];
+    let mut w = 0;
+    while w < 4 {
+        let word = lanes.store(words[w]);
+        for (halves, word) in halves.chunks_exact_mut(8).zip(word) {
+            halves[2 * w] = word;
+            halves[2 * w + 1] = word >> 16;
+        }
+        w += 1;
+    }
+    halves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::philox::{half_word, philox4x32};
+
+    const KEY: Key = [11, 4];
+
+    /// Every number of both operands, by the definition: rows of any length, every precision that
+    /// rounds stochastically or to nearest, one step for all or one for each vector.
+    #[test]
+    fn vectors_quantise_as_the_definition_says() {
+        for (m, n, k) in [(3, 5, 1), (2, 300, 17), (4, 9, 257)] {
+            let matrix = |rows: usize, cols: usize, salt| {
+                let word = |x: usize| philox4x32([x as u32, salt, 0, 9], [1, 2])[0];
+                let data = (0..rows * cols).map(|x| (word(x) as i32 >> 8) as f32 / 4e6).collect();
+                Matrix { rows, cols, data }
+            };
+            let (a, b) = (matrix(m, k, 0), matrix(k, n, 1));
+            for precision in Precision::MATMUL {
+                let Some(scaling) = precision.scaling() else { continue };
+                let o = Operands::convert(precision, Arithmetic::host(), &a, &b, KEY);
+                let a = (&a, &o.a, Axis::Row, Stream::ConvertA);
+                for (x, got, axis, stream) in [a, (&b, &o.b, Axis::Column, Stream::ConvertB)] {
+                    let axis = if scaling == Scaling::Tensor { Axis::Matrix } else { axis };
+                    for (at, (&x_ij, &got)) in x.data.iter().zip(got).enumerate() {
+                        let (i, j) = (at / x.cols, at % x.cols);
+                        let shares = |at: usize| match axis {
+                            Axis::Matrix => true,
+                            Axis::Row => at / x.cols == i,
+                            Axis::Column => at % x.cols == j,
+                        };
+                        let magnitudes = x.data.iter().enumerate().filter(|(at, _)| shares(*at));
+                        let max = magnitudes.fold(0.0, |max: f32, (_, x)| max.max(x.abs()));
+                        let scaled = with_ops!(Arithmetic::host(), O => {
+                            O::mul(x_ij, inverse_step::<O>(max.to_bits()))
+                        });
+                        let counter = [i as u32, j as u32 / 8, 0, stream as u32];
+                        let random = half_word(philox4x32(counter, KEY), j as u32);
+                        let expected = round::integer(scaled, precision.rounding(), random, 127);
+                        assert_eq!(got, expected as f32, "{precision} {m}x{n}x{k} at {i},{j}");
+                    }
+                }
+            }
+        }
+    }
 }

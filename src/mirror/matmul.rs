@@ -16,14 +16,18 @@ use crate::with_ops;
 
 /// Columns of C that one block holds in registers.
 const NR: usize = LANES;
-/// Rows of C that are summed at once in an f16 accumulator.
-const F16_ROWS: usize = 4;
+/// Rows of C that are summed at once in an f16 accumulator. The fewer operations a rounding takes,
+/// the more rows it takes to fill the time in which each waits for it.
+const SR_ROWS: usize = 4;
+const NEAREST_ROWS: usize = 8;
 /// Rows of C that one task of the thread pool computes.
 const TASK_ROWS: usize = 48;
 /// k summed before a block of C goes back to memory; storing and loading an f32 changes nothing.
 const KC: usize = 1024;
 /// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
 const INT8_KC: usize = 1040;
+/// Rows of C that an int8 block has.
+const INT8_ROWS: usize = 6;
 
 /// B cut into panels of `NR` columns, each k × NR and contiguous, the last padded with zeros.
 pub struct PackedB {
@@ -81,8 +85,10 @@ pub fn multiply_packed(
             let (step_a, step_b) = (&operands.step_a, &operands.step_b);
             tasks(operands, b, rows, c, Int8 { step_a, step_b, _ops: PhantomData::<O> })
         }),
-        Format::F16 if stochastic => tasks(operands, b, rows, c, F16Blocks(Stochastic { key })),
-        Format::F16 => tasks(operands, b, rows, c, F16Blocks(Nearest)),
+        Format::F16 if stochastic => {
+            tasks(operands, b, rows, c, F16Blocks::<_, SR_ROWS>(Stochastic { key }))
+        }
+        Format::F16 => tasks(operands, b, rows, c, F16Blocks::<_, NEAREST_ROWS>(Nearest)),
         _ => with_ops!(arithmetic, O => {
             tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
         }),
@@ -272,18 +278,18 @@ impl RoundF16 for Stochastic {
     }
 }
 
-/// An f16 accumulator, rounded after every product-add.
+/// An f16 accumulator, rounded after every product-add, for `MR` rows of C at once.
 #[derive(Clone, Copy)]
-struct F16Blocks<R>(R);
+struct F16Blocks<R, const MR: usize>(R);
 
-impl<R: RoundF16> Task for F16Blocks<R> {
+impl<R: RoundF16, const MR: usize> Task for F16Blocks<R, MR> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
         for p in 0..b.n.div_ceil(NR) {
-            for (block, (a, rows)) in a.chunks(F16_ROWS).zip(rows.chunks(F16_ROWS)).enumerate() {
-                let c = &mut c[block * F16_ROWS * b.n..];
-                if a.len() == F16_ROWS {
-                    self.rows::<L, F16_ROWS>(lanes, a, rows, b, p, c);
+            for (block, (a, rows)) in a.chunks(MR).zip(rows.chunks(MR)).enumerate() {
+                let c = &mut c[block * MR * b.n..];
+                if a.len() == MR {
+                    self.rows::<L, MR>(lanes, a, rows, b, p, c);
                     continue;
                 }
                 for r in 0..a.len() {
@@ -294,11 +300,11 @@ impl<R: RoundF16> Task for F16Blocks<R> {
     }
 }
 
-impl<R: RoundF16> F16Blocks<R> {
-    /// `MR` rows of C in the columns of panel `p`. Each waits for its last rounding before the
+impl<R: RoundF16, const MR: usize> F16Blocks<R, MR> {
+    /// `ROWS` rows of C in the columns of panel `p`. Each waits for its last rounding before the
     /// next product-add; the others fill that time.
     #[inline(always)]
-    fn rows<L: Lanes, const MR: usize>(
+    fn rows<L: Lanes, const ROWS: usize>(
         self,
         lanes: L,
         a: &[&[f32]],
@@ -310,10 +316,10 @@ impl<R: RoundF16> F16Blocks<R> {
         let (j0, panel) = (p * NR, b.panel(p));
         let columns = NR.min(b.n - j0);
         let counts = NormalF16::first_lanes(lanes, columns);
-        let mut sums = [lanes.splat_real(0.0); MR];
+        let mut sums = [lanes.splat_real(0.0); ROWS];
         for block in 0..b.k.div_ceil(8) {
             let q = block * 8..b.k.min(block * 8 + 8);
-            for r in 0..MR {
+            for r in 0..ROWS {
                 let words = self.0.words(lanes, rows[r], j0, block);
                 let (a, b) = (&a[r][q.clone()], &panel[q.clone()]);
                 let fast = match (a.try_into(), b.try_into()) {
@@ -335,7 +341,7 @@ impl<R: RoundF16> F16Blocks<R> {
                 sums[r] = lanes.load_real(&sum);
             }
         }
-        for r in 0..MR {
+        for r in 0..ROWS {
             c[r * b.n + j0..][..columns].copy_from_slice(&lanes.store_real(sums[r])[..columns]);
         }
     }
@@ -351,15 +357,12 @@ impl<R: RoundF16> F16Blocks<R> {
         counts: L::Bits,
     ) -> Option<L::Real> {
         let mut f16 = NormalF16::new(lanes);
-        let mut sum = sum;
-        for w in 0..4 {
-            let (q, word) = (2 * w, words[w]);
-            // a·b is exact: its factors are f16 numbers.
-            let (x, y) = (lanes.splat_real(a[q]), lanes.load_real(&b[q]));
-            sum = R::normal::<L, 3>(&mut f16, lanes.add_exact_product(x, y, sum), word);
-            let (x, y) = (lanes.splat_real(a[q + 1]), lanes.load_real(&b[q + 1]));
-            sum = R::normal::<L, 19>(&mut f16, lanes.add_exact_product(x, y, sum), word);
-        }
+        // No loop: where it is not unrolled the words go through memory, at half the speed.
+        let f = &mut f16;
+        let sum = two::<L, R>(lanes, f, sum, [a[0], a[1]], [&b[0], &b[1]], words[0]);
+        let sum = two::<L, R>(lanes, f, sum, [a[2], a[3]], [&b[2], &b[3]], words[1]);
+        let sum = two::<L, R>(lanes, f, sum, [a[4], a[5]], [&b[4], &b[5]], words[2]);
+        let sum = two::<L, R>(lanes, f, sum, [a[6], a[7]], [&b[6], &b[7]], words[3]);
         f16.held(counts).then_some(sum)
     }
 
@@ -374,6 +377,23 @@ impl<R: RoundF16> F16Blocks<R> {
             }
         }
     }
+}
+
+/// Two product-adds, by the two halves of a word. a·b is exact: its factors are f16 numbers.
+#[inline(always)]
+fn two<L: Lanes, R: RoundF16>(
+    lanes: L,
+    f16: &mut NormalF16<L>,
+    sum: L::Real,
+    a: [f32; 2],
+    b: [&[f32; NR]; 2],
+    word: L::Bits,
+) -> L::Real {
+    let (a0, a1) = (lanes.splat_real(a[0]), lanes.splat_real(a[1]));
+    let exact = lanes.add_exact_product(a0, lanes.load_real(b[0]), sum);
+    let sum = R::normal::<L, 3>(f16, exact, word);
+    let exact = lanes.add_exact_product(a1, lanes.load_real(b[1]), sum);
+    R::normal::<L, 19>(f16, exact, word)
 }
 
 /// What int8 needs of a device's arithmetic: whether the scaling flushes. Its sums are exact under
@@ -393,27 +413,30 @@ struct Int8<'a, O> {
 impl<O: Ops> Task for Int8<'_, O> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
-        let mut packed_a = vec![[0.0; 6]; INT8_KC.min(b.k)];
-        for (block, (a, rows)) in a.chunks(6).zip(rows.chunks(6)).enumerate() {
-            for p in 0..b.n.div_ceil(NR) {
-                let mut joined = [[0i64; NR]; 6];
-                for q0 in (0..b.k).step_by(INT8_KC) {
-                    let q1 = b.k.min(q0 + INT8_KC);
-                    for (r, row) in a.iter().enumerate() {
-                        packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
-                    }
-                    let mut sums = [[0.0; NR]; 6];
+        let mut packed_a = vec![[0.0; INT8_ROWS]; INT8_KC.min(b.k)];
+        let mut joined = vec![[[0i64; NR]; INT8_ROWS]; b.n.div_ceil(NR)];
+        let blocks = a.chunks(INT8_ROWS).zip(rows.chunks(INT8_ROWS));
+        for ((a, rows), c) in blocks.zip(c.chunks_mut(INT8_ROWS * b.n)) {
+            joined.fill([[0; NR]; INT8_ROWS]);
+            for q0 in (0..b.k).step_by(INT8_KC) {
+                let q1 = b.k.min(q0 + INT8_KC);
+                for (r, row) in a.iter().enumerate() {
+                    packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
+                }
+                for (p, joined) in joined.iter_mut().enumerate() {
+                    let mut sums = [[0.0; NR]; INT8_ROWS];
                     let panel = &b.panel(p)[q0..q1];
-                    block_of_c::<F32Step<O>, 6>(&packed_a[..q1 - q0], panel, &mut sums);
+                    block_of_c::<F32Step<O>, INT8_ROWS>(&packed_a[..q1 - q0], panel, &mut sums);
                     for (joined, sums) in joined.iter_mut().zip(&sums) {
-                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += s as i64);
+                        // Below 2²⁴, so an i32 holds it, and that conversion is an instruction.
+                        joined.iter_mut().zip(sums).for_each(|(j, &s)| *j += i64::from(s as i32));
                     }
                 }
-                for (r, &i) in rows.iter().enumerate() {
-                    for j in p * NR..b.n.min((p + 1) * NR) {
-                        let scaled = O::mul(joined[r][j - p * NR] as f32, step(self.step_a, i));
-                        c[(block * 6 + r) * b.n + j] = O::mul(scaled, step(self.step_b, j));
-                    }
+            }
+            for ((r, &i), c) in rows.iter().enumerate().zip(c.chunks_mut(b.n)) {
+                for (j, c) in c.iter_mut().enumerate() {
+                    let scaled = O::mul(joined[j / NR][r][j % NR] as f32, step(self.step_a, i));
+                    *c = O::mul(scaled, step(self.step_b, j));
                 }
             }
         }
@@ -496,10 +519,12 @@ mod tests {
                 let o = Operands::convert(precision, Arithmetic::host(), &a, &b, KEY);
                 let packed = PackedB::new(&o.b, k, n);
                 let on_lanes = match precision {
-                    Precision::Fp16Sr => {
-                        on_each(&AllRows(F16Blocks(Stochastic { key: KEY }), &o, &packed))
-                    }
-                    _ => on_each(&AllRows(F16Blocks(Nearest), &o, &packed)),
+                    Precision::Fp16Sr => on_each(&AllRows(
+                        F16Blocks::<_, SR_ROWS>(Stochastic { key: KEY }),
+                        &o,
+                        &packed,
+                    )),
+                    _ => on_each(&AllRows(F16Blocks::<_, NEAREST_ROWS>(Nearest), &o, &packed)),
                 };
                 for (name, c) in on_lanes {
                     for (at, got) in c.into_iter().enumerate() {

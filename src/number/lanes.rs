@@ -55,11 +55,16 @@ pub trait Lanes: Copy {
     /// The number of each lane.
     fn store_real(self, x: Self::Real) -> [f32; LANES];
     /// The bits of each number.
-    fn to_bits(self, x: Self::Real) -> Self::Bits;
+    fn bits_of(self, x: Self::Real) -> Self::Bits;
     /// The numbers with these bits.
-    fn from_bits(self, x: Self::Bits) -> Self::Real;
+    fn real_of(self, x: Self::Bits) -> Self::Real;
     /// `a·b + c`, where `a·b` is exact, so that rounding it or not is the same.
     fn add_exact_product(self, a: Self::Real, b: Self::Real, c: Self::Real) -> Self::Real;
+    /// [`f16_nearest`](super::round::f16_nearest) of any number, where there is an instruction.
+    #[inline(always)]
+    fn f16_nearest(self, _: Self::Real) -> Option<Self::Real> {
+        None
+    }
 }
 
 /// Something to do on the widest lanes that this processor has.
@@ -205,11 +210,11 @@ impl Lanes for Portable {
         x
     }
     #[inline(always)]
-    fn to_bits(self, x: Self::Real) -> Self::Bits {
+    fn bits_of(self, x: Self::Real) -> Self::Bits {
         x.map(f32::to_bits)
     }
     #[inline(always)]
-    fn from_bits(self, x: Self::Bits) -> Self::Real {
+    fn real_of(self, x: Self::Bits) -> Self::Real {
         x.map(f32::from_bits)
     }
     #[inline(always)]
@@ -220,7 +225,9 @@ impl Lanes for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m256, __m256i, __m512, __m512i};
+    use std::arch::x86_64::{
+        __m256, __m256i, __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT,
+    };
 
     use pulp::cast;
     use pulp::x86::{V3, V4};
@@ -301,16 +308,22 @@ mod x86 {
             cast(x)
         }
         #[inline(always)]
-        fn to_bits(self, x: Self::Real) -> Self::Bits {
+        fn bits_of(self, x: Self::Real) -> Self::Bits {
             cast(x)
         }
         #[inline(always)]
-        fn from_bits(self, x: Self::Bits) -> Self::Real {
+        fn real_of(self, x: Self::Bits) -> Self::Real {
             cast(x)
         }
         #[inline(always)]
         fn add_exact_product(self, a: Self::Real, b: Self::Real, c: Self::Real) -> Self::Real {
             self.avx512f._mm512_fmadd_ps(a, b, c)
+        }
+        #[inline(always)]
+        fn f16_nearest(self, x: Self::Real) -> Option<Self::Real> {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            let half = self.avx512f._mm512_cvtps_ph::<NEAREST>(x);
+            Some(self.avx512f._mm512_cvtph_ps(half))
         }
     }
 
@@ -407,11 +420,11 @@ mod x86 {
             cast(x)
         }
         #[inline(always)]
-        fn to_bits(self, x: Self::Real) -> Self::Bits {
+        fn bits_of(self, x: Self::Real) -> Self::Bits {
             cast(x)
         }
         #[inline(always)]
-        fn from_bits(self, x: Self::Bits) -> Self::Real {
+        fn real_of(self, x: Self::Bits) -> Self::Real {
             cast(x)
         }
         #[inline(always)]

