@@ -64,7 +64,7 @@ impl Bench {
     /// The case of tradeoff itself at a precision, by its kernel's name.
     pub fn own(&mut self, precision: Precision, kernel: &str) -> Result<Entrant> {
         match self.prepared(precision, kernel)? {
-            Ok(prepared) => Ok(Entrant::new(Kind::Own(prepared))),
+            Ok(prepared) => Ok(Entrant::new(Kind::Own(Box::new(prepared)))),
             Err(record) => bail!("{}: {}", record.case_id, record.reason),
         }
     }
@@ -79,7 +79,7 @@ impl Bench {
             |case: &&Case| kernels.is_empty() || kernels.iter().any(|k| k == case.kernel());
         for case in cases.iter().filter(wanted) {
             let mut entrant = match self.prepared(precision, case.kernel())? {
-                Ok(prepared) => Entrant::new(Kind::Own(prepared)),
+                Ok(prepared) => Entrant::new(Kind::Own(Box::new(prepared))),
                 Err(record) => {
                     absent.push(Entrant::new(Kind::Absent(record)));
                     continue;
@@ -255,7 +255,7 @@ fn as_peer(record: &mut Record, peer: &dyn Peer, shape: Shape) {
 }
 
 enum Kind {
-    Own(Prepared),
+    Own(Box<Prepared>),
     Peer(Box<dyn Peer>, Box<Record>),
     /// One that is not here, not right, or failed.
     Absent(Box<Record>),
