@@ -1,6 +1,7 @@
 //! The crate `gemm` on the CPU: f32, AVX-512, AVX2 or NEON chosen at run time.
 
 use tradeoff::error::{Bound, BoundError, Guarantee, matmul_bound};
+use tradeoff::measure::Unmeasured;
 use tradeoff::number::{Arithmetic, Precision};
 use tradeoff::problem::matrix::MatmulProblem;
 
@@ -33,7 +34,7 @@ impl Peer for Gemm {
         Precision::Fp32
     }
 
-    fn prepare(&mut self, problem: &MatmulProblem) -> Result<(), String> {
+    fn prepare(&mut self, problem: &MatmulProblem) -> Result<(), Unmeasured> {
         (self.m, self.n, self.k) = (problem.m, problem.n, problem.k);
         self.a.clone_from(&problem.a.data);
         self.b.clone_from(&problem.b.data);

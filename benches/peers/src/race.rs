@@ -1,20 +1,35 @@
 //! Samples in rounds, and the ratios of their medians.
 
 use std::fmt;
+use std::thread::sleep;
+use std::time::Duration;
 
-use anyhow::Result;
 use tradeoff::compare::{RESAMPLES, bootstrap};
 
 use crate::Entrant;
 
-/// What a sample lasts at least, so that the clock's grain is small beside it.
-const LEAST_SAMPLE_NS: f64 = 2e6;
+/// What a sample lasts at least, so that neither the clock's grain nor a message to a child process
+/// counts beside it.
+const LEAST_SAMPLE_NS: f64 = 2e7;
+/// Rest before each sample: the threads of OpenBLAS and of OpenMP spin for some milliseconds after a
+/// product before they sleep, and would slow whoever is next.
+const REST: Duration = Duration::from_millis(50);
 /// Key of the bootstrap's random bits.
 const KEY: [u32; 2] = [1, 0];
 
+/// Which way the ratios of a race are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ratios {
+    /// Each one's throughput over the first's.
+    ToFirst,
+    /// The first's throughput over each one's.
+    OfFirst,
+}
+
 /// The outcome of [`race`], which prints as a table: throughputs, and those ratios of throughput
-/// to the first entrant's whose 95 % interval is a bootstrap over the samples of both.
+/// whose 95 % interval is a bootstrap over the samples of both.
 pub struct Race {
+    ratios: Ratios,
     lines: Vec<Line>,
 }
 
@@ -22,37 +37,44 @@ struct Line {
     name: String,
     /// Why it was not timed, or its median and rate.
     times: Result<(f64, f64), String>,
-    /// Rate over that of the first: at the medians, and the ends of the interval.
+    /// Ratio of the rates: at the medians, and the ends of the interval.
     ratio: Option<(f64, f64, f64)>,
 }
 
-/// Warms every entrant up, then draws `rounds` samples of each, in turn. The first is what the
-/// others are compared with.
-///
-/// # Errors
-/// An entrant that fails while it is timed.
-pub fn race(entrants: &mut [Entrant], rounds: usize) -> Result<Race> {
-    let mut iterations = vec![0; entrants.len()];
-    for (entrant, iterations) in entrants.iter_mut().zip(&mut iterations) {
-        if entrant.is_here() {
-            entrant.sample(1, false)?;
-            let ns = entrant.sample(1, false)?;
-            *iterations = (LEAST_SAMPLE_NS / ns).ceil().max(1.0) as u64;
-        }
-    }
-    for _ in 0..rounds {
-        for (entrant, &iterations) in entrants.iter_mut().zip(&iterations) {
+/// Warms every entrant up, then draws `rounds` samples of each, in turn, beginning with the next one
+/// each round. Before each sample comes a rest and a product that does not count. The first entrant
+/// is what the others are compared with. One that fails drops out.
+pub fn race(entrants: &mut [Entrant], rounds: usize, ratios: Ratios) -> Race {
+    let iterations: Vec<u64> = entrants.iter_mut().map(iterations).collect();
+    let count = entrants.len();
+    for round in 0..rounds {
+        for at in (0..count).map(|turn| (round + turn) % count) {
+            let entrant = &mut entrants[at];
             if entrant.is_here() {
-                entrant.sample(iterations, true)?;
+                sleep(REST);
+                entrant.sample(1, false);
+                entrant.sample(iterations[at], true);
             }
         }
     }
     let first = entrants.first().map(Entrant::times_ns).unwrap_or_default();
-    Ok(Race { lines: entrants.iter().map(|entrant| Line::of(entrant, &first)).collect() })
+    let mut lines: Vec<Line> =
+        entrants.iter().map(|entrant| Line::of(entrant, &first, ratios)).collect();
+    if let Some(first) = lines.first_mut() {
+        first.ratio = None; // to itself
+    }
+    Race { ratios, lines }
+}
+
+/// Iterations of one sample, by the second of two runs.
+fn iterations(entrant: &mut Entrant) -> u64 {
+    entrant.sample(1, false);
+    let ns = entrant.sample(1, false).unwrap_or(f64::INFINITY);
+    (LEAST_SAMPLE_NS / ns).ceil().max(1.0) as u64
 }
 
 impl Line {
-    fn of(entrant: &Entrant, first: &[f64]) -> Self {
+    fn of(entrant: &Entrant, first: &[f64], ratios: Ratios) -> Self {
         let record = entrant.record();
         let name = format!("{} {}", record.implementation, record.case_id);
         if !entrant.is_here() {
@@ -62,9 +84,13 @@ impl Line {
         let times = entrant.times_ns();
         let median_ns = median(&times);
         let rate = record.operations.unwrap_or(0) as f64 / median_ns;
-        // Time of the first over time of this one is the ratio of their rates.
-        let ratio = bootstrap(&times, first, RESAMPLES, KEY)
-            .map(|ci| (median(first) / median_ns, ci.low, ci.high));
+        // Of two rates the ratio is that of the times turned over.
+        let (of, to) = match ratios {
+            Ratios::ToFirst => (&times[..], first),
+            Ratios::OfFirst => (first, &times[..]),
+        };
+        let ratio =
+            bootstrap(of, to, RESAMPLES, KEY).map(|ci| (median(to) / median(of), ci.low, ci.high));
         Self { name, times: Ok((median_ns, rate)), ratio }
     }
 }
@@ -82,11 +108,11 @@ impl fmt::Display for Race {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
         let head = "case";
-        writeln!(
-            f,
-            "{head:width$}  {:>12}  {:>9}  ratio to the first, 95 % CI",
-            "median ns", "Gop/s"
-        )?;
+        let ratio = match self.ratios {
+            Ratios::ToFirst => "ratio to the first, 95 % CI",
+            Ratios::OfFirst => "ratio of the first to it, 95 % CI",
+        };
+        writeln!(f, "{head:width$}  {:>12}  {:>9}  {ratio}", "median ns", "Gop/s")?;
         for Line { name, times, ratio } in &self.lines {
             write!(f, "{name:width$}  ")?;
             match times {

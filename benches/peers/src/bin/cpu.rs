@@ -10,7 +10,7 @@ use clap::Parser;
 use tradeoff::number::Precision;
 use tradeoff::record::{Provenance, RunFolder};
 use tradeoff::workload::matmul::Shape;
-use tradeoff_peers::{Bench, Entrant, gemm::Gemm, race};
+use tradeoff_peers::{Bench, Ratios, gemm::Gemm, race};
 
 /// Medians and ratios of the CPU's matrix products to the crate gemm's f32.
 #[derive(Parser)]
@@ -43,13 +43,15 @@ fn main() -> Result<()> {
     let mut folder = RunFolder::create(&arguments.output, provenance.clone())?;
     for &size in &arguments.sizes {
         let mut bench = Bench::new(Shape::square(size), "cpu", &provenance)?;
-        let mut entrants = vec![bench.peer(Box::new(Gemm::default()), "mirror")?];
+        let mut own = vec![];
         for &precision in &arguments.precisions {
-            entrants.push(bench.own(precision, "mirror")?);
+            own.push(bench.own(precision, "mirror")?);
         }
-        println!("{}", race(&mut entrants, arguments.rounds)?);
-        for measured in entrants.into_iter().map(Entrant::finish) {
-            let measured = measured?;
+        let beside = bench.own(Precision::Fp32, "mirror")?;
+        let mut entrants = vec![bench.peer(Box::new(Gemm::default()), beside.record())];
+        entrants.append(&mut own);
+        println!("{}", race(&mut entrants, arguments.rounds, Ratios::ToFirst));
+        for measured in entrants.into_iter().map(|entrant| bench.finish(entrant)) {
             folder.append_case(&measured.record, &measured.samples, &measured.trajectory)?;
         }
     }
