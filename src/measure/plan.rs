@@ -401,7 +401,7 @@ mod tests {
             session.plan().into_iter().filter(|c| c.workload() == "matmul").collect();
         let mut instruments = Instruments::at(root.path());
         instruments.insert("cpu", Box::new(Falling { looks: 0.0 }));
-        let options = options(40, 7, Interleaving::Rounds);
+        let options = options(40, 6, Interleaving::Rounds);
         let mut observer = Count { left: usize::MAX, finished: vec![] };
         let ending = run_plan_with(
             &mut session,
@@ -417,7 +417,7 @@ mod tests {
         let rows = crate::record::read(folder.path()).unwrap();
         assert_eq!(rows.len(), 4);
         for row in &rows {
-            assert_eq!((row.status, row.samples), (Status::Ok, Some(7)), "{}", row.reason);
+            assert_eq!((row.status, row.samples), (Status::Ok, Some(6)), "{}", row.reason);
             assert_eq!(
                 (row.interleaving.as_str(), row.stop_reason.as_str()),
                 ("rounds", "samples")

@@ -353,9 +353,9 @@ mod tests {
         (f64::from(held) / f64::from(TRIALS), drawn as f64 / f64::from(TRIALS))
     }
 
-    /// What looking at the interval costs: of 95 % nominal coverage at least 90 % is left, for each
+    /// What looking at the interval costs: of 95 % nominal coverage at least 93 % is left, for each
     /// distribution and each wanted width, also where it makes most trials end at a middle look.
-    /// The binomial standard error of 4,000 trials is under 0.5 %.
+    /// The binomial standard error of 4,000 trials is under 0.4 %.
     #[test]
     fn the_coverage_that_stopping_leaves() {
         let normal = |r: &mut Philox| -> f64 { StandardNormal.sample(r) };
@@ -384,7 +384,7 @@ mod tests {
                 let wanted = SamplerOptions { interval: Some(width), ..options(1, None) };
                 let (held, drawn) = coverage(time, *median, &wanted);
                 println!("{name}, {width}: {held:.3} of the intervals hold, {drawn:.1} samples");
-                assert!(held >= 0.90, "{name}, {width}: {held}");
+                assert!(held >= 0.93, "{name}, {width}: {held}");
             }
         }
     }
