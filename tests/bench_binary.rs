@@ -141,6 +141,9 @@ const SMALL: [(&str, &str); 4] = [
     ("TRADEOFF_PRECISIONS", "fp32,fp16-acc16,int8-sr"),
 ];
 
+/// Kernels that every device runs, so that no case is skipped.
+const EVERYWHERE: (&str, &str) = ("TRADEOFF_KERNELS", "naive,register_tiled");
+
 /// Short samples.
 const BRIEF: [&str; 5] = ["--bench", "--warm-up-time", "0.01", "--measurement-time", "0.05"];
 
@@ -188,6 +191,7 @@ fn listing_names_every_case_once_and_leaves_nothing_behind() {
 fn what_is_listed_is_what_is_measured() {
     let place = Place::new();
     let variables = [
+        EVERYWHERE,
         ("TRADEOFF_SIZES", "16,5x3x7"),
         ("TRADEOFF_DATA_SETS", "figure2-40x12"),
         ("TRADEOFF_BATCHES", "8,n"),
@@ -244,12 +248,12 @@ fn numbers(json: &str, key: &str) -> Vec<f64> {
 
 #[test]
 fn the_samples_are_criterions_own() {
-    let variables = [("TRADEOFF_SIZES", "24"), ("TRADEOFF_PRECISIONS", "fp32,fp16-sr")];
+    let variables = [EVERYWHERE, ("TRADEOFF_SIZES", "24"), ("TRADEOFF_PRECISIONS", "fp32,fp16-sr")];
     let sgd = [("TRADEOFF_DATA_SETS", "figure2-40x12"), ("TRADEOFF_STEPS", "10")];
     let thirteen = [&BRIEF[..], &["--sample-size", "13", "--noplot"]].concat();
     for (arguments, samples) in [(thirteen, 13), (vec!["--bench", "--quick"], 2)] {
         let place = Place::new();
-        place.run(&[variables, sgd].concat(), &arguments).succeeded();
+        place.run(&[&variables[..], &sgd].concat(), &arguments).succeeded();
         let (run, rows) = place.run_and_rows();
         let recorded = read_samples(&run).unwrap();
         for row in &rows {
@@ -318,7 +322,8 @@ fn the_executable_runs_alone() {
     let copy = place.path(&format!("copied{}", std::env::consts::EXE_SUFFIX));
     fs::copy(executable(), &copy).unwrap();
     let mut command = alone(&copy, place.0.path());
-    command.env("PATH", "").env("TRADEOFF_SIZES", "16").args(BRIEF).arg("--quick");
+    command.envs([EVERYWHERE, ("TRADEOFF_SIZES", "16")]);
+    command.env("PATH", "").args(BRIEF).arg("--quick");
     command.env("TRADEOFF_WORKLOADS", "matmul").env("TRADEOFF_PRECISIONS", "fp16");
     let outcome = Outcome::of(command).succeeded();
     let (run, rows) = place.run_and_rows();
@@ -438,7 +443,7 @@ fn a_device_that_fails_is_rows_and_a_non_zero_exit() {
         return;
     };
     let slug = broken["slug"].as_str().unwrap();
-    let variables = [("TRADEOFF_DEVICES", "all"), ("TRADEOFF_SIZES", "16"), crippled];
+    let variables = [EVERYWHERE, ("TRADEOFF_DEVICES", "all"), ("TRADEOFF_SIZES", "16"), crippled];
     let variables = [&variables[..], &[("TRADEOFF_WORKLOADS", "matmul")]].concat();
     let place = Place::new();
     // It is listed, because nothing is opened for that.

@@ -21,10 +21,11 @@ pub(super) fn options(
         Kernel::Subgroup => subgroup(device),
         Kernel::Cooperative => cooperative(precision, device),
     };
-    let (default, others) = (all[0].clone(), &all[1..]);
-    // The default stays even where it does not fit, so that its row can say what is over a limit.
-    let others = others.iter().filter(|p| fits(kernel, precision, p, device).is_ok()).cloned();
-    std::iter::once(default).chain(others).collect()
+    let first = all[0].clone();
+    let valid = all.into_iter().filter(|p| fits(kernel, precision, p, device).is_ok());
+    let valid: Vec<_> = valid.collect();
+    // Where nothing fits, the first stays, so that a row can say what is over a limit.
+    if valid.is_empty() { vec![first] } else { valid }
 }
 
 /// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge,
@@ -127,17 +128,21 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
         [16, 16, 8, 8, depth, 2, 8],
         [16, 16, 8, 8, 8, 2, 8],
         [16, 16, 8, 8, depth, 1, 8],
-        [8, 16, 8, 4, depth, 2, 8],
         [8, 8, 8, 8, depth, 2, 8],
+        [8, 8, 8, 8, 8, 2, 8],
+        [8, 16, 8, 4, 8, 2, 8],
     ];
     let all = if is_software(device) {
-        [&direct[..], &staged[4..]].concat()
+        [&direct[..], &staged[4..5]].concat()
     } else {
-        // A default must fit every device: 13 KiB of workgroup memory, 64 threads.
-        [&staged[4..], &staged[..4], &direct[..1]].concat()
+        [&staged[..], &direct[..1]].concat()
     };
-    let mut sets: Vec<_> = all.into_iter().map(set).collect();
-    sets.dedup();
+    let mut sets: Vec<_> = vec![];
+    for parameters in all.into_iter().map(set) {
+        if !sets.contains(&parameters) {
+            sets.push(parameters); // at int8 two of the depths are the same
+        }
+    }
     sets
 }
 
@@ -241,7 +246,7 @@ fn fits(
 mod tests {
     use super::*;
 
-    /// The least that WebGPU promises, with everything optional.
+    /// As much as a discrete GPU has.
     fn device(device_type: &str) -> DeviceInfo {
         DeviceInfo {
             slug: "some-gpu-vulkan".into(),
@@ -251,8 +256,8 @@ mod tests {
             subgroup_max: 32,
             shader_f16: true,
             cooperative_matrices: vec!["16x16x16 f16·f16+f32".into(), "8x8x8 f16·f16+f16".into()],
-            max_workgroup_bytes: 16 << 10,
-            max_workgroup_invocations: 256,
+            max_workgroup_bytes: 48 << 10,
+            max_workgroup_invocations: 1024,
             ..DeviceInfo::default()
         }
     }
@@ -265,8 +270,15 @@ mod tests {
 
     #[test]
     fn lists_are_short_distinct_and_valid() {
-        for device_type in ["cpu", "discrete", "integrated"] {
-            let device = device(device_type);
+        // The least that WebGPU promises, and more.
+        for (device_type, bytes, threads) in
+            [("cpu", 32 << 10, 1024), ("discrete", 48 << 10, 1024), ("other", 16 << 10, 256)]
+        {
+            let device = DeviceInfo {
+                max_workgroup_bytes: bytes,
+                max_workgroup_invocations: threads,
+                ..device(device_type)
+            };
             for (kernel, precision) in pairs() {
                 assert_eq!(supports(kernel, precision, &device), Ok(()), "{kernel} {precision}");
                 let options = options(kernel, precision, &device);
@@ -326,8 +338,8 @@ mod tests {
         assert!(lacks(cooperative, &|d| d.cooperative_matrices.clear()).contains("16x16x16"));
         assert!(lacks(cooperative, &|d| d.shader_f16 = false).contains("no f16"));
         let tiled = Kernel::RegisterTiled;
-        assert!(lacks(tiled, &|d| d.max_workgroup_bytes = 1 << 10).contains("bytes"));
-        assert!(lacks(tiled, &|d| d.max_workgroup_invocations = 32).contains("64 threads"));
+        assert!(lacks(cooperative, &|d| d.max_workgroup_bytes = 1 << 10).contains("bytes"));
+        assert!(lacks(tiled, &|d| d.max_workgroup_invocations = 32).contains("256 threads"));
     }
 
     #[test]
