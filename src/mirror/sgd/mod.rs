@@ -138,7 +138,7 @@ pub fn run<D: Number, M: Number>(
             weights: Shared::new(weights),
             partials: Shared::new(partials),
         };
-        team::run(members, |member| walk.steps::<O>(member, steps));
+        team::run(members, |member| walk.steps::<O>(member, members, steps));
     });
 }
 
@@ -155,7 +155,7 @@ struct Walk<'a, D, M> {
 }
 
 impl<D: Number, M: Number> Walk<'_, D, M> {
-    fn steps<O: Ops>(&self, mut member: Member<'_>, steps: &[Step]) {
+    fn steps<O: Ops>(&self, mut member: Member<'_>, members: usize, steps: &[Step]) {
         let entries = self.setting.outputs * self.setting.d_padded;
         let mut scratch = Vec::new();
         for now in steps {
@@ -169,17 +169,21 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
                 let (first, end) = (unit * units.rows, (unit + 1) * units.rows);
                 let start = now.start as usize;
                 let rows = start + first..start + end.min(now.batch as usize);
+                // What this member will probably claim next.
+                let ahead = (rows.start + members * units.rows).min(now.rows as usize);
+                let ahead = ahead..(ahead + BLOCK).min(now.rows as usize);
                 // SAFETY: order, model and weights are written in other parts of a step.
-                let (rows, model, weights) = unsafe {
+                let (rows, ahead, model, weights) = unsafe {
                     (
                         self.order.read(rows),
+                        self.order.read(ahead),
                         self.model.read(0..entries),
                         self.weights.read(0..entries),
                     )
                 };
                 vectorise(
                     #[inline(always)]
-                    || self.unit::<O>(now, rows, model, weights, partial, &mut scratch),
+                    || self.unit::<O>(now, rows, ahead, model, weights, partial, &mut scratch),
                 );
             });
             let pieces = self.setting.d_padded.div_ceil(PIECE);

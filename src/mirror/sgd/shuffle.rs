@@ -2,10 +2,13 @@
 
 use rayon::prelude::*;
 
+use super::vectorise;
 use crate::number::philox::{Stream, philox4x32};
 use crate::workload::sgd::Step;
 
 const FEISTEL_ROUNDS: u32 = 6;
+/// Numbers that go through the network side by side.
+const LANES: usize = 16;
 
 /// Writes the permutation of 0..n for the epoch of `now` to `order`, whose length is n.
 pub fn shuffle(now: &Step, order: &mut [u32]) {
@@ -15,23 +18,48 @@ pub fn shuffle(now: &Step, order: &mut [u32]) {
 
 /// The same for positions `first`, first + 1, … alone.
 pub(super) fn part(now: &Step, first: usize, rows: &mut [u32]) {
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = feistel(now, (first + i) as u32);
+    vectorise(
+        #[inline(always)]
+        || {
+            for (i, rows) in rows.chunks_mut(LANES).enumerate() {
+                let first = (first + i * LANES) as u32;
+                let mut images: [u32; LANES] = std::array::from_fn(
+                    #[inline(always)]
+                    |lane| first + lane as u32,
+                );
+                feistel(now, &mut images);
+                rows.iter_mut().zip(images).for_each(|(row, image)| *row = image);
+            }
+        },
+    );
+    for row in rows {
         while *row >= now.rows {
-            *row = feistel(now, *row);
+            let mut image = [*row];
+            feistel(now, &mut image);
+            [*row] = image;
         }
     }
 }
 
-fn feistel(now: &Step, x: u32) -> u32 {
+/// Each of the numbers by itself.
+#[inline(always)]
+fn feistel<const N: usize>(now: &Step, x: &mut [u32; N]) {
     let mask = (1 << now.half_bits) - 1;
-    let (mut left, mut right) = (x >> now.half_bits, x & mask);
-    for round in 0..FEISTEL_ROUNDS {
-        let counter = [right, round, now.epoch, Stream::Shuffle as u32];
-        let mixed = left ^ (philox4x32(counter, [now.seed, now.trial])[0] & mask);
-        (left, right) = (right, mixed);
+    let mut left = [0; N];
+    let mut right = [0; N];
+    for ((left, right), &x) in left.iter_mut().zip(&mut right).zip(&*x) {
+        (*left, *right) = (x >> now.half_bits, x & mask);
     }
-    left << now.half_bits | right
+    for round in 0..FEISTEL_ROUNDS {
+        for (left, right) in left.iter_mut().zip(&mut right) {
+            let counter = [*right, round, now.epoch, Stream::Shuffle as u32];
+            let mixed = *left ^ (philox4x32(counter, [now.seed, now.trial])[0] & mask);
+            (*left, *right) = (*right, mixed);
+        }
+    }
+    for ((x, left), right) in x.iter_mut().zip(left).zip(right) {
+        *x = left << now.half_bits | right;
+    }
 }
 
 #[cfg(test)]
