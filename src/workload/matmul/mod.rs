@@ -70,7 +70,7 @@ impl Shape {
     }
 
     /// Numbers in a row of A as a device stores it: k rounded up to 32, and 32 more where rows would
-    /// start a multiple of [`CONFLICT`] apart.
+    /// start a multiple of 256 numbers apart.
     pub fn lda(self) -> usize {
         apart(self.k.next_multiple_of(32), 32)
     }

@@ -18,7 +18,7 @@ pub(super) fn options(
         Kernel::Naive => vec![Parameters::default()],
         Kernel::RegisterTiled if is_sr(precision) => vec![Parameters::default()],
         Kernel::RegisterTiled => register_tiled(precision, device),
-        Kernel::Subgroup => subgroup(device),
+        Kernel::Subgroup => subgroup(precision, device),
         Kernel::Cooperative => cooperative(precision, device),
     };
     let first = all[0].clone();
@@ -154,7 +154,9 @@ pub(super) fn is_software(device: &DeviceInfo) -> bool {
 /// Subgroup sizes that the subgroup kernel is made for.
 const LANES: [u32; 4] = [8, 16, 32, 64];
 
-fn subgroup(device: &DeviceInfo) -> Vec<Parameters> {
+fn subgroup(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
+    // Where a product-add is long, sums that stay in registers matter more than loads.
+    let is_long = matches!(precision.accumulator(), Format::Int32 | Format::F16);
     let lanes = if LANES.contains(&device.subgroup_max) { device.subgroup_max } else { LANES[0] };
     let set = |[rows, vectors, depth, swizzle]: [u32; 4]| {
         Parameters::new(&[
@@ -166,6 +168,7 @@ fn subgroup(device: &DeviceInfo) -> Vec<Parameters> {
         ])
     };
     match lanes {
+        8 | 16 if is_long => vec![[16, 2, 4, 16], [32, 1, 4, 16], [16, 4, 4, 16]],
         8 | 16 => vec![[16, 4, 4, 16], [32, 2, 4, 16], [16, 2, 4, 16], [32, 1, 4, 16]],
         32 => vec![[32, 1, 4, 16], [16, 1, 8, 16], [16, 2, 8, 16], [32, 2, 4, 16]],
         _ => vec![[32, 1, 8, 16], [64, 1, 4, 16]],
