@@ -356,7 +356,7 @@ impl Layout {
             Schedule::Persistent if !on_cpu => PERSISTENT_THREADS,
             _ => THREADS,
         };
-        let several = |rows: usize| on_cpu || rows as u64 * groups * outputs / 4 >= FULL_GRID;
+        let several = |blocks: usize| on_cpu || blocks as u64 * groups * outputs / 4 >= FULL_GRID;
         let blocks = case.batch.div_ceil(BLOCK);
         let tiles = case.batch.div_ceil(TILE_ROWS);
         let mut layout = Self {
