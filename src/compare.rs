@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::frontier::Interval;
-use crate::measure::Cache;
+use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
 pub use bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, from_medians};
@@ -253,7 +253,7 @@ impl CaseName {
             problem: inputs(record),
             seed: record.seed,
             trial: record.trial,
-            cold: record.cache == Cache::Cold.name(),
+            cold: record.cache == Caches::Cold.name(),
             training: (record.steps, record.loss_function.clone(), numbers),
         }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tradeoff::measure::sampler::SamplerOptions;
 use tradeoff::measure::{
-    Cache, Case, Ending, Interleaving, RunOptions, Session, describe_plan, kernel_changes, run_plan,
+    Caches, Case, Ending, Interleaving, RunOptions, Session, describe_plan, kernel_changes,
+    run_plan,
 };
 use tradeoff::record::{
     self, Provenance, Record, Repairs, Resumption, Row, RunFolder, RunPlan, Shard, Status, summary,
@@ -107,7 +108,7 @@ enum CacheArg {
     Cold,
 }
 
-impl From<CacheArg> for Cache {
+impl From<CacheArg> for Caches {
     fn from(argument: CacheArg) -> Self {
         match argument {
             CacheArg::Warm => Self::Warm,
@@ -263,11 +264,11 @@ fn options_of(plan: &RunPlan) -> anyhow::Result<RunOptions> {
         interval: plan.interval,
     };
     let rounds = plan.interleaving == Interleaving::Rounds.name();
-    let cold = plan.cache == Cache::Cold.name();
+    let cold = plan.cache == Caches::Cold.name();
     Ok(RunOptions {
         sampler,
         interleaving: if rounds { Interleaving::Rounds } else { Interleaving::None },
-        cache: if cold { Cache::Cold } else { Cache::Warm },
+        cache: if cold { Caches::Cold } else { Caches::Warm },
     })
 }
 

@@ -249,6 +249,19 @@ impl Bound {
         self.worst(computed, truth).map(|worst| worst.ratio)
     }
 
+    /// ‖bounds‖F over ‖truth‖F on the computed rows: what the relative Frobenius error cannot exceed;
+    /// `None` where the bound is vacuous or infinite, or the truth is zero.
+    pub fn relative_frobenius(&self, truth: &MatmulTruth) -> Option<f64> {
+        if self.is_vacuous() {
+            return None;
+        }
+        let n = truth.n;
+        let square = |e: usize| self.at(e / n, e % n, truth).powi(2);
+        let bounds: f64 = (0..truth.product.len()).into_par_iter().map(square).sum();
+        let size: f64 = truth.product.par_iter().map(|c| c * c).sum();
+        Some((bounds / size).sqrt()).filter(|ratio| ratio.is_finite())
+    }
+
     /// The entry with the largest [`Bound::ratio`], the first of several.
     ///
     /// # Panics

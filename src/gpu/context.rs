@@ -34,7 +34,23 @@ pub struct Context {
     pub(super) timer: Option<Timer>,
     pub(super) pace: Mutex<Pace>,
     commands: AtomicU64,
+    /// The latest last.
+    pipelines: Mutex<Vec<(PipelineKey, Pipeline)>>,
     has_packing: bool,
+}
+
+/// Pipelines that a context keeps for who compiles the same again: the tuner's winner, and what
+/// several cases share.
+const KEPT_PIPELINES: usize = 64;
+
+/// What a pipeline is compiled from.
+#[derive(Debug, PartialEq)]
+struct PipelineKey {
+    wgsl: String,
+    entry: String,
+    /// Names, and the bits of the values.
+    constants: Vec<(String, u64)>,
+    checks: bool,
 }
 
 /// A compiled entry point.
@@ -42,7 +58,8 @@ pub struct Context {
 pub struct Pipeline {
     raw: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
-    /// Time to compile it, from WGSL to the driver's own code (whose cache may make it short).
+    /// Time in which it was compiled, from WGSL to the driver's own code (whose cache may make it
+    /// short). One that a context had compiled before keeps the time that it took then.
     pub compile_ns: f64,
 }
 
@@ -182,6 +199,7 @@ impl Context {
             timer: None,
             pace: Mutex::default(),
             commands: AtomicU64::new(0),
+            pipelines: Mutex::default(),
             has_packing: adapter
                 .get_downlevel_capabilities()
                 .flags
@@ -212,6 +230,32 @@ impl Context {
     /// this crate, which must then stay within their buffers, end their loops and write their
     /// workgroup memory before reading it.
     pub(crate) fn compile(
+        &self,
+        composed: &Composed,
+        entry: &str,
+        constants: &[(&str, f64)],
+        checks: bool,
+    ) -> Result<Pipeline, GpuError> {
+        let key = PipelineKey {
+            wgsl: composed.wgsl.clone(),
+            entry: entry.to_owned(),
+            constants: constants.iter().map(|&(n, v)| (n.to_owned(), v.to_bits())).collect(),
+            checks,
+        };
+        let kept = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pipeline)) = kept().iter().find(|(other, _)| *other == key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.compile_anew(composed, entry, constants, checks)?;
+        let mut kept = kept();
+        if kept.len() == KEPT_PIPELINES {
+            kept.remove(0);
+        }
+        kept.push((key, pipeline.clone()));
+        Ok(pipeline)
+    }
+
+    fn compile_anew(
         &self,
         composed: &Composed,
         entry: &str,

@@ -310,7 +310,7 @@ impl Runner for HostRotation {
 mod tests {
     use super::*;
     use crate::gpu::discover;
-    use crate::measure::{Cache, Selection, Session};
+    use crate::measure::{Caches, Selection, Session};
     use crate::record::Provenance;
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
         let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
         let selection = Selection::from_variables(variables.into()).unwrap();
         let mut session = Session::new(devices, selection, &Provenance::collect());
-        session.cache = Cache::Cold;
+        session.cache = Caches::Cold;
         for case in session.plan() {
             let position = session.devices().iter().position(|d| d.info.slug == case.device_slug);
             let info = session.devices()[position.unwrap()].info.clone();

@@ -26,7 +26,7 @@ impl Interleaving {
 
 /// What the caches hold when an iteration begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cache {
+pub enum Caches {
     /// What the iteration before left there: each reads the same buffers.
     #[default]
     Warm,
@@ -35,7 +35,7 @@ pub enum Cache {
     Cold,
 }
 
-impl Cache {
+impl Caches {
     /// The word used in the CSV.
     pub const fn name(self) -> &'static str {
         match self {

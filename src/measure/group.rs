@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::case::Case;
-use super::drawing::{Cache, Drawing, Interleaving};
+use super::drawing::{Caches, Drawing, Interleaving};
 use super::limits::available_host_bytes;
 use super::plan::{Ending, Observer, RunOptions, keep_fingerprints};
 use super::sampler::{Drawn, Sampling, StopReason};
@@ -219,7 +219,7 @@ impl Bench<'_> {
         let Some(sampling) = sampling else {
             return Err(Unmeasured::new(crate::record::Status::Failed, "it was not warmed up"));
         };
-        let warm = self.options.cache == Cache::Warm;
+        let warm = self.options.cache == Caches::Warm;
         if crowd > 1 && warm && sampling.iteration_ns() < LONGEST_REWARMING_NS {
             let started = Instant::now();
             prepared.run(1)?;

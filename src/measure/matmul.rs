@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::session::{Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory};
+use super::session::{
+    Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
+};
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
@@ -212,6 +214,7 @@ fn prepare_gpu(
     }
     let method = context.timing;
     let total = [gpu.conversion(), gpu.product()].concat();
+    record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
     let runner = GpuRunner { context, gpu, total, verified: c };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), method))
 }
@@ -251,6 +254,7 @@ fn prepare_cpu(
     let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
     let runner = CpuRunner {
         inputs: inputs.clone(),
         precision,
@@ -328,6 +332,7 @@ fn judge(
     record.non_finite_count = Some(metrics.non_finite as u64);
     let worst = bound.worst(computed, &inputs.truth);
     record.bound_kind = if bound.is_vacuous() { "none" } else { "deterministic" }.to_owned();
+    record.relative_frobenius_bound = bound.relative_frobenius(&inputs.truth);
     record.bound = worst.as_ref().map(|worst| worst.bound);
     record.measured_over_bound = worst.as_ref().map(|worst| worst.ratio);
     let mut faults = vec![];

@@ -24,7 +24,7 @@ pub mod telemetry;
 mod tune;
 
 pub use case::{Case, Work};
-pub use drawing::{Cache, Drawing, Interleaving};
+pub use drawing::{Caches, Drawing, Interleaving};
 pub use matmul::MatmulOverride;
 pub use plan::{
     Ending, Observer, RunOptions, describe_plan, expand_sizes, kernel_changes, kernel_sha256,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::case::{Case, Work};
-use super::drawing::{Cache, Interleaving};
+use super::drawing::{Caches, Interleaving};
 use super::group::{Bench, groups};
 use super::sampler::SamplerOptions;
 use super::selection::VARIABLES;
@@ -57,7 +57,7 @@ pub struct RunOptions {
     /// Whether the cases of a problem are sampled in turn.
     pub interleaving: Interleaving,
     /// What the caches hold when an iteration begins.
-    pub cache: Cache,
+    pub cache: Caches,
 }
 
 impl Default for RunOptions {
@@ -66,7 +66,7 @@ impl Default for RunOptions {
         Self {
             sampler: SamplerOptions::default(),
             interleaving: Interleaving::Rounds,
-            cache: Cache::Warm,
+            cache: Caches::Warm,
         }
     }
 }
@@ -325,7 +325,7 @@ mod tests {
     fn options(ms: u64, samples: usize, interleaving: Interleaving) -> RunOptions {
         let time = std::time::Duration::from_millis(ms);
         let sampler = SamplerOptions { time, samples: Some(samples), interval: None };
-        RunOptions { sampler, interleaving, cache: Cache::Warm }
+        RunOptions { sampler, interleaving, cache: Caches::Warm }
     }
 
     /// Stops after so many cases.

@@ -4,9 +4,11 @@
 use std::fmt::Display;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 use super::case::{Case, Work};
 use super::cold;
-use super::drawing::{Cache, Drawing};
+use super::drawing::{Caches, Drawing};
 use super::limits::available_host_bytes;
 use super::matmul::{MatmulCache, MatmulOverride};
 use super::roofline::{self, Roofline};
@@ -69,6 +71,12 @@ pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), 
          smaller shape"
     );
     Err(Unmeasured { lacks_memory: true, ..Unmeasured::new(Status::Skipped, reason) })
+}
+
+/// SHA-256 of the bits of a result, in hexadecimal.
+pub(super) fn result_sha256(words: impl Iterator<Item = u32>) -> String {
+    let all = words.fold(Sha256::new(), |all, word| all.chain_update(word.to_le_bytes()));
+    all.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The stages of a verified case, ready to run any number of times.
@@ -347,7 +355,7 @@ pub struct Session {
     /// What to measure and how.
     pub selection: Selection,
     /// What the caches hold when an iteration begins; warm unless it is set.
-    pub cache: Cache,
+    pub cache: Caches,
     base: Record,
     pub(super) tuner: Tuner,
     /// By device, where one was measured or cached.
@@ -368,7 +376,7 @@ impl Session {
             roofs_sought: vec![false; devices.len()],
             devices,
             selection,
-            cache: Cache::Warm,
+            cache: Caches::Warm,
             base: provenance.row(),
             matmul: MatmulCache::default(),
             sgd: SgdCache::default(),
@@ -477,7 +485,7 @@ impl Session {
         };
         prepared.roofline = self.rooflines[position].clone();
         let mut rotated = Ok(());
-        if self.cache == Cache::Cold {
+        if self.cache == Caches::Cold {
             let info = &self.devices[position].info;
             rotated = cold::rotate(&mut prepared.runner, case, info)
                 .map(|bytes| prepared.record.rotated_bytes = Some(bytes));

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::session::{Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory};
+use super::session::{
+    Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
+};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::number::{Arithmetic, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
@@ -189,6 +191,7 @@ fn prepare_gpu(
     let trajectory = judged?;
     let total = [gpu.conversion_commands(), gpu.commands()].concat();
     let verified = gpu.model_words(&context)?;
+    record.result_sha256 = result_sha256(verified.iter().copied());
     let method = context.timing;
     let runner = GpuRunner { context, gpu, total, verified };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), method).with_sgd(
@@ -225,6 +228,7 @@ fn prepare_cpu(
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     let trajectory = judged?;
     let verified = cpu.model_words();
+    record.result_sha256 = result_sha256(verified.iter().copied());
     let (numbers, examples) = (case.numbers(data), rows_drawn(data.n, case.batch, case.steps));
     let converts = case.precision != Precision::D32fM32f;
     let runner = CpuRunner { inputs: inputs.clone(), case: *case, cpu, converts, verified };

@@ -302,6 +302,9 @@ pub struct Record {
     pub primary_error_metric: String,
     /// Value of the primary error. Unit: as its column.
     pub primary_error: Option<f64>,
+    /// SHA-256 of the result's bits, in hexadecimal: of C in f32, or of the last model as it is
+    /// stored.
+    pub result_sha256: String,
     /// Frobenius norm of the error over that of the truth. Unit: 1.
     pub relative_frobenius: Option<f64>,
     /// Largest ratio of an entry's absolute error to the same entry of |A||B|. Unit: 1.
@@ -323,6 +326,9 @@ pub struct Record {
     /// `deterministic`: proven from the conversions, γ_k and the output's rounding. `none`: it says
     /// nothing here.
     pub bound_kind: String,
+    /// Frobenius norm of the entries' own bounds over that of the truth: what `relative_frobenius`
+    /// cannot exceed. Unit: 1.
+    pub relative_frobenius_bound: Option<f64>,
     /// Bound on the absolute error of the entry that comes nearest to its bound. Unit: 1.
     pub bound: Option<f64>,
     /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
