@@ -1,6 +1,15 @@
 //! The `tradeoff` program: data on stdout, everything else on stderr. Exit code 0; 1 where what was
 //! asked for was done and the answer is bad (a wrong case); 2 on an error, which is one line.
 
+/// The standard macro of this name panics where stderr is closed, as by `2>&1 | head`: what cannot be
+/// told there must not end a run.
+macro_rules! eprintln {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arguments)*);
+    }};
+}
+
 mod cli;
 
 use clap::Parser;

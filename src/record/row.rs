@@ -464,7 +464,8 @@ pub struct TrajectoryPoint {
     pub case_id: String,
     /// Minibatch steps done so far; 0 is the initial model.
     pub step: u64,
-    /// Time of the steps so far. Unit: ns.
+    /// Time of the steps so far, every step taken to last the same: the median time of the run
+    /// times `step` over its steps; no step is timed alone. Unit: ns.
     pub elapsed_ns: Option<f64>,
     /// Loss over the whole training set, in f64. Unit: 1.
     pub loss: Option<f64>,
