@@ -270,20 +270,28 @@ fn texts_of_others_stay_texts() {
 
 #[test]
 fn what_is_not_measured_is_left_out_with_a_remedy() {
-    let one = [product("cpu", "fp32", "mirror", 64, 1e5, 1e-7)];
+    let roofed = product("cpu", "fp32", "mirror", 64, 1e5, 1e-7);
+    let one = [Record { peak_throughput: None, ..roofed.clone() }];
     let (_runs, run) = results::run(&one);
     let (_root, folder, stderr) = made(&run);
     assert_eq!(files(&folder.join("figures"), "svg"), [] as [PathBuf; 0]);
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines.len(), 7, "{stderr}");
+    assert_eq!(lines.len(), 8, "{stderr}");
     assert!(lines.iter().all(|line| line.starts_with("left out: ") && line.contains("measure")));
 
     // Two settings on one device at one size: one figure, of one panel.
-    let two = [one[0].clone(), product("cpu", "fp16", "mirror", 64, 5e4, 1e-3)];
+    let second = product("cpu", "fp16", "mirror", 64, 5e4, 1e-3);
+    let two = [one[0].clone(), Record { peak_throughput: None, ..second }];
     let (_runs, run) = results::run(&two);
     let (_root, folder, stderr) = made(&run);
     assert_eq!(names(&folder.join("figures"), "svg"), ["error-throughput-matmul-64x64x64"]);
-    assert_eq!(stderr.lines().count(), 6, "{stderr}");
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+
+    // One row stands against the roofs of its device, so it has that figure alone.
+    let (_runs, run) = results::run(&[roofed]);
+    let (_root, folder, stderr) = made(&run);
+    assert_eq!(names(&folder.join("figures"), "svg"), ["roofline-matmul"]);
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
 }
 
 /// What a refused report must not leave: the folder, or a draft of it.
@@ -391,10 +399,20 @@ fn a_full_disk_leaves_nothing() {
     let (_runs, run) = results::full();
     let root = tempfile::tempdir().unwrap();
     let program = Command::cargo_bin("tradeoff").unwrap().get_program().to_owned();
-    // In units of 512 or 1024 bytes: enough for figures, not for the page.
-    let script = "ulimit -f 60; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"";
+    // The shell counts in units of 512 or 1024 bytes: with either, enough for all but the page.
+    let (_root, whole, _) = made(&run);
+    let size = |file: PathBuf| fs::metadata(file).unwrap().len();
+    let mut others = vec![whole.join("report.tex")];
+    for extension in ["svg", "pdf", "tex"] {
+        others.extend(files(&whole.join("figures"), extension));
+        others.extend(files(&whole.join("tables"), extension));
+    }
+    let units = others.into_iter().map(size).max().unwrap() / 512 + 1;
+    assert!(units * 1024 < size(whole.join("index.html")), "the page is no longer the largest");
+    let script =
+        format!("ulimit -f {units}; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"");
     let output = Command::new("sh")
-        .args(["-c", script])
+        .args(["-c", &script])
         .arg(program)
         .arg(&run)
         .arg(root.path().join("report"))
