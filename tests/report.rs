@@ -189,6 +189,71 @@ fn an_error_of_zero_has_a_lane_of_its_own() {
     assert!(tex.contains("extra y tick labels={$\\leq 0$}"), "{tex}");
 }
 
+/// The tick stands at the bound that the row states, and nowhere where it states none.
+#[test]
+fn a_bound_is_that_of_the_plotted_error() {
+    let two = [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+        .map(|(precision, ns, error)| product("cpu", precision, "k", 64, ns, error));
+    let figure = |rows: &[Record]| {
+        let (_runs, run) = results::run(rows);
+        let (_root, folder, _) = made(&run);
+        let tex = folder.join("tables/error-throughput-matmul-64x64x64.tex");
+        let page = fs::read_to_string(folder.join("index.html")).unwrap();
+        (fs::read_to_string(tex).unwrap(), page)
+    };
+    // 1e-6 + 50 errors.
+    let (table, page) = figure(&two);
+    assert!(table.contains("$6.00\\cdot 10^{-6}$") && table.contains("0.0500"), "{table}");
+    assert!(page.contains("a-priori bound on the plotted error"));
+    assert!(page.contains("6.00·10⁻⁶ (deterministic)"), "the details do not tell the bound");
+    let (table, page) = figure(&two.map(|r| Record { relative_frobenius_bound: None, ..r }));
+    assert!(!table.contains("bound"), "{table}");
+    assert!(!page.contains("a-priori bound"));
+}
+
+/// Caches, layouts and numbers of products are told apart, and named where not the default.
+#[test]
+fn conditions_have_figures_of_their_own() {
+    let two = [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+        .map(|(precision, ns, error)| product("cpu", precision, "k", 64, ns, error));
+    let cold = two.clone().map(|row| Record {
+        case_id: format!("{}-cold", row.case_id),
+        cache: "cold".into(),
+        operand_layout: "tn".into(),
+        batch_count: Some(8),
+        ..row
+    });
+    let (_runs, run) = results::run(&[two, cold].concat());
+    let (_root, folder, _) = made(&run);
+    let svg = names(&folder.join("figures"), "svg");
+    let stem = "error-throughput-matmul-64x64x64";
+    let other = format!("{stem}-cold-caches--operands-tn--8-at-once");
+    assert!(svg.iter().any(|name| name == stem) && svg.contains(&other), "{svg:?}");
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let label = "matrix product 64x64x64, normal inputs, cold caches, operands tn, 8 at once, on";
+    assert!(page.contains(label), "no dial of its own");
+}
+
+/// The page opens with the product whose frontier trades most, not with the most settings.
+#[test]
+fn the_first_dial_trades_most() {
+    let rows = [
+        product("flat", "fp32", "k", 64, 1e5, 1e-7),
+        product("flat", "fp16", "k", 64, 0.9e5, 1.1e-7),
+        product("flat", "int8", "k", 64, 0.8e5, 1.2e-7),
+        product("steep", "fp32", "k", 64, 1e5, 1e-7),
+        product("steep", "fp16", "k", 64, 2e4, 1e-3),
+        learning("D32fM32f", 128, 32, 0.1, 1e6, 1e-6),
+        learning("D8M8", 128, 32, 0.1, 1e4, 0.5),
+    ];
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let chosen = page.lines().find(|line| line.contains("<option value=\"1\"")).unwrap();
+    assert!(chosen.contains(" selected") && chosen.contains("steep"), "{chosen}");
+    assert!(page.contains("operands 16-bit, sums 32-bit"), "no gloss");
+}
+
 /// The time to a gap is that of the first recorded step there, at the learning rate that is there
 /// soonest; what never gets there stands in a lane of its own.
 #[test]
@@ -409,8 +474,7 @@ fn a_full_disk_leaves_nothing() {
     }
     let units = others.into_iter().map(size).max().unwrap() / 512 + 1;
     assert!(units * 1024 < size(whole.join("index.html")), "the page is no longer the largest");
-    let script =
-        format!("ulimit -f {units}; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"");
+    let script = format!("ulimit -f {units}; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"");
     let output = Command::new("sh")
         .args(["-c", &script])
         .arg(program)
