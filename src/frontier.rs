@@ -1,14 +1,18 @@
 //! The settings that no other beats in both speed and error.
 //!
-//! A frontier belongs to one workload, shape, problem and device. Its points are settings: a
-//! precision and a kernel, with what else a dial sets (how f16 is loaded, run-time checks, learning
-//! rate). A point is the fastest row of its setting.
+//! A frontier belongs to one workload, shape, problem and device, and to one state of the caches,
+//! layout of the operands and number of products at once. Its points are settings: a precision and
+//! a kernel of an implementation, with what else a dial sets (how f16 is loaded, run-time checks,
+//! learning rate). Of a case that was measured again the latest row counts, whatever it says; where
+//! a setting was measured with several seeds or trials, its speed is that of the fastest of them.
 //!
 //! - Throughput's interval is that of the median time, 95 %, turned over: work over its ends.
 //! - An error is a fact about the row's own buffers, so one row has an error and no interval. Where
 //!   a setting was measured with several seeds or trials, its error is their median, and its
 //!   interval runs between the order statistics that hold the median with 95 % (see
 //!   [`Summary`]); below 6 draws it is their range, which covers less.
+//! - One draw of a result that was rounded at random tells little of the next one: its error is
+//!   surely less or more than another only if the two differ by more than a factor of 2.
 //! - A point is on the frontier if no other is at least as good in both and better in one, by the
 //!   estimates.
 //! - Any other point is dominated if some point beats it for sure: its intervals are at least as
@@ -72,9 +76,9 @@ pub enum Standing {
 /// One setting of a frontier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Its fastest row: a position in the records given.
+    /// Its row, the fastest of its draws: a position in the records given.
     pub row: usize,
-    /// All rows of the setting, `row` among them.
+    /// All rows of the setting, `row` among them, and those that were measured again since.
     pub rows: Vec<usize>,
     /// Rate at the median time. Unit: [`Frontier::throughput_unit`].
     pub throughput: f64,
@@ -86,9 +90,17 @@ pub struct Point {
     pub error_ci: Option<Interval>,
     /// Pairs of seed and trial behind the error.
     pub draws: usize,
+    /// Rounded at random and drawn once, so that its error is one of many that it might have had.
+    pub single_draw: bool,
     /// Whether it is on the frontier.
     pub standing: Standing,
+    /// Of a point of the frontier, another that is surely more exact and may be as fast, the
+    /// fastest such: the point is worth its error only if it is really the faster.
+    pub contested_by: Option<usize>,
 }
+
+/// Ratio over which an error differs surely from one that is a single draw. Unit: 1.
+const SINGLE_DRAW_FACTOR: f64 = 2.0;
 
 impl Point {
     /// What the error may be: its interval, or itself.
@@ -106,14 +118,24 @@ impl Point {
     /// The same whatever the true values within the intervals.
     fn surely_beats(&self, other: &Self) -> bool {
         let (fast, slow) = (self.throughput_ci, other.throughput_ci);
-        let (good, bad) = (self.error_range(), other.error_range());
         fast.low >= slow.high
-            && good.high <= bad.low
-            && (fast.low > slow.high || good.high < bad.low)
+            && self.surely_no_worse(other)
+            && (fast.low > slow.high || self.surely_more_exact(other))
+    }
+
+    fn surely_more_exact(&self, other: &Self) -> bool {
+        let factor = if self.single_draw || other.single_draw { SINGLE_DRAW_FACTOR } else { 1.0 };
+        factor * self.error_range().high < other.error_range().low
+    }
+
+    fn surely_no_worse(&self, other: &Self) -> bool {
+        let settled = !self.single_draw && !other.single_draw;
+        self.surely_more_exact(other)
+            || (settled && self.error_range().high <= other.error_range().low)
     }
 }
 
-/// The settings of one workload, shape and problem on one device.
+/// The settings of one workload, shape and problem on one device, under the same conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frontier {
     /// Name of the workload.
@@ -122,6 +144,9 @@ pub struct Frontier {
     pub shape: String,
     /// Distribution of seeded inputs, or the data set, or where else they come from.
     pub problem: String,
+    /// What of the conditions is not the default, in words: `cold caches, operands tn, 8 at once`.
+    /// Empty for warm caches, operands as they are multiplied and one product at a time.
+    pub conditions: String,
     /// Name of the device in bench ids.
     pub device: String,
     /// Name that the driver gives it.
@@ -333,9 +358,12 @@ fn commensurable(unit: &str) -> &str {
 
 /// What the settings of one frontier have in common. Of one name in bench ids, another driver is
 /// another device, and so is another processor if the device runs on it.
-fn group(record: &Record, metric: &str) -> (Vec<String>, Option<u64>, Option<u64>) {
+fn group(record: &Record, metric: &str) -> (Vec<String>, Option<u64>, Option<u64>, u64) {
     let cpu = if record.device_type == "cpu" { &record.cpu } else { "" };
+    let [cache, layout] = [cache(record), layout(record)];
     let texts = [
+        cache,
+        layout,
         &record.workload,
         &record.problem,
         &record.distribution,
@@ -351,13 +379,44 @@ fn group(record: &Record, metric: &str) -> (Vec<String>, Option<u64>, Option<u64
         metric,
     ];
     let texts = texts.into_iter().map(str::to_owned).collect();
-    (texts, record.steps, record.regularisation.map(f64::to_bits))
+    (texts, record.steps, record.regularisation.map(f64::to_bits), batch_count(record))
+}
+
+/// State of the caches; a row that says none is from before there was a choice.
+fn cache(record: &Record) -> &str {
+    if record.cache.is_empty() { "warm" } else { &record.cache }
+}
+
+/// How the operands are stored; a row that says nothing is from before there was a choice.
+fn layout(record: &Record) -> &str {
+    if record.operand_layout.is_empty() { "nn" } else { &record.operand_layout }
+}
+
+fn batch_count(record: &Record) -> u64 {
+    record.batch_count.unwrap_or(1)
+}
+
+/// See [`Frontier::conditions`].
+fn conditions(record: &Record) -> String {
+    let (cache, layout, count) = (cache(record), layout(record), batch_count(record));
+    let parts = [
+        (cache != "warm").then(|| format!("{cache} caches")),
+        (layout != "nn").then(|| format!("operands {layout}")),
+        (count != 1).then(|| format!("{count} at once")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Whose code a row measured, if it is not this crate's: a peer and its version.
+pub fn peer(record: &Record) -> Option<&str> {
+    Some(record.implementation.as_str()).filter(|name| !["", "tradeoff"].contains(name))
 }
 
 /// What a dial sets.
 fn setting(record: &Record) -> impl Hash + Eq + use<> {
     (
         (record.precision.clone(), record.kernel.clone(), record.f16_path.clone()),
+        peer(record).map(str::to_owned),
         record.runtime_checks,
         [record.learning_rate, record.dataset_step, record.model_step].map(|x| x.map(f64::to_bits)),
     )
@@ -396,6 +455,7 @@ fn frontier(records: &[Record], readings: Vec<Reading>) -> Frontier {
         workload: first.workload.clone(),
         shape: first.shape.clone(),
         problem: problem.unwrap_or_default(),
+        conditions: conditions(first),
         device: first.device.clone(),
         device_name: first.device_name.clone(),
         driver_info: first.driver_info.clone(),
@@ -407,12 +467,19 @@ fn frontier(records: &[Record], readings: Vec<Reading>) -> Frontier {
 
 /// The point of a setting from its rows, of which there is at least one.
 fn point(records: &[Record], readings: &[Reading]) -> Point {
-    let mut fastest: Vec<&Reading> = readings.iter().collect();
-    fastest.sort_by(|a, b| b.throughput.total_cmp(&a.throughput));
-    let best = fastest[0];
-    // A seed and trial that several runs measured is one draw: the same bits were rounded.
-    let draws = grouped(fastest, |r| (records[r.row].seed, records[r.row].trial));
-    let mut errors: Vec<f64> = draws.iter().map(|draw| draw[0].error).collect();
+    // A seed and trial that several runs measured is one case and one draw: the same bits were
+    // rounded. To take the fastest of its rows would be to choose by luck, so the latest counts,
+    // and of one second the last that was read.
+    let cases = grouped(readings.iter().collect(), |r: &&Reading| {
+        (records[r.row].seed, records[r.row].trial)
+    });
+    let mut draws: Vec<&Reading> = cases
+        .into_iter()
+        .filter_map(|case| case.into_iter().max_by_key(|r| &records[r.row].utc))
+        .collect();
+    draws.sort_by(|a, b| b.throughput.total_cmp(&a.throughput));
+    let best = draws[0];
+    let mut errors: Vec<f64> = draws.iter().map(|draw| draw.error).collect();
     errors.sort_by(f64::total_cmp);
     let (error, error_ci) = match errors.len() {
         1 => (best.error, best.error_ci.map(|ci| ci.with(best.error))),
@@ -426,7 +493,9 @@ fn point(records: &[Record], readings: &[Reading]) -> Point {
         error,
         error_ci,
         draws: errors.len(),
+        single_draw: error_ci.is_none() && records[best.row].rounding == "stochastic",
         standing: Standing::OnFrontier,
+        contested_by: None,
     }
 }
 
@@ -461,7 +530,13 @@ fn rank(points: &mut [Point]) {
         from.map_or(Standing::OnFrontier, |from| Standing::Indistinguishable { from })
     };
     let standings: Vec<Standing> = all.clone().map(standing).collect();
-    for (point, standing) in points.iter_mut().zip(standings) {
-        point.standing = standing;
+    let contested = |i: usize| {
+        let ci = points[i].throughput_ci;
+        let more_exact = |&j: &usize| points[j].surely_more_exact(&points[i]);
+        all.clone().find(|j| on[i] && more_exact(j) && points[*j].throughput_ci.overlaps(ci))
+    };
+    let contested: Vec<Option<usize>> = all.clone().map(contested).collect();
+    for (point, (standing, by)) in points.iter_mut().zip(standings.into_iter().zip(contested)) {
+        (point.standing, point.contested_by) = (standing, by);
     }
 }

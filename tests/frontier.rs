@@ -185,6 +185,13 @@ fn what_has_nothing_in_common_is_not_compared() {
     assert_eq!(with(|r| r.driver_info = "Mesa 25".into()), 2);
     assert_eq!(with(|r| r.throughput_unit = "GNPS".into()), 2);
     assert_eq!(with(|r| r.primary_error_metric = "max_ulp".into()), 2);
+    // Rows of older versions say nothing of what had no choice then.
+    assert_eq!(with(|r| r.cache = "warm".into()), 1);
+    assert_eq!(with(|r| r.cache = "cold".into()), 2);
+    assert_eq!(with(|r| r.operand_layout = "nn".into()), 1);
+    assert_eq!(with(|r| r.operand_layout = "tn".into()), 2);
+    assert_eq!(with(|r| r.batch_count = Some(1)), 1);
+    assert_eq!(with(|r| r.batch_count = Some(8)), 2);
 
     let on = |cpu: &str| Record { device_type: "cpu".into(), cpu: cpu.into(), ..base.clone() };
     assert_eq!(frontiers(&[on("AMD"), on("Intel")]).len(), 2, "a CPU is the device itself");
@@ -193,17 +200,72 @@ fn what_has_nothing_in_common_is_not_compared() {
     assert_eq!(only(&mixed[..1]).throughput_unit, "GFLOP/s");
 }
 
+/// Measured again, the latest row counts, be it faster or slower; of draws the fastest.
 #[test]
-fn a_setting_is_its_fastest_row() {
+fn a_setting_is_its_latest_row() {
+    let at = |utc: &str, throughput| Record {
+        utc: format!("2026-01-02T{utc}Z"),
+        ..row("fp32", tight(throughput), 1e-7)
+    };
     let records = [
-        row("fp32", tight(5.0), 1e-7),
-        row("fp32", tight(6.0), 1e-7),
-        Record { kernel: "tiled".into(), ..row("fp32", tight(9.0), 1e-7) },
-        Record { learning_rate: Some(0.5), ..row("fp32", tight(2.0), 1e-7) },
+        at("03:00:00", 5.0),
+        at("04:00:00", 6.0),
+        at("02:00:00", 8.0),
+        Record { kernel: "tiled".into(), ..at("01:00:00", 9.0) },
+        Record { learning_rate: Some(0.5), ..at("01:00:00", 2.0) },
+        Record { implementation: "gemm 0.19.0".into(), ..at("01:00:00", 7.0) },
+        Record { implementation: "tradeoff".into(), ..at("02:30:00", 7.5) },
     ];
-    let frontier = only(&records);
-    let rows: Vec<_> = frontier.points.iter().map(|p| (p.row, p.rows.clone(), p.draws)).collect();
-    assert_eq!(rows, [(2, vec![2], 1), (1, vec![0, 1], 1), (3, vec![3], 1)]);
+    let rows = |records: &[Record]| -> Vec<_> {
+        let frontier = only(records);
+        frontier.points.into_iter().map(|p| (p.row, p.rows, p.draws)).collect()
+    };
+    let expected = [(3, vec![3], 1), (5, vec![5], 1), (1, vec![0, 1, 2, 6], 1), (4, vec![4], 1)];
+    assert_eq!(rows(&records), expected);
+    let draws = [at("01:00:00", 5.0), Record { trial: Some(1), ..at("02:00:00", 4.0) }];
+    assert_eq!(rows(&draws), [(0, vec![0, 1], 2)]);
+}
+
+/// One draw of a result rounded at random decides nothing, unless the errors are far apart.
+#[test]
+fn a_single_draw_is_not_sure() {
+    let stochastic = |throughput, error| Record {
+        rounding: "stochastic".into(),
+        ..row("fp16-sr", tight(throughput), error)
+    };
+    let against = |error| standings(&[stochastic(5.0, error), row("bf16", tight(9.0), 1e-3)]);
+    assert_eq!(against(1.9e-3), ["bf16 *", "fp16-sr ~ bf16"]);
+    assert_eq!(against(2.1e-3), ["bf16 *", "fp16-sr < bf16"]);
+    // Several draws have an interval, and that decides.
+    let several = trials("fp16-sr", 5.0, &[1.8e-3, 1.9e-3, 1.7e-3]);
+    let several = several.into_iter().map(|r| Record { rounding: "stochastic".into(), ..r });
+    let records: Vec<Record> = several.chain([row("bf16", tight(9.0), 1e-3)]).collect();
+    assert_eq!(standings(&records), ["bf16 *", "fp16-sr < bf16"]);
+}
+
+/// A point whose lead in speed over a surely more exact one is not settled.
+#[test]
+fn a_point_of_the_frontier_can_be_contested() {
+    let contested = |records: &[Record]| -> Vec<Option<usize>> {
+        only(records).points.iter().map(|point| point.contested_by).collect()
+    };
+    let records = [
+        row("int8", [90.0, 100.0, 110.0], 1e-2),
+        row("fp16", [85.0, 95.0, 105.0], 1e-3),
+        row("fp32", tight(50.0), 1e-7),
+    ];
+    assert_eq!(contested(&records), [Some(1), None, None]);
+    let sr = |r: &Record| Record {
+        rounding: "stochastic".into(),
+        primary_error: Some(1.5e-3),
+        ..r.clone()
+    };
+    assert_eq!(contested(&[sr(&records[0]), records[1].clone()]), [None, None], "not surely");
+
+    let root = tempfile::tempdir().unwrap();
+    let (_, out, _) = cli(&run(&root, &records), &[]);
+    let line = out.lines().find(|line| line.contains("int8")).unwrap();
+    assert!(line.starts_with("*~ ") && line.ends_with("~ fp16 naive"), "{out}");
 }
 
 /// Of each precision the rate of the least error, and of that the fastest kernel.

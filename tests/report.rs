@@ -189,6 +189,76 @@ fn an_error_of_zero_has_a_lane_of_its_own() {
     assert!(tex.contains("extra y tick labels={$\\leq 0$}"), "{tex}");
 }
 
+/// The tick stands at the bound that the row states, and nowhere where it states none.
+#[test]
+fn a_bound_is_that_of_the_plotted_error() {
+    let two = [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+        .map(|(precision, ns, error)| product("cpu", precision, "k", 64, ns, error));
+    let figure = |rows: &[Record]| {
+        let (_runs, run) = results::run(rows);
+        let (_root, folder, _) = made(&run);
+        let tex = folder.join("tables/error-throughput-matmul-64x64x64.tex");
+        let page = fs::read_to_string(folder.join("index.html")).unwrap();
+        (fs::read_to_string(tex).unwrap(), page)
+    };
+    // 1e-6 + 50 errors.
+    let (table, page) = figure(&two);
+    assert!(table.contains("$6.00\\cdot10^{-6}$") && table.contains("0.0500"), "{table}");
+    assert!(page.contains("a-priori bound on the plotted error"));
+    assert!(page.contains("6.00·10⁻⁶ (deterministic)"), "the details do not tell the bound");
+    let (table, page) = figure(&two.map(|r| Record { relative_frobenius_bound: None, ..r }));
+    assert!(!table.contains("bound"), "{table}");
+    assert!(!page.contains("a-priori bound"));
+}
+
+/// Caches, layouts and numbers of products are told apart, and named where not the default.
+#[test]
+fn conditions_have_figures_of_their_own() {
+    let two = [("fp32", 1e5, 1e-7), ("fp16", 5e4, 1e-3)]
+        .map(|(precision, ns, error)| product("cpu", precision, "k", 64, ns, error));
+    let cold = two.clone().map(|row| Record {
+        case_id: format!("{}-cold", row.case_id),
+        cache: "cold".into(),
+        operand_layout: "tn".into(),
+        batch_count: Some(8),
+        ..row
+    });
+    let (_runs, run) = results::run(&[two, cold].concat());
+    let (_root, folder, _) = made(&run);
+    let svg = names(&folder.join("figures"), "svg");
+    let stem = "error-throughput-matmul-64x64x64";
+    let other = format!("{stem}-cold-caches--operands-tn--8-at-once");
+    assert!(svg.iter().any(|name| name == stem) && svg.contains(&other), "{svg:?}");
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let label = "matrix product 64x64x64, normal inputs, cold caches, operands tn, 8 at once, on";
+    assert!(page.contains(label), "no dial of its own");
+}
+
+/// The page opens with the product whose frontier trades most, not with the most settings.
+#[test]
+fn the_first_dial_trades_most() {
+    let rows = [
+        product("flat", "fp32", "k", 64, 1e5, 1e-7),
+        product("flat", "fp16", "k", 64, 0.9e5, 1.1e-7),
+        product("flat", "int8", "k", 64, 0.8e5, 1.2e-7),
+        product("steep", "fp32", "k", 64, 1e5, 1e-7),
+        product("steep", "fp16", "k", 64, 2e4, 1e-3),
+        learning("D32fM32f", 128, 32, 0.1, 1e6, 1e-6),
+        learning("D8M8", 128, 32, 0.1, 1e4, 0.5),
+        product("near", "fp32", "k", 64, 1e5, 1e-7),
+        product("near", "int8", "k", 64, 0.99e5, 1e-2),
+    ];
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let chosen = page.lines().find(|line| line.contains("<option value=\"1\"")).unwrap();
+    assert!(chosen.contains(" selected") && chosen.contains("steep"), "{chosen}");
+    assert!(page.contains("operands 16-bit, sums 32-bit"), "no gloss");
+    // The intervals of ±2 % touch.
+    let contested = "Worth it only if it is really faster than fp32, which these samples do not";
+    assert_eq!(page.matches(contested).count(), 1, "a lead that is not settled");
+}
+
 /// The time to a gap is that of the first recorded step there, at the learning rate that is there
 /// soonest; what never gets there stands in a lane of its own.
 #[test]
@@ -270,20 +340,28 @@ fn texts_of_others_stay_texts() {
 
 #[test]
 fn what_is_not_measured_is_left_out_with_a_remedy() {
-    let one = [product("cpu", "fp32", "mirror", 64, 1e5, 1e-7)];
+    let roofed = product("cpu", "fp32", "mirror", 64, 1e5, 1e-7);
+    let one = [Record { peak_throughput: None, ..roofed.clone() }];
     let (_runs, run) = results::run(&one);
     let (_root, folder, stderr) = made(&run);
     assert_eq!(files(&folder.join("figures"), "svg"), [] as [PathBuf; 0]);
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines.len(), 7, "{stderr}");
+    assert_eq!(lines.len(), 8, "{stderr}");
     assert!(lines.iter().all(|line| line.starts_with("left out: ") && line.contains("measure")));
 
     // Two settings on one device at one size: one figure, of one panel.
-    let two = [one[0].clone(), product("cpu", "fp16", "mirror", 64, 5e4, 1e-3)];
+    let second = product("cpu", "fp16", "mirror", 64, 5e4, 1e-3);
+    let two = [one[0].clone(), Record { peak_throughput: None, ..second }];
     let (_runs, run) = results::run(&two);
     let (_root, folder, stderr) = made(&run);
     assert_eq!(names(&folder.join("figures"), "svg"), ["error-throughput-matmul-64x64x64"]);
-    assert_eq!(stderr.lines().count(), 6, "{stderr}");
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+
+    // One row stands against the roofs of its device, so it has that figure alone.
+    let (_runs, run) = results::run(&[roofed]);
+    let (_root, folder, stderr) = made(&run);
+    assert_eq!(names(&folder.join("figures"), "svg"), ["roofline-matmul"]);
+    assert_eq!(stderr.lines().count(), 7, "{stderr}");
 }
 
 /// What a refused report must not leave: the folder, or a draft of it.
@@ -391,10 +469,19 @@ fn a_full_disk_leaves_nothing() {
     let (_runs, run) = results::full();
     let root = tempfile::tempdir().unwrap();
     let program = Command::cargo_bin("tradeoff").unwrap().get_program().to_owned();
-    // In units of 512 or 1024 bytes: enough for figures, not for the page.
-    let script = "ulimit -f 60; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"";
+    // The shell counts in units of 512 or 1024 bytes: with either, enough for all but the page.
+    let (_root, whole, _) = made(&run);
+    let size = |file: PathBuf| fs::metadata(file).unwrap().len();
+    let mut others = vec![whole.join("report.tex")];
+    for extension in ["svg", "pdf", "tex"] {
+        others.extend(files(&whole.join("figures"), extension));
+        others.extend(files(&whole.join("tables"), extension));
+    }
+    let units = others.into_iter().map(size).max().unwrap() / 512 + 1;
+    assert!(units * 1024 < size(whole.join("index.html")), "the page is no longer the largest");
+    let script = format!("ulimit -f {units}; trap '' XFSZ; exec \"$0\" report \"$1\" -o \"$2\"");
     let output = Command::new("sh")
-        .args(["-c", script])
+        .args(["-c", &script])
         .arg(program)
         .arg(&run)
         .arg(root.path().join("report"))

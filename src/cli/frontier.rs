@@ -13,8 +13,9 @@ use super::output::{self, Form, significant};
 
 /// Shows the settings that no other beats in both throughput and error.
 ///
-/// One table a workload, shape, problem and device; a point is the fastest row of a precision,
-/// kernel and learning rate. `*` marks the frontier, `~` what cannot be told apart from it: the 95 % intervals touch.
+/// One table a workload, shape, problem and device; a point is a precision, kernel and learning
+/// rate, by its latest measurement. `*` marks the frontier, `*~` a point of it whose lead in speed over
+/// a more exact one is not settled, `~` what cannot be told apart from it: the 95 % intervals touch.
 /// One row has an error without an interval; several seeds or trials give it one.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -87,7 +88,7 @@ impl FrontierArgs {
         let repeated = |point: &&Point| point.rows.len() > point.draws;
         let repeated = frontiers.iter().flat_map(|f| &f.points).filter(repeated).count();
         if repeated > 0 {
-            eprintln!("{repeated} settings were measured several times; the fastest row counts");
+            eprintln!("{repeated} settings were measured several times; the latest row counts");
         }
         let text = match self.max_error {
             Some(limit) if !form.json && !form.csv => {
@@ -174,7 +175,10 @@ impl FrontierArgs {
             }
             let record = &rows.records[point.row];
             let (mark, relation) = match point.standing {
-                Standing::OnFrontier => ("*", String::new()),
+                Standing::OnFrontier => match point.contested_by {
+                    None => ("*", String::new()),
+                    Some(by) => ("*~", format!("~ {}", setting(frontier, by, rows))),
+                },
                 Standing::Indistinguishable { from } => {
                     ("~", format!("~ {}", setting(frontier, from, rows)))
                 }
@@ -183,7 +187,7 @@ impl FrontierArgs {
             let mut line = vec![
                 mark.to_owned(),
                 record.precision.clone(),
-                record.kernel.clone(),
+                kernel(record),
                 significant(point.throughput, 4),
                 shown(point.throughput_ci, 4),
                 significant(point.error, 4),
@@ -228,7 +232,7 @@ impl FrontierArgs {
     fn line(&self, frontier: &Frontier, point: &Point, rows: &Rows) -> Line {
         let (record, source) = (&rows.records[point.row], &rows.sources[point.row]);
         let (standing, than) = match point.standing {
-            Standing::OnFrontier => ("frontier", None),
+            Standing::OnFrontier => ("frontier", point.contested_by),
             Standing::Indistinguishable { from } => ("indistinguishable", Some(from)),
             Standing::Dominated { by } => ("dominated", Some(by)),
         };
@@ -236,10 +240,12 @@ impl FrontierArgs {
             workload: frontier.workload.clone(),
             shape: frontier.shape.clone(),
             problem: frontier.problem.clone(),
+            conditions: frontier.conditions.clone(),
             device: frontier.device.clone(),
             device_name: frontier.device_name.clone(),
             driver_info: frontier.driver_info.clone(),
             precision: record.precision.clone(),
+            implementation: frontier::peer(record).unwrap_or("tradeoff").to_owned(),
             kernel: record.kernel.clone(),
             learning_rate: record.learning_rate,
             throughput: point.throughput,
@@ -270,10 +276,13 @@ struct Line {
     workload: String,
     shape: String,
     problem: String,
+    /// What of caches, layout and number of products is not the default.
+    conditions: String,
     device: String,
     device_name: String,
     driver_info: String,
     precision: String,
+    implementation: String,
     kernel: String,
     learning_rate: Option<f64>,
     throughput: f64,
@@ -287,7 +296,8 @@ struct Line {
     error_metric: String,
     error_draws: usize,
     standing: &'static str,
-    /// Setting that it is dominated by or cannot be told from.
+    /// Setting that it is dominated by or cannot be told from; of a point of the frontier, the more
+    /// exact one over which its lead in speed is not settled.
     than: String,
     max_error: Option<f64>,
     fastest_within: Option<bool>,
@@ -298,11 +308,18 @@ struct Line {
 }
 
 fn title(frontier: &Frontier) -> String {
-    let Frontier { workload, shape, problem, device, .. } = frontier;
+    let Frontier { workload, shape, problem, conditions, device, .. } = frontier;
     // A data set's shape has its name.
     let problem = if shape.contains(problem.as_str()) { "" } else { problem };
     let problem = if problem.is_empty() { String::new() } else { format!(", {problem}") };
-    format!("{workload} {shape}{problem} on {device}")
+    let under = if conditions.is_empty() { String::new() } else { format!(", {conditions}") };
+    format!("{workload} {shape}{problem}{under} on {device}")
+}
+
+/// The kernel of a row, with whose it is if it is not this crate's.
+fn kernel(record: &Record) -> String {
+    let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
+    format!("{}{of}", record.kernel)
 }
 
 /// Position of the learning rate in a table, behind precision and kernel.
@@ -318,7 +335,7 @@ fn setting(frontier: &Frontier, point: usize, rows: &Rows) -> String {
     let record = &rows.records[frontier.points[point].row];
     let rate = rate(record).filter(|_| frontier.has_rates(&rows.records));
     let rate = rate.map(|rate| format!(" rate {rate}")).unwrap_or_default();
-    format!("{} {}{rate}", record.precision, record.kernel)
+    format!("{} {}{rate}", record.precision, kernel(record))
 }
 
 fn shown(interval: Interval, digits: usize) -> String {

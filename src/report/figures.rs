@@ -117,10 +117,10 @@ impl<'a> Setting<'a> {
         spread(self.point.throughput_ci)
     }
 
-    /// Where the error would be if it were scaled until its worst entry met its bound.
+    /// What the plotted error cannot exceed, where the row says it.
     fn bound(&self) -> Option<f64> {
-        let ratio = self.record.measured_over_bound.filter(|r| r.is_finite() && *r > 0.0)?;
-        Some(self.record.primary_error? / ratio).filter(|bound| bound.is_finite())
+        let plotted = self.frontier.error_metric == "relative_frobenius";
+        self.record.relative_frobenius_bound.filter(|b| plotted && b.is_finite() && *b > 0.0)
     }
 
     /// Which device this is, among those of one name too.
@@ -142,10 +142,15 @@ impl<'a> Setting<'a> {
         if unit == "GFLOP/s" { "GOP/s" } else { unit }
     }
 
-    /// What else the settings of one frontier share: length and loss of an SGD run.
-    fn run(&self) -> (Option<u64>, &'a str, Option<u64>) {
+    /// What else the settings of one frontier share: length and loss of an SGD run, and conditions.
+    fn run(&self) -> (Option<u64>, &'a str, Option<u64>, &'a str) {
         let Record { steps, loss_function, regularisation, .. } = self.record;
-        (*steps, loss_function, regularisation.map(f64::to_bits))
+        (*steps, loss_function, regularisation.map(f64::to_bits), self.conditions())
+    }
+
+    /// Caches, layout and number of products, as far as they are not the default.
+    fn conditions(&self) -> &'a str {
+        &self.frontier.conditions
     }
 
     fn is_full_batch(&self) -> bool {
@@ -277,10 +282,12 @@ fn unit<'a>(settings: &[Setting<'a>]) -> &'a str {
     if settings.iter().all(|s| of(s) == first) { first } else { "GOP/s" }
 }
 
-/// The bound holds for each entry, and the row's error is a norm of all of them; so the tick lies
-/// above the error by the factor that is left to the worst entry.
-const BOUND: &str = "A short tick is the a-priori bound: the error scaled until its worst entry \
-                     would meet the bound of that entry.";
+const BOUND: &str = " A short tick is the a-priori bound on the plotted error.";
+
+/// Conditions behind what a title says: `, cold caches`, or nothing.
+fn under(conditions: &str) -> String {
+    if conditions.is_empty() { String::new() } else { format!(", {conditions}") }
+}
 
 fn error_against_throughput(data: &Data) -> Vec<Figure> {
     let settings: Vec<Setting> = Setting::all(data).collect();
@@ -290,7 +297,7 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
         (texts, setting.dimension(), setting.run())
     });
     let figures = figures.into_iter().filter_map(|(key, settings)| {
-        let ([workload, shape, problem, metric], ..) = key;
+        let ([workload, shape, problem, metric], _, (.., conditions)) = key;
         let unit = unit(&settings);
         let axes = Axes { x: format!("throughput ({unit})"), y: error_label(metric, &settings) };
         let panels = panels(&settings, &axes, |settings| {
@@ -326,8 +333,8 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
             false => format!(", {problem} inputs"),
         };
         figure(
-            &["error-throughput", workload, shape],
-            format!("{workload} {shape}{on}: error against throughput"),
+            &["error-throughput", workload, shape, conditions],
+            format!("{workload} {shape}{on}{}: error against throughput", under(conditions)),
             trade_off_caption(data, &panels),
             panels,
         )
@@ -363,7 +370,7 @@ fn trade_off_caption(data: &Data, panels: &[Panel]) -> String {
                     the large one is at the rate of the least error.";
     }
     if marks().any(|mark| mark.bound.is_some()) {
-        caption += &format!(" {BOUND}");
+        caption += BOUND;
     }
     caption
 }
@@ -384,10 +391,11 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
         Setting::fastest(data).into_iter().filter(|s| size(s.record).is_some()).collect();
     let figures = groups(&settings, |s| {
         let batch = if s.is_full_batch() { None } else { s.record.batch };
-        (s.frontier.workload.as_str(), s.dimension(), s.family(), batch, s.is_full_batch())
+        let sizes = (s.family(), batch, s.is_full_batch());
+        (s.frontier.workload.as_str(), s.dimension(), sizes, s.conditions())
     });
     let figures = figures.into_iter().filter_map(|(key, settings)| {
-        let (workload, _, (family, _), batch, full) = key;
+        let (workload, _, ((family, _), batch, full), conditions) = key;
         let unit = unit(&settings);
         let cubes = settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
         let x = match (family.is_empty(), cubes) {
@@ -424,8 +432,8 @@ fn throughput_against_size(data: &Data) -> Vec<Figure> {
             }
         }
         figure(
-            &["throughput-size", workload, family, batch.trim()],
-            format!("{workload}{what}: throughput against size"),
+            &["throughput-size", workload, family, batch.trim(), conditions],
+            format!("{workload}{what}{}: throughput against size", under(conditions)),
             caption,
             with_sizes(panels),
         )
@@ -479,8 +487,8 @@ fn roofline(data: &Data) -> Vec<Figure> {
         intensity && s.record.peak_throughput.is_some() && operation_rate(s.record).is_some()
     };
     let settings: Vec<Setting> = Setting::all(data).filter(known).collect();
-    let figures = groups(&settings, |s| s.frontier.workload.as_str());
-    let figures = figures.into_iter().filter_map(|(workload, settings)| {
+    let figures = groups(&settings, |s| (s.frontier.workload.as_str(), s.conditions()));
+    let figures = figures.into_iter().filter_map(|((workload, conditions), settings)| {
         let axes = Axes {
             x: "arithmetic intensity (operations/byte)".into(),
             y: "operations a second (GOP/s)".into(),
@@ -499,8 +507,8 @@ fn roofline(data: &Data) -> Vec<Figure> {
             panel.roofs = roofs(data, panel);
         }
         figure(
-            &["roofline", workload],
-            format!("{workload}: roofline"),
+            &["roofline", workload, conditions],
+            format!("{workload}{}: roofline", under(conditions)),
             "One marker a row: operations a second against operations a byte of the least traffic. \
              The grey roofs were measured on the device: its memory's bandwidth on the slope, the \
              peak of a unit on the level. A marker above the slope had its data in a cache. Bars \
@@ -516,10 +524,11 @@ fn error_against_k(data: &Data) -> Vec<Figure> {
     let with_k: Vec<Setting> =
         Setting::fastest(data).into_iter().filter(|s| s.record.k.is_some_and(|k| k > 0)).collect();
     let figures = groups(&with_k, |s| {
-        let Frontier { workload, problem, error_metric, .. } = s.frontier;
-        [workload, problem, error_metric].map(String::as_str)
+        let Frontier { workload, problem, error_metric, conditions, .. } = s.frontier;
+        [workload, problem, error_metric, conditions].map(String::as_str)
     });
-    let figures = figures.into_iter().filter_map(|([workload, problem, metric], settings)| {
+    let figures = figures.into_iter().filter_map(|(key, settings)| {
+        let [workload, problem, metric, conditions] = key;
         let axes = Axes { x: "length of a sum k".into(), y: error_label(metric, &settings) };
         let panels = panels(&settings, &axes, |settings| {
             let series = series(settings, true, |s| {
@@ -529,10 +538,12 @@ fn error_against_k(data: &Data) -> Vec<Figure> {
             });
             (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
         });
+        let mut marks = panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
+        let bound = if marks.any(|mark| mark.bound.is_some()) { BOUND } else { "" };
         figure(
-            &["error-k", workload, problem],
-            format!("{workload}, {problem} inputs: error against k"),
-            format!("The fastest kernel of each setting. {BOUND}"),
+            &["error-k", workload, problem, conditions],
+            format!("{workload}, {problem} inputs{}: error against k", under(conditions)),
+            format!("The fastest kernel of each setting.{bound}"),
             with_sizes(panels),
         )
     });
@@ -550,7 +561,7 @@ struct Learned<'a> {
 
 /// The SGD settings of each problem, with the loss gap that time is measured to.
 struct Learning<'a> {
-    problems: Vec<([&'a str; 2], f64, Vec<Learned<'a>>)>,
+    problems: Vec<([&'a str; 3], f64, Vec<Learned<'a>>)>,
 }
 
 impl<'a> Learning<'a> {
@@ -559,7 +570,8 @@ impl<'a> Learning<'a> {
             .filter(|s| data.trajectories[s.point.row].iter().filter(|p| timed(p)).count() > 1)
             .collect();
         let problems = groups(&settings, |s| {
-            ([&s.frontier.workload, &s.frontier.shape].map(String::as_str), s.run())
+            let Frontier { workload, shape, conditions, .. } = s.frontier;
+            ([workload, shape, conditions].map(String::as_str), s.run())
         });
         let problems = problems.into_iter().map(|((key, _), settings)| {
             let target = target.unwrap_or_else(|| reachable(data, &settings));
@@ -616,7 +628,8 @@ enum Against {
 }
 
 fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
-    let one = |([workload, shape], target, learned): &([&str; 2], f64, Vec<Learned>)| {
+    let one = |(key, target, learned): &([&str; 3], f64, Vec<Learned>)| {
+        let [workload, shape, conditions] = *key;
         let settings: Vec<Setting> = learned.iter().map(|l| l.setting).collect();
         let x = if against == Against::Time { "time (ms)" } else { "steps" };
         let axes = Axes { x: x.into(), y: "loss gap".into() };
@@ -638,8 +651,8 @@ fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
             Against::Steps => ("loss-steps", "steps"),
         };
         figure(
-            &[id, workload, shape],
-            format!("{workload} {shape}: loss against {what}"),
+            &[id, workload, shape, conditions],
+            format!("{workload} {shape}{}: loss against {what}", under(conditions)),
             format!(
                 "Training loss less the loss at the optimum. Of each setting, the measured learning \
                  rate α and kernel that bring it to a gap of {} soonest, or if none does, lowest. \
@@ -654,7 +667,8 @@ fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Figure> {
 }
 
 fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
-    let one = |([workload, shape], target, learned): &([&str; 2], f64, Vec<Learned>)| {
+    let one = |(key, target, learned): &([&str; 3], f64, Vec<Learned>)| {
+        let [workload, shape, conditions] = *key;
         let settings: Vec<Setting> = learned.iter().map(|l| l.setting).collect();
         let gap = significant(*target, 1);
         let axes = Axes { x: format!("time to a loss gap of {gap} (ms)"), y: String::new() };
@@ -673,8 +687,8 @@ fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {
             }
         }
         figure(
-            &["time-to-loss", workload, shape],
-            format!("{workload} {shape}: time to a loss gap of {gap}"),
+            &["time-to-loss", workload, shape, conditions],
+            format!("{workload} {shape}{}: time to a loss gap of {gap}", under(conditions)),
             format!(
                 "When the training loss first came as near to its optimum as the gap says, at the \
                  measured learning rate α that gets there soonest. The bar begins at the last \
@@ -808,10 +822,10 @@ fn step_time(data: &Data) -> Vec<Figure> {
         .filter(|s| s.record.examples.is_some() && step_us(s.record, s.record.median_ns).is_some())
         .collect();
     let figures = groups(&settings, |s| {
-        (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str())
+        (s.frontier.workload.as_str(), s.family(), s.record.precision.as_str(), s.conditions())
     });
     let figures = figures.into_iter().filter_map(|(key, settings)| {
-        let (workload, (family, features), precision) = key;
+        let (workload, (family, features), precision, conditions) = key;
         let axes = Axes { x: "examples n".into(), y: "time of a step (μs)".into() };
         let panels = panels(&settings, &axes, |settings| {
             let series = batch_series(settings);
@@ -820,8 +834,8 @@ fn step_time(data: &Data) -> Vec<Figure> {
         });
         let d = features.map(|d| format!(", {d} features")).unwrap_or_default();
         figure(
-            &["step-time", workload, family, precision],
-            format!("{workload} on {family}{d}, {precision}: time of a step"),
+            &["step-time", workload, family, precision, conditions],
+            format!("{workload} on {family}{d}, {precision}{}: time of a step", under(conditions)),
             "One minibatch step against the number of examples; b is the size of the minibatch, \
              and b = n is gradient descent. Bars are 95 % confidence intervals."
                 .into(),

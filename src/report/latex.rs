@@ -6,7 +6,7 @@ use super::data::Data;
 use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
 use super::plot;
 use super::scale::{self, Scale, significant, size_label};
-use crate::frontier::Interval;
+use crate::frontier::{self, Interval};
 use crate::record::Record;
 
 /// Rows from which a table is broken over pages.
@@ -320,12 +320,14 @@ impl Columns {
         let named = panel.y_names.get(mark.y as usize).filter(|_| !self.y);
         let setting = named.unwrap_or(&series.name);
         let source = &data.citations[mark.row];
-        let Record { kernel, learning_rate, .. } = &data.records[mark.row];
+        let record = &data.records[mark.row];
+        let Record { kernel, learning_rate, .. } = record;
+        let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
         let rate = learning_rate.filter(|_| !setting.contains('α'));
         let rate = rate.map(|value| format!(", α = {}", scale::rate(value))).unwrap_or_default();
         let mut cells = vec![
             escape(&panel.title),
-            escape(&format!("{setting}{rate}, {kernel}")),
+            escape(&format!("{setting}{rate}, {kernel}{of}")),
             match mark.x.is_finite() {
                 true => value(mark.x, mark.x_interval),
                 false => panel.never.to_owned(),

@@ -12,7 +12,7 @@ use super::figures::Figures;
 use super::plot;
 use super::scale::{self, significant};
 use super::words::{self, interval, words};
-use crate::frontier::{Frontier, Interval, Standing};
+use crate::frontier::{self, Frontier, Interval, Point, Standing};
 use crate::record::{Record, Status};
 
 /// How a page says that it is a report's.
@@ -116,8 +116,11 @@ fn filters(data: &Data) -> [Filter<'_>; 3] {
 #[derive(Serialize)]
 struct Dial {
     label: String,
-    /// Positions on the frontier.
-    choices: usize,
+    /// See [`spread`].
+    #[serde(skip)]
+    spread: f64,
+    #[serde(skip)]
+    is_product: bool,
     positions: Vec<Position>,
 }
 
@@ -126,6 +129,8 @@ struct Dial {
 struct Position {
     row: usize,
     name: String,
+    /// The precision in plain words.
+    gloss: String,
     speed: String,
     error: String,
     advice: String,
@@ -137,10 +142,33 @@ struct Position {
     exactness_share: f64,
 }
 
-/// The first dial with the most settings worth choosing: the one with most to tell.
+/// The dial with most to tell: of those whose speeds are told apart a matrix product's before
+/// others, then the one of the widest [`spread`], of equals the first.
 fn first_dial(dials: &[Dial]) -> usize {
-    let most = dials.iter().map(|dial| dial.choices).max();
-    dials.iter().position(|dial| Some(dial.choices) == most).unwrap_or_default()
+    let rank = |&i: &usize| (dials[i].spread > 0.0 && dials[i].is_product, dials[i].spread);
+    let order = |a: &usize, b: &usize| {
+        let ((a, a_spread), (b, b_spread)) = (rank(a), rank(b));
+        a.cmp(&b).then(a_spread.total_cmp(&b_spread))
+    };
+    (0..dials.len()).rev().max_by(order).unwrap_or_default()
+}
+
+/// How much a dial trades: the widest ratio of two speeds of its frontier that the samples tell
+/// apart times the ratio of its errors, both as logarithms, as a figure shows them. An error of 0
+/// has no ratio. Unit: square decades.
+fn spread<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> f64 {
+    let mut on = points.filter(|point| point.standing == Standing::OnFrontier);
+    let apart = |a: &Point, b: &Point| !a.throughput_ci.overlaps(b.throughput_ci);
+    let others = on.clone();
+    let errors = on.clone().map(|point| point.error).filter(|&error| error > 0.0);
+    let least = errors.clone().fold(f64::INFINITY, f64::min);
+    let most = errors.fold(0.0, f64::max);
+    let faster = on.by_ref().flat_map(|a| {
+        let told = others.clone().filter(move |b| apart(a, b));
+        told.map(|b| a.throughput / b.throughput)
+    });
+    let speeds = faster.fold(1.0, f64::max);
+    if most > least { speeds.log10() * (most / least).log10() } else { 0.0 }
 }
 
 /// A workload in plain words.
@@ -158,7 +186,8 @@ impl Dial {
         let exact = positions[0]; // a frontier has at least one point
         let fastest = positions.iter().map(|&p| frontier.points[p].throughput).fold(0.0, f64::max);
         let least = frontier.points[exact].error;
-        let Frontier { workload, shape, problem, device, device_name, .. } = frontier;
+        let Frontier { workload, shape, problem, conditions, device, device_name, .. } = frontier;
+        let under = if conditions.is_empty() { String::new() } else { format!(", {conditions}") };
         let of = if shape.contains(problem.as_str()) {
             String::new()
         } else {
@@ -174,7 +203,8 @@ impl Dial {
             let point = &frontier.points[point];
             Position {
                 row: point.row,
-                name: data.records[point.row].precision.clone(),
+                name: words::name(&data.records[point.row]),
+                gloss: words::gloss(&data.records[point.row].precision),
                 speed: said.speed,
                 error: said.error,
                 advice: said.advice,
@@ -188,11 +218,10 @@ impl Dial {
                 exactness_share: exactness(&frontier.error_metric, point.error, least),
             }
         };
-        let workload = plainly(workload);
-        let on_frontier = |&&p: &&usize| frontier.points[p].standing == Standing::OnFrontier;
         Self {
-            label: format!("{workload} {shape}{of}, on {on}"),
-            choices: positions.iter().filter(on_frontier).count(),
+            label: format!("{} {shape}{of}{under}, on {on}", plainly(workload)),
+            spread: spread(positions.iter().map(|&p| &frontier.points[p])),
+            is_product: workload == "matmul",
             positions: positions.iter().map(position).collect(),
         }
     }
@@ -229,14 +258,22 @@ impl Details {
         let title = format!("{} {}", record.precision, record.shape_in_id());
         let number =
             |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
+        let unless = |text: &str, default: &str| {
+            Some(text.to_owned()).filter(|text| !text.is_empty() && text != default)
+        };
+        let count = record.batch_count.filter(|&count| count != 1);
         let facts = [
             ("device", Some(device(record))),
             ("kernel", Some(record.kernel.clone())),
+            ("implementation", frontier::peer(record).map(str::to_owned)),
+            ("caches", unless(&record.cache, "warm")),
+            ("operands", unless(&record.operand_layout, "nn")),
+            ("products at once", count.map(|count| count.to_string())),
             ("median", median(record)),
-            ("throughput", number(record.throughput, &record.throughput_unit)),
+            ("throughput", throughput(record)),
             ("error", error(record)),
             ("error / bound", number(record.measured_over_bound, "")),
-            ("bound", Some(record.bound_kind.clone()).filter(|kind| !kind.is_empty())),
+            ("bound", bound(record)),
             ("learning rate", number(record.learning_rate, "")),
             ("test accuracy", number(record.test_accuracy, "")),
             ("status", Some(record.status.name().to_owned())),
@@ -269,6 +306,28 @@ fn median(record: &Record) -> Option<String> {
     let ends = ends.map_or(Interval::exactly(median), |(low, high)| Interval { low, high });
     let ends = Interval { low: ends.low * factor, high: ends.high * factor };
     Some(with_interval(median * factor, ends, unit))
+}
+
+/// Throughput with the interval that follows from that of the median.
+fn throughput(record: &Record) -> Option<String> {
+    let (rate, unit) = (record.throughput?, &record.throughput_unit);
+    let ends = record.median_ci95_high_ns.zip(record.median_ci95_low_ns).zip(record.median_ns);
+    let ends = ends.map(|((slow, fast), median)| Interval {
+        low: rate * (median / slow),
+        high: rate * (median / fast),
+    });
+    let ends = ends.filter(|ends| ends.low > 0.0 && ends.high.is_finite());
+    Some(with_interval(rate, ends.unwrap_or(Interval::exactly(rate)), unit))
+}
+
+/// What bounds the error, and how: `3.20·10⁻⁶ (deterministic)`, or the kind alone.
+fn bound(record: &Record) -> Option<String> {
+    let kind = Some(record.bound_kind.clone()).filter(|kind| !kind.is_empty());
+    match (record.relative_frobenius_bound, kind) {
+        (Some(value), Some(kind)) => Some(format!("{} ({kind})", significant(value, 3))),
+        (Some(value), None) => Some(significant(value, 3)),
+        (None, kind) => kind,
+    }
 }
 
 fn error(record: &Record) -> Option<String> {
@@ -424,7 +483,8 @@ fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     let Record { precision, kernel, learning_rate, .. } = record;
     let rate = learning_rate.map(|value| format!(", α = {}", scale::rate(value)));
     let rate = rate.unwrap_or_default();
-    let mut text = format!("{precision}, kernel {kernel}{rate}: {} {x}", panel.x_label);
+    let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
+    let mut text = format!("{precision}, kernel {kernel}{of}{rate}: {} {x}", panel.x_label);
     if panel.y_names.is_empty() {
         text += &format!(", {} {}", panel.y_label, significant(mark.y, 3));
     }

@@ -23,7 +23,7 @@ pub struct Tick {
     pub label: Option<String>,
 }
 
-/// Widest range whose 2s and 5s are labelled too. Unit: decades.
+/// Widest range whose 2s and 5s are always labelled too. Unit: decades.
 const LABEL_1_2_5: f64 = 1.35;
 /// Widest range with minor ticks. Unit: decades.
 const MINOR_TICKS: f64 = 6.5;
@@ -72,6 +72,9 @@ impl Scale {
     pub fn ticks(&self) -> Vec<Tick> {
         let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
         let stride = 1 + (last - first) / (LABELS + 1);
+        // One label tells no scale: a reader needs two.
+        let within = |&e: &i32| (self.low..=self.high).contains(&power_of_ten(e));
+        let few = self.decades() <= LABEL_1_2_5 || (first..=last).filter(within).count() < 2;
         let mut ticks = vec![];
         for exponent in first..=last {
             for digit in 1..=9 {
@@ -81,7 +84,7 @@ impl Scale {
                 }
                 let labelled = match digit {
                     1 => exponent.rem_euclid(stride) == 0,
-                    2 | 5 => self.decades() <= LABEL_1_2_5,
+                    2 | 5 => few,
                     _ => false,
                 };
                 if labelled || digit == 1 || self.decades() <= MINOR_TICKS {
@@ -160,15 +163,24 @@ mod tests {
 
     #[test]
     fn every_value_lies_within_and_has_ticks_about_it() {
-        for (low, high) in
-            [(3.0, 3.0), (21.0, 24.0), (1e-7, 2e-2), (1e-300, 1e300), (4e-17, 5e-16), (0.9, 1100.0)]
-        {
+        for (low, high) in [
+            (3.0, 3.0),
+            (21.0, 24.0),
+            (1e-7, 2e-2),
+            (1e-300, 1e300),
+            (4e-17, 5e-16),
+            (0.9, 1100.0),
+            (0.2, 6.0),
+        ] {
             let scale = Scale::of([low, high]);
             assert!(scale.low < low && high < scale.high, "{scale:?}");
             let ticks = scale.ticks();
             let inside = ticks.iter().all(|t| scale.low <= t.value && t.value <= scale.high);
             assert!(inside, "{ticks:?}");
             assert!((1..=9).contains(&labels(&scale).len()), "{low} {high}: {:?}", labels(&scale));
+            if high > 4.0 * low {
+                assert!(labels(&scale).len() > 1, "{low} {high}: {:?}", labels(&scale));
+            }
             let position = scale.position(low);
             assert!(position > 0.0 && position < 0.501, "{position}");
         }
@@ -187,6 +199,8 @@ mod tests {
     fn labels_read_as_written_by_hand() {
         assert_eq!(labels(&Scale::of([1e-7, 1e-5])), ["10⁻⁷", "10⁻⁶", "10⁻⁵"]);
         assert_eq!(labels(&Scale::of([64.0, 512.0])), ["100", "200", "500"]);
+        // Over LABEL_1_2_5, with one power of ten.
+        assert_eq!(labels(&Scale::of([0.2, 6.0])), ["0.2", "0.5", "1", "2", "5"]);
         assert_eq!(tick_label(5, -2), "0.05");
         assert_eq!(tick_label(2, -7), "2·10⁻⁷");
     }

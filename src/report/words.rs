@@ -1,7 +1,8 @@
 //! A setting in plain words: what error is bought for what speed.
 
 use super::scale::{rate, significant, superscript};
-use crate::frontier::{Frontier, Interval, Point, Standing};
+use crate::frontier::{self, Frontier, Interval, Point, Standing};
+use crate::number::{Format, Precision, Rounding, Scaling};
 use crate::record::Record;
 
 /// What the dial says at one position.
@@ -31,16 +32,63 @@ pub fn dial(frontier: &Frontier, records: &[Record]) -> Vec<usize> {
 /// What the dial says of `point`, beside the setting `exact` at the dial's start.
 pub fn words(frontier: &Frontier, records: &[Record], point: usize, exact: usize) -> Words {
     let (this, base) = (&frontier.points[point], &frontier.points[exact]);
-    let name = |point: &Point| records[point.row].precision.as_str();
+    let name = |point: &Point| name(&records[point.row]);
     let speed = if point == exact {
         format!("{}: the most exact setting here; the others are compared with it.", name(this))
     } else {
-        format!("{}: {}.", name(this), speed(this, base, name(base)))
+        format!("{}: {}.", name(this), speed(this, base, &name(base)))
     };
     let Record { steps, learning_rate, .. } = &records[this.row];
     let tuned = learning_rate.filter(|_| frontier.has_rates(records));
     let error = error(&frontier.error_metric, this.error, *steps, tuned);
     Words { speed, error, advice: advice(frontier, records, this) }
+}
+
+/// Precision of a row, and whose code it measured, if not this crate's: `fp32 (gemm 0.19.0)`.
+pub fn name(record: &Record) -> String {
+    let of = frontier::peer(record).map(|peer| format!(" ({peer})")).unwrap_or_default();
+    format!("{}{of}", record.precision)
+}
+
+/// A precision in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this build
+/// does not know.
+pub fn gloss(precision: &str) -> String {
+    let Ok(precision) = precision.parse::<Precision>() else { return String::new() };
+    let [read, written] = match Precision::SGD.contains(&precision) {
+        true => ["data", "model"],
+        false => ["operands", "sums"],
+    };
+    let whole = |name: &str| Precision::MATMUL.contains(&precision) && name.starts_with("int");
+    let bits = |format: Format| {
+        let kind = match format {
+            Format::Bf16 => " (bfloat16)",
+            _ if whole(precision.name()) => " whole numbers",
+            Format::Fixed8 | Format::Fixed16 => " fixed-point",
+            _ => "",
+        };
+        format!("{}-bit{kind}", width(format))
+    };
+    let mut text = format!(
+        "{read} {}, {written} {}",
+        bits(precision.storage()),
+        bits(precision.accumulator())
+    );
+    if precision.scaling() == Some(Scaling::Rowwise) {
+        text += ", a scale for each row and column";
+    }
+    if precision.rounding() == Rounding::Stochastic {
+        text += ", rounded at random";
+    }
+    text
+}
+
+/// Bits of a number of a format.
+const fn width(format: Format) -> u32 {
+    match format {
+        Format::F32 | Format::Int32 => 32,
+        Format::F16 | Format::Bf16 | Format::Fixed16 => 16,
+        Format::Int8 | Format::Fixed8 => 8,
+    }
 }
 
 /// `1.9 times as fast as fp32`; a difference that the intervals do not settle is said to be none.
@@ -125,9 +173,19 @@ fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
         if this.precision == other.precision && this.kernel != other.kernel {
             name += &format!(" with the kernel {}", other.kernel);
         }
+        if this.implementation != other.implementation {
+            name += &format!(" of {}", frontier::peer(other).unwrap_or("tradeoff"));
+        }
         let value = other.learning_rate.filter(|_| this.learning_rate != other.learning_rate);
         name + &value.map(|v| format!(" at the learning rate {}", rate(v))).unwrap_or_default()
     };
+    if let (Standing::OnFrontier, Some(other)) = (point.standing, point.contested_by) {
+        let other = name(other);
+        return format!(
+            "Worth it only if it is really faster than {other}, which these samples do not show; \
+             {other} is more exact."
+        );
+    }
     match point.standing {
         Standing::OnFrontier => {
             "Worth choosing: nothing measured here is both faster and more exact.".into()
@@ -190,6 +248,25 @@ mod tests {
     }
 
     #[test]
+    fn a_precision_in_plain_words() {
+        let cases = [
+            ("fp16", "operands 16-bit, sums 32-bit"),
+            ("bf16", "operands 16-bit (bfloat16), sums 32-bit"),
+            (
+                "int8-sr-rowwise",
+                "operands 8-bit whole numbers, sums 32-bit whole numbers, a scale for each row \
+                 and column, rounded at random",
+            ),
+            ("D16fM16f", "data 16-bit, model 16-bit"),
+            ("D8M32f", "data 8-bit fixed-point, model 32-bit"),
+            ("fp7", ""),
+        ];
+        for (precision, text) in cases {
+            assert_eq!(gloss(precision), text, "{precision}");
+        }
+    }
+
+    #[test]
     fn a_speed_that_is_not_settled_is_no_difference() {
         let point = |throughput: f64, low: f64, high: f64| Point {
             row: 0,
@@ -199,7 +276,9 @@ mod tests {
             error: 1.0,
             error_ci: None,
             draws: 1,
+            single_draw: false,
             standing: Standing::OnFrontier,
+            contested_by: None,
         };
         let base = point(100.0, 95.0, 105.0);
         assert_eq!(speed(&point(187.0, 180.0, 190.0), &base, "fp32"), "1.9 times as fast as fp32");

@@ -28,6 +28,7 @@ pub fn product(
         primary_error_metric: "relative_frobenius".into(),
         primary_error: Some(error),
         measured_over_bound: Some(0.02),
+        relative_frobenius_bound: Some(1e-6 + 50.0 * error),
         bound_kind: "deterministic".into(),
         shape,
         operations: Some(operations),

@@ -23,13 +23,13 @@
 
   const turn = () => {
     const at = position();
-    for (const part of ["speed", "error", "advice"]) $(`dial-${part}`).textContent = at[part];
+    for (const part of ["gloss", "speed", "error", "advice"]) $(`dial-${part}`).textContent = at[part];
     $("dial-speed-bar").style.width = `${100 * at.speed_share}%`;
     $("dial-error-bar").style.width = `${100 * at.exactness_share}%`;
     $("dial-speed-text").textContent = at.throughput;
     $("dial-error-text").textContent = at.error_value;
     $("dial-source").textContent = data.rows[at.row].source;
-    slider.setAttribute("aria-valuetext", `${at.speed} ${at.error} ${at.advice}`);
+    slider.setAttribute("aria-valuetext", [at.speed, at.gloss, at.error, at.advice].filter(Boolean).join(" "));
     all("button", stops).forEach((button, i) => button.setAttribute("aria-pressed", i == slider.value));
   };
 
@@ -42,6 +42,7 @@
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = at.name;
+      button.title = at.gloss;
       button.addEventListener("click", () => { slider.value = i; turn(); });
       return button;
     }));
