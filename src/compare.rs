@@ -1,7 +1,8 @@
 //! Runs, devices or backends side by side, on the cases that both have.
 //!
 //! Two rows are one case if they agree in workload, precision, kernel, shape, problem, seed, trial,
-//! cache and the training's settings, and in the device unless devices or backends are what is compared.
+//! cache and the training's settings, in the device unless devices or backends are what is compared,
+//! and in the implementation (apart from its version) unless that is.
 //! Where the two sides have no kernel of a case in common, as a GPU and the CPU do, each side's
 //! fastest kernel is compared.
 //!
@@ -41,6 +42,8 @@ pub enum By {
     Device,
     /// Two backends of one device.
     Backend,
+    /// Two implementations on one device, such as this crate and a peer.
+    Implementation,
 }
 
 impl By {
@@ -50,6 +53,7 @@ impl By {
             Self::Run => "run",
             Self::Device => "device",
             Self::Backend => "backend",
+            Self::Implementation => "implementation",
         }
     }
 
@@ -59,8 +63,25 @@ impl By {
             Self::Run => &record.run_id,
             Self::Device => &record.device,
             Self::Backend => &record.backend,
+            Self::Implementation => implementation(record),
         }
     }
+
+    /// Whether a row is of the one named; a peer's version may be left out.
+    fn is(self, name: &str, record: &Record) -> bool {
+        let found = self.of(record);
+        found == name || self == Self::Implementation && without_version(found) == name
+    }
+}
+
+/// Whose code measured a row; schema 1 knew only this crate's.
+fn implementation(record: &Record) -> &str {
+    if record.implementation.is_empty() { "tradeoff" } else { &record.implementation }
+}
+
+/// `gemm` of `gemm 0.19.0`.
+fn without_version(implementation: &str) -> &str {
+    implementation.split_whitespace().next().unwrap_or_default()
 }
 
 /// Why nothing can be compared.
@@ -177,6 +198,9 @@ pub struct Bits {
     pub mirror_a: Option<bool>,
     /// The same of B.
     pub mirror_b: Option<bool>,
+    /// The two results have the same bits; `None` too where they are of other inputs, seeds or
+    /// trials, of which other bits say nothing.
+    pub same_result: Option<bool>,
     /// The inputs are the same bytes.
     pub same_inputs: Option<bool>,
     /// The WGSL is the same text.
@@ -186,7 +210,10 @@ pub struct Bits {
 impl Bits {
     fn of(a: &Record, b: &Record) -> Self {
         let same = |a: &str, b: &str| (!a.is_empty() || !b.is_empty()).then_some(a == b);
+        let alike = (a.seed, a.trial, &a.inputs_sha256) == (b.seed, b.trial, &b.inputs_sha256);
+        let known = ![a, b].iter().any(|row| row.result_sha256.is_empty());
         Self {
+            same_result: (alike && known).then(|| a.result_sha256 == b.result_sha256),
             mirror_a: a.mirror_mismatches.map(|count| count == 0),
             mirror_b: b.mirror_mismatches.map(|count| count == 0),
             same_inputs: same(&a.inputs_sha256, &b.inputs_sha256),
@@ -230,6 +257,8 @@ pub struct CaseName {
     pub shape: String,
     /// Device, unless devices or backends are compared.
     pub device: Option<String>,
+    /// Implementation without its version, unless implementations are compared.
+    pub implementation: Option<String>,
     /// Distribution or data set, or where else the inputs come from.
     pub problem: String,
     /// Seed of the inputs.
@@ -249,7 +278,9 @@ impl CaseName {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
             shape: record.shape.clone(),
-            device: (by == By::Run).then(|| record.device.clone()),
+            device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
+            implementation: (by != By::Implementation)
+                .then(|| without_version(implementation(record)).to_owned()),
             problem: inputs(record),
             seed: record.seed,
             trial: record.trial,
@@ -266,6 +297,7 @@ impl CaseName {
         let number = |name, value: Option<String>| value.map(|value| format!("{name} {value}"));
         let float = |bits: &Option<u64>| bits.map(|bits| shortest(f64::from_bits(bits)));
         let parts = [
+            self.implementation.clone().filter(|name| name != "tradeoff"),
             Some(self.problem.clone()),
             number("seed", self.seed.map(|seed| seed.to_string())),
             number("trial", self.trial.map(|trial| trial.to_string())),

@@ -310,6 +310,35 @@ fn errors_and_bits() {
     assert_eq!(pair(no_wgsl, no_wgsl).1.same_wgsl, None, "two CPU mirrors do not say");
 }
 
+/// In every form: the results' own bits where both rows have their hash and are of the same inputs,
+/// the mirrors' otherwise.
+#[test]
+fn changes_in_bits() {
+    type Edit = fn(&mut Record);
+    let hash: Edit = |r| r.result_sha256 = "ef56".into();
+    let cases: [(Edit, Edit, &str); 5] = [
+        (hash, hash, "same"),
+        (hash, |r| r.result_sha256 = "ef57".into(), "differ"),
+        (hash, |_| (), "as mirrored"),
+        (
+            hash,
+            |r| (r.result_sha256, r.inputs_sha256) = ("ef57".into(), "other".into()),
+            "as mirrored",
+        ),
+        (hash, |r| r.mirror_mismatches = Some(1), "B differs"),
+    ];
+    for (a, b, bits) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let a = run(&root, "a", &[edited(row("fp16", &[1.0; 10]), a)]);
+        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), b)]);
+        let line = of_two(&a, &b, &[]).1.lines().nth(4).unwrap().to_owned();
+        assert!(line.ends_with(&format!("  {bits}")), "{line}");
+        assert_eq!(table(&of_two(&a, &b, &["--csv"]).1)[0]["bits"], bits);
+        let json: serde_json::Value = serde_json::from_str(&of_two(&a, &b, &["--json"]).1).unwrap();
+        assert_eq!(json["cases"][0]["bits"], bits);
+    }
+}
+
 /// A case is the same only where everything but the run is.
 #[test]
 fn what_is_one_case() {
@@ -331,6 +360,66 @@ fn what_is_one_case() {
     assert!(!matched(|r| r.steps = Some(1)));
     assert!(!matched(|r| r.learning_rate = Some(0.5)));
     assert!(!matched(|r| r.device = "cpu".into()));
+    assert!(!matched(|r| r.implementation = "gemm 0.19.0".into()));
+    assert!(matched(|r| r.implementation = "tradeoff".into()), "as schema 1 leaves it out");
+}
+
+/// A peer is another case, unless it is what is compared; its next version is the same case.
+#[test]
+fn implementations() {
+    let root = tempfile::tempdir().unwrap();
+    let peer = |version: &str, time: f64| {
+        let version = version.to_owned();
+        edited(row("fp32", &[time; 10]), move |r| {
+            r.implementation = version.clone();
+            r.case_id = "matmul/fp32/gemm/8x8x8/gpu-vulkan".into();
+            r.kernel = "gemm".into();
+        })
+    };
+    let own = || row("fp32", &[20.0; 10]);
+    let a = run(&root, "a", &[own(), peer("gemm 0.19.0", 10.0)]);
+    let b = run(&root, "b", &[own(), peer("gemm 0.20.0", 15.0)]);
+    let path = a.to_str().unwrap();
+    let (status, out, err) = cli(&["--by", "implementation", "tradeoff", "gemm", path, "--csv"]);
+    assert_eq!((status, &*table(&out)[0]["ratio"]), (0, "0.5"), "{err}");
+    assert!(!err.contains("implementations"), "{err}");
+    refused(
+        &["--by", "implementation", "tradeoff", "faer", path],
+        "no row has implementation `faer`; there are gemm 0.19.0, tradeoff",
+    );
+    let (status, out, err) = of_two(&a, &b, &["--csv", "--best-kernel"]);
+    let ratios: Vec<_> = table(&out).into_iter().map(|line| line["ratio"].clone()).collect();
+    assert_eq!((status, ratios), (0, vec!["1.0".to_owned(), "1.5".to_owned()]));
+    assert!(err.contains("different implementations in 1 of 2 cases"), "{err}");
+    assert!(err.contains("A has `gemm 0.19.0`, B has `gemm 0.20.0`"), "{err}");
+}
+
+/// Each condition that was another one is told, and none where a row does not say.
+#[test]
+fn other_conditions_are_said() {
+    let told = |of: fn(&mut Record), than: fn(&mut Record)| {
+        let (of, than) =
+            (edited(row("fp16", &[1.0; 10]), of), edited(row("fp16", &[1.0; 10]), than));
+        let told = compared(&[of], &[than]).differences();
+        told.iter().map(|difference| difference.what).collect::<Vec<_>>()
+    };
+    let cases: [(fn(&mut Record), fn(&mut Record), &str); 6] = [
+        (|r| r.cpu = "x".into(), |r| r.cpu = "y".into(), "processors"),
+        (
+            |r| r.kernel_parameters = "rows=8".into(),
+            |r| r.kernel_parameters = "rows=4".into(),
+            "kernel parameters",
+        ),
+        (|r| r.f16_path = "native".into(), |r| r.f16_path = "packed".into(), "paths of f16"),
+        (|r| r.interleaving = "rounds".into(), |r| r.interleaving = "none".into(), "interleaving"),
+        (|r| r.wgpu_version = "30".into(), |r| r.wgpu_version = "29".into(), "versions of wgpu"),
+        (|r| r.throttled = Some(true), |r| r.throttled = Some(false), "throttling"),
+    ];
+    for (a, b, what) in cases {
+        assert_eq!(told(a, b), [what]);
+        assert_eq!(told(a, a), [""; 0]);
+        assert_eq!(told(a, |_| ()), [""; 0], "{what}");
+    }
 }
 
 #[test]

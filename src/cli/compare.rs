@@ -25,17 +25,19 @@ Examples:
   tradeoff compare before after --fail-if-slower 5%
   tradeoff compare --by device llvmpipe-vulkan cpu results/20260102T030405Z-box
   tradeoff compare --by backend vulkan gl results/20260102T030405Z-box --csv
+  tradeoff compare --by implementation tradeoff gemm results/20260102T030405Z-box
 
 Exit status: 0; 1 if --fail-if-slower found a case; 2 on bad input.")]
 pub struct Compare {
-    /// What is compared: A and B are results (run), or names within RESULTS (device, backend).
+    /// What is compared: A and B are results (run), or names within RESULTS (device, backend,
+    /// implementation).
     #[arg(long, value_enum, default_value = "run")]
     by: ByArg,
-    /// Results, or the name of a device or backend: what ratios are over.
+    /// Results, or the name of a device, backend or implementation: what ratios are over.
     a: PathBuf,
     /// The same: what verdicts are about.
     b: PathBuf,
-    /// With --by device or backend, the results: folders of runs, folders of such, or files.
+    /// With --by device, backend or implementation, the results: folders of runs, folders of such, or files.
     results: Vec<PathBuf>,
     /// Compare the fastest kernel of each side instead of kernel by kernel.
     #[arg(long)]
@@ -55,6 +57,7 @@ enum ByArg {
     Run,
     Device,
     Backend,
+    Implementation,
 }
 
 impl From<ByArg> for By {
@@ -63,6 +66,7 @@ impl From<ByArg> for By {
             ByArg::Run => Self::Run,
             ByArg::Device => Self::Device,
             ByArg::Backend => Self::Backend,
+            ByArg::Implementation => Self::Implementation,
         }
     }
 }
@@ -253,8 +257,11 @@ fn interval(pair: &Pair) -> String {
     )
 }
 
-/// Whether the two results have their mirrors' bits.
+/// Whether the two results have the same bits or, where the rows do not say, their mirrors'.
 fn bits(pair: &Pair) -> &'static str {
+    if let Some(same) = pair.bits.same_result {
+        return if same { "same" } else { "differ" };
+    }
     match (pair.bits.mirror_a, pair.bits.mirror_b) {
         (Some(true), Some(true)) => "as mirrored",
         (Some(false), Some(false)) => "both differ",
@@ -291,6 +298,9 @@ struct Line {
     error_a: Option<f64>,
     error_b: Option<f64>,
     error_ratio: Option<f64>,
+    /// `same` or `differ`; where the results' hashes do not say, how each compares with its mirror:
+    /// `as mirrored`, `both differ`, `A differs`, `B differs` or `not said`.
+    bits: &'static str,
     mirror_equal_a: Option<bool>,
     mirror_equal_b: Option<bool>,
     same_inputs: Option<bool>,
@@ -338,6 +348,7 @@ fn line(comparison: &Comparison, pair: &Pair) -> Line {
         error_a: a.record.primary_error,
         error_b: b.record.primary_error,
         error_ratio: pair.error_ratio,
+        bits: bits(pair),
         mirror_equal_a: pair.bits.mirror_a,
         mirror_equal_b: pair.bits.mirror_b,
         same_inputs: pair.bits.same_inputs,
