@@ -8,9 +8,10 @@
 //!
 //! A ratio is B's median time over A's: above 1, B is slower. Its 95 % interval is a [`bootstrap`]
 //! over the samples of the two rows, or, where a run has no samples, what the intervals of the two
-//! medians leave ([`from_medians`]). B is slower or faster if the interval excludes 1, otherwise
-//! undecided. The interval speaks for the two runs; how much a median differs from one run to the
-//! next is not in it.
+//! medians leave ([`from_medians`]). Where a side was measured by several processes, processes are
+//! resampled, then samples within ([`bootstrap_processes`]). B is slower or faster if the interval
+//! excludes 1, otherwise undecided. With one process a side the interval speaks for the two runs; how
+//! much a median differs from one process to the next is not in it.
 
 mod bootstrap;
 mod difference;
@@ -27,7 +28,10 @@ use crate::frontier::Interval;
 use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
-pub use bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, from_medians};
+pub use bootstrap::{
+    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, bootstrap_processes,
+    from_medians,
+};
 pub use difference::Difference;
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, ratios};
 pub use side::{Measurement, Side, sides};
@@ -185,6 +189,8 @@ impl Verdict {
 pub enum Method {
     /// [`bootstrap`] over both sides' samples.
     Bootstrap,
+    /// [`bootstrap_processes`]: a side has the samples of several processes.
+    Processes,
     /// [`from_medians`].
     Medians,
     /// There is none: a side has fewer than [`LEAST_SAMPLES`] samples.
@@ -411,6 +417,15 @@ impl Comparison {
         (&self.a.rows[pair.a], &self.b.rows[pair.b])
     }
 
+    /// Pairs whose interval is that of processes, of which a side has fewer than
+    /// [`LEAST_PROCESSES`].
+    pub fn of_few_processes(&self) -> usize {
+        let few = |row: &Measurement| row.processes_ns().len() < LEAST_PROCESSES;
+        let pairs = self.pairs.iter().filter(|pair| pair.method == Method::Processes);
+        let rows = pairs.map(|pair| self.rows(pair));
+        rows.filter(|(a, b)| few(a) || few(b)).count()
+    }
+
     /// Pairs whose whole interval is above 1 + `fraction`: B is slower by more than that.
     pub fn slower_by(&self, fraction: f64) -> impl Iterator<Item = &Pair> {
         let over = move |interval: Interval| interval.low > 1.0 + fraction;
@@ -512,8 +527,18 @@ fn interval(case: &CaseName, a: &Measurement, b: &Measurement) -> (Option<Interv
         return (Some(from_medians(a.median_ci, b.median_ci)), Method::Medians);
     }
     let key = bootstrap_key(&format!("{case:?} {} {}", a.record.kernel, b.record.kernel));
-    let interval = bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key);
-    (interval, if interval.is_some() { Method::Bootstrap } else { Method::None })
+    resampled(a, b, key)
+}
+
+/// From the samples of both sides.
+fn resampled(a: &Measurement, b: &Measurement, key: [u32; 2]) -> (Option<Interval>, Method) {
+    let (of_a, of_b) = (a.processes_ns(), b.processes_ns());
+    let (interval, method) = if of_a.len().max(of_b.len()) > 1 {
+        (bootstrap_processes(&of_a, &of_b, RESAMPLES, key), Method::Processes)
+    } else {
+        (bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key), Method::Bootstrap)
+    };
+    (interval, if interval.is_some() { method } else { Method::None })
 }
 
 fn error_ratio(a: &Record, b: &Record) -> Option<f64> {

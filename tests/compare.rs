@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 use tradeoff::compare::{
-    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, compare, from_medians,
-    sides,
+    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, bootstrap_processes,
+    compare, from_medians, sides,
 };
 use tradeoff::frontier::Interval;
 use tradeoff::measure::statistics::Summary;
@@ -83,6 +83,39 @@ fn a_bootstrap_interval_holds_a_known_ratio_as_often_as_it_says() {
         assert!(misses < 0.05 + 4.0 * deviation(0.05), "n = {n}: {misses}");
         assert!(misses > 0.025 - 4.0 * deviation(0.025), "n = {n}: {misses}");
     }
+}
+
+/// Times of 8 processes of 9 samples: normal, 3 % between the processes and 0.5 % within.
+fn of_processes(simulation: u32, side: u32) -> Vec<Vec<f64>> {
+    let normal = |process: u32, sample: u32| {
+        let words = philox4x32([sample, process, simulation, side], [11, 13]);
+        let [u, v] = [words[0], words[1]].map(|word| (f64::from(word) + 0.5) / 2_f64.powi(32));
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    let process = |p| {
+        let own = 1.0 + 0.03 * normal(p, 0);
+        (1..=9).map(|sample| own * (1.0 + 0.005 * normal(p, sample))).collect()
+    };
+    (0..8).map(process).collect()
+}
+
+/// Two equal sides of several processes are called different in 5 % of the simulations, within the
+/// limits of the test above; taken for independent, the same samples are in half of them.
+#[test]
+fn equal_sides_of_several_processes_are_rarely_different() {
+    let simulations = 1500;
+    let deviation = |p: f64| (p * (1.0 - p) / f64::from(simulations)).sqrt();
+    let (mut misses, mut pooled) = (0, 0);
+    let excludes_1 = |interval: Interval| u32::from(interval.low > 1.0 || interval.high < 1.0);
+    for simulation in 0..simulations {
+        let (a, b) = (of_processes(simulation, 0), of_processes(simulation, 1));
+        misses += excludes_1(bootstrap_processes(&a, &b, 399, [simulation, 8]).unwrap());
+        pooled += excludes_1(bootstrap(&a.concat(), &b.concat(), 399, [simulation, 9]).unwrap());
+    }
+    let [misses, pooled] = [misses, pooled].map(|n| f64::from(n) / f64::from(simulations));
+    assert!(misses < 0.05 + 4.0 * deviation(0.05), "{misses}");
+    assert!(misses > 0.025 - 4.0 * deviation(0.025), "{misses}");
+    assert!(pooled > 0.3, "{pooled}");
 }
 
 fn median_ci(times: &[f64]) -> Interval {
@@ -505,6 +538,35 @@ fn without_samples_the_medians_intervals_serve() {
     assert_eq!(line["ratio_ci95_high"].parse::<f64>().unwrap(), ci_b.high / ci_a.low);
     let (_, out, _) = of_two(&a, &b, &[]);
     assert!(out.contains("\nintervals: from the 95 % intervals of both medians"), "{out}");
+}
+
+/// Samples that name several processes are resampled by process.
+#[test]
+fn processes_are_told_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let times: Vec<f64> = (0..4).flat_map(|p| [100.0 + 10.0 * f64::from(p); 5]).collect();
+    let slower: Vec<f64> = times.iter().map(|time| 1.05 * time).collect();
+    let a = run(&root, "a", &[row("fp16", &times)]);
+    let b = run(&root, "b", &[row("fp16", &slower)]);
+    for folder in [&a, &b] {
+        let file = folder.join("samples.csv");
+        let mut reader = csv::Reader::from_path(&file).unwrap();
+        let samples: Vec<Sample> = reader.deserialize().map(Result::unwrap).collect();
+        let mut writer = csv::Writer::from_path(&file).unwrap();
+        for sample in samples {
+            let process = Some(sample.sample as u32 / 5);
+            writer.serialize(Sample { process, ..sample }).unwrap();
+        }
+    }
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    let line = &table(&out)[0];
+    assert_eq!((status, &*line["interval"], &*line["verdict"]), (0, "processes", "undecided"));
+    let high: f64 = line["ratio_ci95_high"].parse().unwrap();
+    assert!(high > 1.05 * 120.0 / 110.0, "the processes' scatter is in it: {high}");
+    let told = "warning: the intervals of 1 cases are of fewer than 5 processes on a side";
+    assert!(err.starts_with(told), "{err}");
+    let (_, out, _) = of_two(&a, &b, &[]);
+    assert!(out.contains("bootstrap over processes and the samples within"), "{out}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tradeoff::compare::{
-    By, Comparison, GeometricMean, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side, compare, sides,
+    By, Comparison, GeometricMean, LEAST_PROCESSES, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side,
+    compare, sides,
 };
 use tradeoff::record;
 
@@ -16,8 +17,9 @@ use super::output::{self, Form, significant, time};
 ///
 /// A ratio is B's median time over A's: above 1, B is slower. Its 95 % interval is a bootstrap over
 /// the timing samples of the two rows; a file without its samples.csv has the two medians' own
-/// intervals instead, which are wider. B is slower or faster if the interval excludes 1. The
-/// interval does not hold what differs from one run to the next: repeat a run to see that.
+/// intervals instead, which are wider. Where a side was measured with --repeats, processes are
+/// resampled, then samples within. B is slower or faster if the interval excludes 1. With one
+/// process a side the interval does not hold what differs from one process to the next.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -137,6 +139,12 @@ impl Compare {
                 "warning: {few} cases are undecided because a side has fewer than {LEAST_SAMPLES} samples; measure them for longer"
             );
         }
+        let few = comparison.of_few_processes();
+        if few > 0 {
+            eprintln!(
+                "warning: the intervals of {few} cases are of fewer than {LEAST_PROCESSES} processes on a side and too narrow; measure with --repeats {LEAST_PROCESSES} or more"
+            );
+        }
     }
 
     fn tell_side(&self, name: &str, side: &Side) {
@@ -223,6 +231,11 @@ fn methods(comparison: &Comparison) -> String {
     if let n @ 1.. = count(Method::Bootstrap) {
         text += &format!("intervals: percentile bootstrap, {RESAMPLES} resamples, of {n} ratios\n");
     }
+    if let n @ 1.. = count(Method::Processes) {
+        text += &format!(
+            "intervals: percentile bootstrap over processes and the samples within, {RESAMPLES} resamples, of {n} ratios\n"
+        );
+    }
     if let n @ 1.. = count(Method::Medians) {
         text += &format!(
             "intervals: from the 95 % intervals of both medians, for want of samples, of {n} ratios\n"
@@ -290,7 +303,7 @@ struct Line {
     ratio: f64,
     ratio_ci95_low: Option<f64>,
     ratio_ci95_high: Option<f64>,
-    /// `bootstrap`, `medians` or `none`.
+    /// `bootstrap`, `processes`, `medians` or `none`.
     interval: &'static str,
     resamples: Option<u32>,
     verdict: &'static str,
@@ -339,10 +352,12 @@ fn line(comparison: &Comparison, pair: &Pair) -> Line {
         ratio_ci95_high: pair.interval.map(|ci| ci.high),
         interval: match pair.method {
             Method::Bootstrap => "bootstrap",
+            Method::Processes => "processes",
             Method::Medians => "medians",
             Method::None => "none",
         },
-        resamples: (pair.method == Method::Bootstrap).then_some(RESAMPLES),
+        resamples: matches!(pair.method, Method::Bootstrap | Method::Processes)
+            .then_some(RESAMPLES),
         verdict: pair.verdict.name(),
         primary_error_metric: a.record.primary_error_metric.clone(),
         error_a: a.record.primary_error,

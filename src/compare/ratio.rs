@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median};
+use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median};
 use super::{By, CompareError, Measurement, Side, key_words};
 use crate::frontier::Interval;
 use crate::number::Precision;
@@ -288,7 +288,7 @@ impl Groups {
         let interval = match basis {
             Basis::Rounds => bootstrap_median(&pairs, RESAMPLES, key),
             Basis::Medians if count < LEAST_SAMPLES => None,
-            Basis::Medians => bootstrap(&of.times_ns, &to.times_ns, RESAMPLES, key),
+            Basis::Medians => super::resampled(of, to, key).0,
         };
         Ratio { of: of.clone(), to: to.clone(), speed, interval, basis, count }
     }

@@ -1,6 +1,6 @@
 //! One side of a comparison: measured rows with their sources and samples.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{By, CaseName, CompareError};
 use crate::frontier::Interval;
@@ -24,6 +24,17 @@ pub struct Measurement {
     pub times_ns: Vec<f64>,
     /// Of each of these, the process that drew it and its number within that process.
     pub rounds: Vec<[u64; 2]>,
+}
+
+impl Measurement {
+    /// The times by the process that drew them. Unit: ns.
+    pub fn processes_ns(&self) -> Vec<Vec<f64>> {
+        let mut by_process = BTreeMap::<u64, Vec<f64>>::new();
+        for (round, time) in self.rounds.iter().zip(&self.times_ns) {
+            by_process.entry(round[0]).or_default().push(*time);
+        }
+        by_process.into_values().collect()
+    }
 }
 
 /// One side of a comparison.
