@@ -94,10 +94,10 @@ pub enum CompareError {
     /// The results cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// No row is of this device or backend.
+    /// No row is of this device or backend, or has this value in a column that a setting names.
     #[error("no row has {by} `{name}`; there {are}", are = listed(.there))]
     Unknown {
-        /// `device` or `backend`.
+        /// The column.
         by: &'static str,
         /// The name given.
         name: String,
@@ -127,6 +127,16 @@ pub enum CompareError {
     NoRatio {
         /// Rows that were measured.
         rows: usize,
+    },
+    /// The same case ids on both sides, and yet no case in common.
+    #[error(
+        "no case is on both sides: `{case_id}` is on both, but differs in {columns}; name results that agree there"
+    )]
+    SameIds {
+        /// A case id that both have.
+        case_id: String,
+        /// The columns that differ, each with the two values.
+        columns: String,
     },
     /// No case on both sides.
     #[error(
@@ -297,6 +307,29 @@ impl CaseName {
 }
 
 impl CaseName {
+    /// The columns that make a case, and what they hold.
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let (steps, loss, numbers) = &self.training;
+        let number = |value: Option<u64>| value.map(|n| n.to_string()).unwrap_or_default();
+        let [learning_rate, regularisation] =
+            numbers.map(|bits| bits.map(|bits| shortest(f64::from_bits(bits))).unwrap_or_default());
+        vec![
+            ("workload", self.workload.clone()),
+            ("precision", self.precision.clone()),
+            ("shape", self.shape.clone()),
+            ("device", self.device.clone().unwrap_or_default()),
+            ("implementation", self.implementation.clone().unwrap_or_default()),
+            ("problem", self.problem.clone()),
+            ("seed", number(self.seed)),
+            ("trial", number(self.trial.map(u64::from))),
+            ("cache", if self.cold { "cold" } else { "warm" }.to_owned()),
+            ("steps", number(*steps)),
+            ("loss_function", loss.clone()),
+            ("learning_rate", learning_rate),
+            ("regularisation", regularisation),
+        ]
+    }
+
     /// Inputs and training, which the name does not tell: `normal seed 1 trial 0`.
     pub fn details(&self) -> String {
         let (steps, loss, [learning_rate, regularisation]) = &self.training;
@@ -395,6 +428,9 @@ pub fn compare(a: Side, b: Side, by: By, best_kernel: bool) -> Result<Comparison
     let pairs: Vec<Pair> =
         matched.into_par_iter().map(|(case, i, j)| pair(case, (&a, i), (&b, j))).collect();
     if pairs.is_empty() {
+        if let Some(error) = same_ids(&a, &b, by) {
+            return Err(error);
+        }
         return Err(CompareError::NothingInCommon {
             a: a.rows.len(),
             example_a: a.example(),
@@ -487,6 +523,24 @@ fn matched(a: &Side, b: &Side, by: By, best_kernel: bool) -> Vec<(CaseName, usiz
         }
     }
     found
+}
+
+/// Why rows of one id are not one case.
+fn same_ids(a: &Side, b: &Side, by: By) -> Option<CompareError> {
+    let of_b: HashMap<&str, &Record> =
+        b.rows.iter().map(|row| (&*row.record.case_id, &row.record)).collect();
+    let (row_a, row_b) = a
+        .rows
+        .iter()
+        .find_map(|row| Some((&row.record, *of_b.get(row.record.case_id.as_str())?)))?;
+    let (case_a, case_b) = (CaseName::of(row_a, by), CaseName::of(row_b, by));
+    let columns = case_a.columns().into_iter().zip(case_b.columns());
+    let shown = |text: &str| if text.is_empty() { "none".into() } else { format!("`{text}`") };
+    let differing = columns.filter(|((_, a), (_, b))| a != b).map(|((column, a), (_, b))| {
+        format!("column `{column}`: A has {}, B has {}", shown(&a), shown(&b))
+    });
+    let columns = differing.collect::<Vec<_>>().join("; ");
+    (!columns.is_empty()).then(|| CompareError::SameIds { case_id: row_a.case_id.clone(), columns })
 }
 
 /// The cases of a side, in order, and the rows of each.

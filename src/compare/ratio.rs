@@ -125,6 +125,22 @@ impl Setting {
         })
     }
 
+    /// Refuses a value that no row has.
+    fn check(&self, side: &Side) -> Result<(), CompareError> {
+        for (dial, value) in &self.0 {
+            let alone = Self(vec![(*dial, value.clone())]);
+            if !side.rows.iter().any(|row| alone.has(&row.record)) {
+                let mut there: Vec<String> =
+                    side.rows.iter().map(|row| dial.of(&row.record).to_owned()).collect();
+                there.sort();
+                there.dedup();
+                let (by, name) = (dial.name(), value.clone());
+                return Err(CompareError::Unknown { by, name, there });
+            }
+        }
+        Ok(())
+    }
+
     fn names(&self, dial: Dial) -> bool {
         self.0.iter().any(|(named, _)| *named == dial)
     }
@@ -195,6 +211,7 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
             }
         }
         Which::Settings { of, to, best_kernel } => {
+            [of, to].into_iter().try_for_each(|setting| setting.check(&side))?;
             let mut dials: Vec<Dial> =
                 Dial::ALL.into_iter().filter(|dial| of.names(*dial) || to.names(*dial)).collect();
             // Another device has another backend, another implementation kernels of its own.
