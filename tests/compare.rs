@@ -438,7 +438,8 @@ fn other_conditions_are_said() {
         let told = compared(&[of], &[than]).differences();
         told.iter().map(|difference| difference.what).collect::<Vec<_>>()
     };
-    let cases: [(fn(&mut Record), fn(&mut Record), &str); 6] = [
+    type Edit = fn(&mut Record);
+    let cases: [(Edit, Edit, &str); 6] = [
         (|r| r.cpu = "x".into(), |r| r.cpu = "y".into(), "processors"),
         (
             |r| r.kernel_parameters = "rows=8".into(),
