@@ -1,15 +1,17 @@
 //! Runs, devices or backends side by side, on the cases that both have.
 //!
 //! Two rows are one case if they agree in workload, precision, kernel, shape, problem, seed, trial,
-//! cache and the training's settings, and in the device unless devices or backends are what is compared.
+//! cache and the training's settings, in the device unless devices or backends are what is compared,
+//! and in the implementation (apart from its version) unless that is.
 //! Where the two sides have no kernel of a case in common, as a GPU and the CPU do, each side's
 //! fastest kernel is compared.
 //!
 //! A ratio is B's median time over A's: above 1, B is slower. Its 95 % interval is a [`bootstrap`]
 //! over the samples of the two rows, or, where a run has no samples, what the intervals of the two
-//! medians leave ([`from_medians`]). B is slower or faster if the interval excludes 1, otherwise
-//! undecided. The interval speaks for the two runs; how much a median differs from one run to the
-//! next is not in it.
+//! medians leave ([`from_medians`]). Where a side was measured by several processes, processes are
+//! resampled, then samples within ([`bootstrap_processes`]). B is slower or faster if the interval
+//! excludes 1, otherwise undecided. With one process a side the interval speaks for the two runs; how
+//! much a median differs from one process to the next is not in it.
 
 mod bootstrap;
 mod difference;
@@ -26,7 +28,10 @@ use crate::frontier::Interval;
 use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
-pub use bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, from_medians};
+pub use bootstrap::{
+    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, bootstrap_processes,
+    from_medians,
+};
 pub use difference::Difference;
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, ratios};
 pub use side::{Measurement, Side, sides};
@@ -41,6 +46,8 @@ pub enum By {
     Device,
     /// Two backends of one device.
     Backend,
+    /// Two implementations on one device, such as this crate and a peer.
+    Implementation,
 }
 
 impl By {
@@ -50,6 +57,7 @@ impl By {
             Self::Run => "run",
             Self::Device => "device",
             Self::Backend => "backend",
+            Self::Implementation => "implementation",
         }
     }
 
@@ -59,8 +67,25 @@ impl By {
             Self::Run => &record.run_id,
             Self::Device => &record.device,
             Self::Backend => &record.backend,
+            Self::Implementation => implementation(record),
         }
     }
+
+    /// Whether a row is of the one named; a peer's version may be left out.
+    fn is(self, name: &str, record: &Record) -> bool {
+        let found = self.of(record);
+        found == name || self == Self::Implementation && without_version(found) == name
+    }
+}
+
+/// Whose code measured a row; schema 1 knew only this crate's.
+fn implementation(record: &Record) -> &str {
+    if record.implementation.is_empty() { "tradeoff" } else { &record.implementation }
+}
+
+/// `gemm` of `gemm 0.19.0`.
+fn without_version(implementation: &str) -> &str {
+    implementation.split_whitespace().next().unwrap_or_default()
 }
 
 /// Why nothing can be compared.
@@ -69,10 +94,10 @@ pub enum CompareError {
     /// The results cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// No row is of this device or backend.
+    /// No row is of this device or backend, or has this value in a column that a setting names.
     #[error("no row has {by} `{name}`; there {are}", are = listed(.there))]
     Unknown {
-        /// `device` or `backend`.
+        /// The column.
         by: &'static str,
         /// The name given.
         name: String,
@@ -102,6 +127,16 @@ pub enum CompareError {
     NoRatio {
         /// Rows that were measured.
         rows: usize,
+    },
+    /// The same case ids on both sides, and yet no case in common.
+    #[error(
+        "no case is on both sides: `{case_id}` is on both, but differs in {columns}; name results that agree there"
+    )]
+    SameIds {
+        /// A case id that both have.
+        case_id: String,
+        /// The columns that differ, each with the two values.
+        columns: String,
     },
     /// No case on both sides.
     #[error(
@@ -164,6 +199,8 @@ impl Verdict {
 pub enum Method {
     /// [`bootstrap`] over both sides' samples.
     Bootstrap,
+    /// [`bootstrap_processes`]: a side has the samples of several processes.
+    Processes,
     /// [`from_medians`].
     Medians,
     /// There is none: a side has fewer than [`LEAST_SAMPLES`] samples.
@@ -177,6 +214,9 @@ pub struct Bits {
     pub mirror_a: Option<bool>,
     /// The same of B.
     pub mirror_b: Option<bool>,
+    /// The two results have the same bits; `None` too where they are of other inputs, seeds or
+    /// trials, of which other bits say nothing.
+    pub same_result: Option<bool>,
     /// The inputs are the same bytes.
     pub same_inputs: Option<bool>,
     /// The WGSL is the same text.
@@ -186,7 +226,10 @@ pub struct Bits {
 impl Bits {
     fn of(a: &Record, b: &Record) -> Self {
         let same = |a: &str, b: &str| (!a.is_empty() || !b.is_empty()).then_some(a == b);
+        let alike = (a.seed, a.trial, &a.inputs_sha256) == (b.seed, b.trial, &b.inputs_sha256);
+        let known = ![a, b].iter().any(|row| row.result_sha256.is_empty());
         Self {
+            same_result: (alike && known).then(|| a.result_sha256 == b.result_sha256),
             mirror_a: a.mirror_mismatches.map(|count| count == 0),
             mirror_b: b.mirror_mismatches.map(|count| count == 0),
             same_inputs: same(&a.inputs_sha256, &b.inputs_sha256),
@@ -230,6 +273,8 @@ pub struct CaseName {
     pub shape: String,
     /// Device, unless devices or backends are compared.
     pub device: Option<String>,
+    /// Implementation without its version, unless implementations are compared.
+    pub implementation: Option<String>,
     /// Distribution or data set, or where else the inputs come from.
     pub problem: String,
     /// Seed of the inputs.
@@ -249,7 +294,9 @@ impl CaseName {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
             shape: record.shape.clone(),
-            device: (by == By::Run).then(|| record.device.clone()),
+            device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
+            implementation: (by != By::Implementation)
+                .then(|| without_version(implementation(record)).to_owned()),
             problem: inputs(record),
             seed: record.seed,
             trial: record.trial,
@@ -260,12 +307,36 @@ impl CaseName {
 }
 
 impl CaseName {
+    /// The columns that make a case, and what they hold.
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let (steps, loss, numbers) = &self.training;
+        let number = |value: Option<u64>| value.map(|n| n.to_string()).unwrap_or_default();
+        let [learning_rate, regularisation] =
+            numbers.map(|bits| bits.map(|bits| shortest(f64::from_bits(bits))).unwrap_or_default());
+        vec![
+            ("workload", self.workload.clone()),
+            ("precision", self.precision.clone()),
+            ("shape", self.shape.clone()),
+            ("device", self.device.clone().unwrap_or_default()),
+            ("implementation", self.implementation.clone().unwrap_or_default()),
+            ("problem", self.problem.clone()),
+            ("seed", number(self.seed)),
+            ("trial", number(self.trial.map(u64::from))),
+            ("cache", if self.cold { "cold" } else { "warm" }.to_owned()),
+            ("steps", number(*steps)),
+            ("loss_function", loss.clone()),
+            ("learning_rate", learning_rate),
+            ("regularisation", regularisation),
+        ]
+    }
+
     /// Inputs and training, which the name does not tell: `normal seed 1 trial 0`.
     pub fn details(&self) -> String {
         let (steps, loss, [learning_rate, regularisation]) = &self.training;
         let number = |name, value: Option<String>| value.map(|value| format!("{name} {value}"));
         let float = |bits: &Option<u64>| bits.map(|bits| shortest(f64::from_bits(bits)));
         let parts = [
+            self.implementation.clone().filter(|name| name != "tradeoff"),
             Some(self.problem.clone()),
             number("seed", self.seed.map(|seed| seed.to_string())),
             number("trial", self.trial.map(|trial| trial.to_string())),
@@ -357,6 +428,9 @@ pub fn compare(a: Side, b: Side, by: By, best_kernel: bool) -> Result<Comparison
     let pairs: Vec<Pair> =
         matched.into_par_iter().map(|(case, i, j)| pair(case, (&a, i), (&b, j))).collect();
     if pairs.is_empty() {
+        if let Some(error) = same_ids(&a, &b, by) {
+            return Err(error);
+        }
         return Err(CompareError::NothingInCommon {
             a: a.rows.len(),
             example_a: a.example(),
@@ -377,6 +451,15 @@ impl Comparison {
     /// The two rows of a pair.
     pub fn rows(&self, pair: &Pair) -> (&Measurement, &Measurement) {
         (&self.a.rows[pair.a], &self.b.rows[pair.b])
+    }
+
+    /// Pairs whose interval is that of processes, of which a side has fewer than
+    /// [`LEAST_PROCESSES`].
+    pub fn of_few_processes(&self) -> usize {
+        let few = |row: &Measurement| row.processes_ns().len() < LEAST_PROCESSES;
+        let pairs = self.pairs.iter().filter(|pair| pair.method == Method::Processes);
+        let rows = pairs.map(|pair| self.rows(pair));
+        rows.filter(|(a, b)| few(a) || few(b)).count()
     }
 
     /// Pairs whose whole interval is above 1 + `fraction`: B is slower by more than that.
@@ -442,6 +525,24 @@ fn matched(a: &Side, b: &Side, by: By, best_kernel: bool) -> Vec<(CaseName, usiz
     found
 }
 
+/// Why rows of one id are not one case.
+fn same_ids(a: &Side, b: &Side, by: By) -> Option<CompareError> {
+    let of_b: HashMap<&str, &Record> =
+        b.rows.iter().map(|row| (&*row.record.case_id, &row.record)).collect();
+    let (row_a, row_b) = a
+        .rows
+        .iter()
+        .find_map(|row| Some((&row.record, *of_b.get(row.record.case_id.as_str())?)))?;
+    let (case_a, case_b) = (CaseName::of(row_a, by), CaseName::of(row_b, by));
+    let columns = case_a.columns().into_iter().zip(case_b.columns());
+    let shown = |text: &str| if text.is_empty() { "none".into() } else { format!("`{text}`") };
+    let differing = columns.filter(|((_, a), (_, b))| a != b).map(|((column, a), (_, b))| {
+        format!("column `{column}`: A has {}, B has {}", shown(&a), shown(&b))
+    });
+    let columns = differing.collect::<Vec<_>>().join("; ");
+    (!columns.is_empty()).then(|| CompareError::SameIds { case_id: row_a.case_id.clone(), columns })
+}
+
 /// The cases of a side, in order, and the rows of each.
 fn cases(side: &Side, by: By) -> (Vec<CaseName>, HashMap<CaseName, Vec<usize>>) {
     let (mut order, mut rows) = (Vec::new(), HashMap::<CaseName, Vec<usize>>::new());
@@ -480,8 +581,18 @@ fn interval(case: &CaseName, a: &Measurement, b: &Measurement) -> (Option<Interv
         return (Some(from_medians(a.median_ci, b.median_ci)), Method::Medians);
     }
     let key = bootstrap_key(&format!("{case:?} {} {}", a.record.kernel, b.record.kernel));
-    let interval = bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key);
-    (interval, if interval.is_some() { Method::Bootstrap } else { Method::None })
+    resampled(a, b, key)
+}
+
+/// From the samples of both sides.
+fn resampled(a: &Measurement, b: &Measurement, key: [u32; 2]) -> (Option<Interval>, Method) {
+    let (of_a, of_b) = (a.processes_ns(), b.processes_ns());
+    let (interval, method) = if of_a.len().max(of_b.len()) > 1 {
+        (bootstrap_processes(&of_a, &of_b, RESAMPLES, key), Method::Processes)
+    } else {
+        (bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key), Method::Bootstrap)
+    };
+    (interval, if interval.is_some() { method } else { Method::None })
 }
 
 fn error_ratio(a: &Record, b: &Record) -> Option<f64> {

@@ -36,10 +36,14 @@ fn is_help(error: &clap::Error) -> bool {
     !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
 
-/// What clap says of a bad argument, without the usage, and where to read what is right.
+/// What clap says of a bad argument, without the usage and its guesses at what was meant, and where
+/// to read what is right.
 fn in_one_line(message: &str) -> String {
     let parts = message.split("\n\n").filter(|part| !part.trim().is_empty());
-    let parts = parts.filter(|part| !["Usage:", "For more"].iter().any(|s| part.starts_with(s)));
+    let dropped = |part: &&str| {
+        ["Usage:", "For more", "tip:"].iter().any(|start| part.trim_start().starts_with(start))
+    };
+    let parts = parts.filter(|part| !dropped(part));
     let line = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     parts.map(line).collect::<Vec<_>>().join("; ") + "; see --help"
 }

@@ -118,9 +118,16 @@ fn bad_input_is_one_line_and_exit_code_2() {
 
 #[test]
 fn a_wrong_command_line_exits_2_and_shows_the_way_to_the_help() {
-    for arguments in [&["nonsense"][..], &["devices", "--nonsense"], &["devices", "0"], &[]] {
+    for arguments in [
+        &["nonsense"][..],
+        &["devices", "--nonsense"],
+        &["devices", "--jso"],
+        &["devices", "0"],
+        &[],
+    ] {
         let (code, stdout, stderr) = outcome(tradeoff(arguments));
         assert_eq!((code, &stdout[..]), (Some(2), ""), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("tip:"), "{arguments:?}: {stderr}");
         assert!(stderr.contains("--help") || stderr.contains("Usage"), "{arguments:?}: {stderr}");
     }
 }

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 use tradeoff::compare::{
-    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, compare, from_medians,
-    sides,
+    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, bootstrap_processes,
+    compare, from_medians, sides,
 };
 use tradeoff::frontier::Interval;
 use tradeoff::measure::statistics::Summary;
 use tradeoff::number::philox::philox4x32;
-use tradeoff::record::{Provenance, Record, RunFolder, Sample, Stage, Status, load};
+use tradeoff::record::{
+    Provenance, Record, RunFolder, Sample, Stage, Status, TrajectoryPoint, load,
+};
 
 // ---- intervals
 
@@ -83,6 +85,39 @@ fn a_bootstrap_interval_holds_a_known_ratio_as_often_as_it_says() {
         assert!(misses < 0.05 + 4.0 * deviation(0.05), "n = {n}: {misses}");
         assert!(misses > 0.025 - 4.0 * deviation(0.025), "n = {n}: {misses}");
     }
+}
+
+/// Times of 8 processes of 9 samples: normal, 3 % between the processes and 0.5 % within.
+fn of_processes(simulation: u32, side: u32) -> Vec<Vec<f64>> {
+    let normal = |process: u32, sample: u32| {
+        let words = philox4x32([sample, process, simulation, side], [11, 13]);
+        let [u, v] = [words[0], words[1]].map(|word| (f64::from(word) + 0.5) / 2_f64.powi(32));
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    let process = |p| {
+        let own = 1.0 + 0.03 * normal(p, 0);
+        (1..=9).map(|sample| own * (1.0 + 0.005 * normal(p, sample))).collect()
+    };
+    (0..8).map(process).collect()
+}
+
+/// Two equal sides of several processes are called different in 5 % of the simulations, within the
+/// limits of the test above; taken for independent, the same samples are in half of them.
+#[test]
+fn equal_sides_of_several_processes_are_rarely_different() {
+    let simulations = 1500;
+    let deviation = |p: f64| (p * (1.0 - p) / f64::from(simulations)).sqrt();
+    let (mut misses, mut pooled) = (0, 0);
+    let excludes_1 = |interval: Interval| u32::from(interval.low > 1.0 || interval.high < 1.0);
+    for simulation in 0..simulations {
+        let (a, b) = (of_processes(simulation, 0), of_processes(simulation, 1));
+        misses += excludes_1(bootstrap_processes(&a, &b, 399, [simulation, 8]).unwrap());
+        pooled += excludes_1(bootstrap(&a.concat(), &b.concat(), 399, [simulation, 9]).unwrap());
+    }
+    let [misses, pooled] = [misses, pooled].map(|n| f64::from(n) / f64::from(simulations));
+    assert!(misses < 0.05 + 4.0 * deviation(0.05), "{misses}");
+    assert!(misses > 0.025 - 4.0 * deviation(0.025), "{misses}");
+    assert!(pooled > 0.3, "{pooled}");
 }
 
 fn median_ci(times: &[f64]) -> Interval {
@@ -310,6 +345,35 @@ fn errors_and_bits() {
     assert_eq!(pair(no_wgsl, no_wgsl).1.same_wgsl, None, "two CPU mirrors do not say");
 }
 
+/// In every form: the results' own bits where both rows have their hash and are of the same inputs,
+/// the mirrors' otherwise.
+#[test]
+fn changes_in_bits() {
+    type Edit = fn(&mut Record);
+    let hash: Edit = |r| r.result_sha256 = "ef56".into();
+    let cases: [(Edit, Edit, &str); 5] = [
+        (hash, hash, "same"),
+        (hash, |r| r.result_sha256 = "ef57".into(), "differ"),
+        (hash, |_| (), "as mirrored"),
+        (
+            hash,
+            |r| (r.result_sha256, r.inputs_sha256) = ("ef57".into(), "other".into()),
+            "as mirrored",
+        ),
+        (hash, |r| r.mirror_mismatches = Some(1), "B differs"),
+    ];
+    for (a, b, bits) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let a = run(&root, "a", &[edited(row("fp16", &[1.0; 10]), a)]);
+        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), b)]);
+        let line = of_two(&a, &b, &[]).1.lines().nth(4).unwrap().to_owned();
+        assert!(line.ends_with(&format!("  {bits}")), "{line}");
+        assert_eq!(table(&of_two(&a, &b, &["--csv"]).1)[0]["bits"], bits);
+        let json: serde_json::Value = serde_json::from_str(&of_two(&a, &b, &["--json"]).1).unwrap();
+        assert_eq!(json["cases"][0]["bits"], bits);
+    }
+}
+
 /// A case is the same only where everything but the run is.
 #[test]
 fn what_is_one_case() {
@@ -331,6 +395,67 @@ fn what_is_one_case() {
     assert!(!matched(|r| r.steps = Some(1)));
     assert!(!matched(|r| r.learning_rate = Some(0.5)));
     assert!(!matched(|r| r.device = "cpu".into()));
+    assert!(!matched(|r| r.implementation = "gemm 0.19.0".into()));
+    assert!(matched(|r| r.implementation = "tradeoff".into()), "as schema 1 leaves it out");
+}
+
+/// A peer is another case, unless it is what is compared; its next version is the same case.
+#[test]
+fn implementations() {
+    let root = tempfile::tempdir().unwrap();
+    let peer = |version: &str, time: f64| {
+        let version = version.to_owned();
+        edited(row("fp32", &[time; 10]), move |r| {
+            r.implementation = version.clone();
+            r.case_id = "matmul/fp32/gemm/8x8x8/gpu-vulkan".into();
+            r.kernel = "gemm".into();
+        })
+    };
+    let own = || row("fp32", &[20.0; 10]);
+    let a = run(&root, "a", &[own(), peer("gemm 0.19.0", 10.0)]);
+    let b = run(&root, "b", &[own(), peer("gemm 0.20.0", 15.0)]);
+    let path = a.to_str().unwrap();
+    let (status, out, err) = cli(&["--by", "implementation", "tradeoff", "gemm", path, "--csv"]);
+    assert_eq!((status, &*table(&out)[0]["ratio"]), (0, "0.5"), "{err}");
+    assert!(!err.contains("implementations"), "{err}");
+    refused(
+        &["--by", "implementation", "tradeoff", "faer", path],
+        "no row has implementation `faer`; there are gemm 0.19.0, tradeoff",
+    );
+    let (status, out, err) = of_two(&a, &b, &["--csv", "--best-kernel"]);
+    let ratios: Vec<_> = table(&out).into_iter().map(|line| line["ratio"].clone()).collect();
+    assert_eq!((status, ratios), (0, vec!["1.0".to_owned(), "1.5".to_owned()]));
+    assert!(err.contains("different implementations in 1 of 2 cases"), "{err}");
+    assert!(err.contains("A has `gemm 0.19.0`, B has `gemm 0.20.0`"), "{err}");
+}
+
+/// Each condition that was another one is told, and none where a row does not say.
+#[test]
+fn other_conditions_are_said() {
+    let told = |of: fn(&mut Record), than: fn(&mut Record)| {
+        let (of, than) =
+            (edited(row("fp16", &[1.0; 10]), of), edited(row("fp16", &[1.0; 10]), than));
+        let told = compared(&[of], &[than]).differences();
+        told.iter().map(|difference| difference.what).collect::<Vec<_>>()
+    };
+    type Edit = fn(&mut Record);
+    let cases: [(Edit, Edit, &str); 6] = [
+        (|r| r.cpu = "x".into(), |r| r.cpu = "y".into(), "processors"),
+        (
+            |r| r.kernel_parameters = "rows=8".into(),
+            |r| r.kernel_parameters = "rows=4".into(),
+            "kernel parameters",
+        ),
+        (|r| r.f16_path = "native".into(), |r| r.f16_path = "packed".into(), "paths of f16"),
+        (|r| r.interleaving = "rounds".into(), |r| r.interleaving = "none".into(), "interleaving"),
+        (|r| r.wgpu_version = "30".into(), |r| r.wgpu_version = "29".into(), "versions of wgpu"),
+        (|r| r.throttled = Some(true), |r| r.throttled = Some(false), "throttling"),
+    ];
+    for (a, b, what) in cases {
+        assert_eq!(told(a, b), [what]);
+        assert_eq!(told(a, a), [""; 0]);
+        assert_eq!(told(a, |_| ()), [""; 0], "{what}");
+    }
 }
 
 #[test]
@@ -385,13 +510,14 @@ fn a_slower_case_fails_a_ci_job() {
     assert_eq!(
         err,
         "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, naive: ratio 1.060, \
-         95 % interval [1.060, 1.060]\n",
+         95 % interval [1.060, 1.060]\n--fail-if-slower tested 3 of 3 cases; a case of two equal sides \
+         fails by chance in 2.5 % of comparisons at 0 %, less often above\n",
         "4 % is within, and the noisy case is 50 % slower but undecided"
     );
     let (_, csv, _) = of_two(&a, &b, &["--csv"]);
     assert_eq!(table(&csv)[2]["verdict"], "undecided");
     assert_eq!(of_two(&a, &b, &["--fail-if-slower", "7%"]).0, 0);
-    assert_eq!(of_two(&a, &b, &["--fail-if-slower", "3%"]).2.lines().count(), 2);
+    assert_eq!(of_two(&a, &b, &["--fail-if-slower", "3%"]).2.lines().count(), 3);
     assert_eq!(of_two(&b, &a, &["--fail-if-slower", "0%"]).0, 0, "faster is no failure");
     assert_eq!(of_two(&a, &b, &[]).0, 0, "nor is slower unless asked");
     for wrong in ["5", "0.05", "-5%", "x%", "NaN%"] {
@@ -416,6 +542,35 @@ fn without_samples_the_medians_intervals_serve() {
     assert_eq!(line["ratio_ci95_high"].parse::<f64>().unwrap(), ci_b.high / ci_a.low);
     let (_, out, _) = of_two(&a, &b, &[]);
     assert!(out.contains("\nintervals: from the 95 % intervals of both medians"), "{out}");
+}
+
+/// Samples that name several processes are resampled by process.
+#[test]
+fn processes_are_told_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let times: Vec<f64> = (0..4).flat_map(|p| [100.0 + 10.0 * f64::from(p); 5]).collect();
+    let slower: Vec<f64> = times.iter().map(|time| 1.05 * time).collect();
+    let a = run(&root, "a", &[row("fp16", &times)]);
+    let b = run(&root, "b", &[row("fp16", &slower)]);
+    for folder in [&a, &b] {
+        let file = folder.join("samples.csv");
+        let mut reader = csv::Reader::from_path(&file).unwrap();
+        let samples: Vec<Sample> = reader.deserialize().map(Result::unwrap).collect();
+        let mut writer = csv::Writer::from_path(&file).unwrap();
+        for sample in samples {
+            let process = Some(sample.sample as u32 / 5);
+            writer.serialize(Sample { process, ..sample }).unwrap();
+        }
+    }
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    let line = &table(&out)[0];
+    assert_eq!((status, &*line["interval"], &*line["verdict"]), (0, "processes", "undecided"));
+    let high: f64 = line["ratio_ci95_high"].parse().unwrap();
+    assert!(high > 1.05 * 120.0 / 110.0, "the processes' scatter is in it: {high}");
+    let told = "warning: the intervals of 1 cases are of fewer than 5 processes on a side";
+    assert!(err.starts_with(told), "{err}");
+    let (_, out, _) = of_two(&a, &b, &[]);
+    assert!(out.contains("bootstrap over processes and the samples within"), "{out}");
 }
 
 #[test]
@@ -577,7 +732,10 @@ fn bad_arguments() {
     refused(&[path, "none"], "cannot read `none`");
 
     let other = tempfile::tempdir().unwrap();
-    let second = edited(row("fp16", &[1.0; 10]), |r| r.device = "other-vulkan".into());
+    let second = edited(row("fp16", &[1.0; 10]), |r| {
+        r.case_id = "matmul/fp16/naive/8x8x8/other-vulkan".into();
+        r.device = "other-vulkan".into();
+    });
     let second = run(&other, "b", &[second]);
     let second = second.to_str().unwrap();
     refused(
@@ -588,6 +746,33 @@ fn bad_arguments() {
         &[path, second],
         "A has 5, such as `matmul/fp16/naive/8x8x8/gpu-vulkan`; B has 1, such as",
     );
+}
+
+/// The ids are the same: what is not is named.
+#[test]
+fn one_id_of_two_cases() {
+    let root = tempfile::tempdir().unwrap();
+    let a = run(&root, "a", &[row("fp16", &[1.0; 10])]);
+    let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), |r| r.seed = Some(2))]);
+    refused(
+        &[a.to_str().unwrap(), b.to_str().unwrap()],
+        "`matmul/fp16/naive/8x8x8/gpu-vulkan` is on both, but differs in column `seed`: A has `1`, \
+         B has `2`; name results that agree there",
+    );
+}
+
+#[test]
+fn a_ratio_of_an_unknown_value() {
+    let root = tempfile::tempdir().unwrap();
+    let path = run(&root, "a", &[row("fp16", &[1.0; 10]), row("fp32", &[1.0; 10])]);
+    for flags in [["precision=fp61", "precision=fp32"], ["precision=fp32", "precision=fp61"]] {
+        let mut command = Command::cargo_bin("tradeoff").unwrap();
+        let command = command.arg("ratio").arg(&path).args(["--of", flags[0], "--to", flags[1]]);
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]));
+        let told = "error: no row has precision `fp61`; there are fp16, fp32\n";
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
+    }
 }
 
 #[test]
@@ -617,10 +802,83 @@ fn bad_files() {
         let expected = format!("`{}`, line 2, column `{column}, but a row", file.display());
         refused(&[a, b.to_str().unwrap()], &expected);
     }
+    for (edit, told) in [
+        (
+            (|r: &mut Record| r.median_ci95_low_ns = Some(1.5)) as fn(&mut Record),
+            "median_ci95_low_ns`: `1.5`, but `median_ns` is below it: `1`",
+        ),
+        (
+            |r| r.median_ci95_high_ns = Some(0.5),
+            "median_ci95_high_ns`: `0.5`, but `median_ns` is above it: `1`",
+        ),
+        (
+            |r| r.primary_error = Some(-1e-3),
+            "primary_error`: `-0.001`, but relative_frobenius is never below 0",
+        ),
+        (
+            |r| r.measured_over_bound = Some(1.25),
+            "measured_over_bound`: `1.25`, but a row of status ok has at most 1 here",
+        ),
+    ] {
+        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), edit)]);
+        let file = b.join("measurements.csv");
+        let expected = format!("error: `{}`, line 2, column `{told}; restore", file.display());
+        refused(&[a, b.to_str().unwrap()], &expected);
+        // A row that is not ok may be anything.
+        let wrong = |r: &mut Record| {
+            edit(r);
+            r.status = Status::Wrong;
+        };
+        let rows = [row("fp16", &[1.0; 10]), edited(row("fp32", &[1.0; 10]), wrong)];
+        let b = run(&root, "b", &rows);
+        assert_eq!(of_two(Path::new(a), &b, &[]).0, 0);
+    }
     let b = run(&root, "b", &[row("fp16", &[2.0; 10])]);
     let samples = b.join("samples.csv");
     let text = fs::read_to_string(&samples).unwrap();
     fs::write(&samples, &text[..text.len() - 3]).unwrap();
     let expected = format!("`{}`, line 11, column `elapsed_ns`: the file ends", samples.display());
     refused(&[a, b.to_str().unwrap()], &expected);
+}
+
+/// Of a run of SGD with status ok some point must be a number; that of one that diverged need not.
+#[test]
+fn a_trajectory_without_numbers() {
+    let root = tempfile::tempdir().unwrap();
+    let sgd = |precision, status| {
+        edited(row(precision, &[1.0; 10]), move |r| {
+            r.workload = "sgd".into();
+            r.status = status;
+        })
+    };
+    let rows = [sgd("fp32", Status::Ok), sgd("fp16", Status::Wrong)];
+    let (a, b) = (run(&root, "a", &rows), run(&root, "b", &rows));
+    let file = b.join("trajectory.csv");
+    let write = |points: &[(&str, f64, f64)]| {
+        let mut writer = csv::Writer::from_path(&file).unwrap();
+        for (precision, loss, loss_gap) in points {
+            let case_id = format!("matmul/{precision}/naive/8x8x8/gpu-vulkan");
+            let [loss, loss_gap] = [loss, loss_gap].map(|x| Some(*x));
+            let point = TrajectoryPoint {
+                schema_version: 2,
+                case_id,
+                loss,
+                loss_gap,
+                ..Default::default()
+            };
+            writer.serialize(point).unwrap();
+        }
+    };
+    let nan = f64::NAN;
+    write(&[("fp16", nan, nan), ("fp32", nan, nan), ("fp32", 1.0, 0.5)]);
+    assert_eq!(of_two(&a, &b, &[]).0, 0, "only the first point of the row that is ok is none");
+    for (gap, column) in [(0.5, "loss"), (nan, "loss")] {
+        write(&[("fp16", nan, nan), ("fp32", nan, gap), ("fp32", nan, gap)]);
+        let told =
+            format!("`{}`, line 3, column `{column}`: `NaN`, but `matmul/fp32", file.display());
+        refused(&[a.to_str().unwrap(), b.to_str().unwrap()], &told);
+    }
+    write(&[("fp32", 1.0, nan), ("fp32", 1.0, nan)]);
+    let told = format!("`{}`, line 2, column `loss_gap`: `NaN`", file.display());
+    refused(&[a.to_str().unwrap(), b.to_str().unwrap()], &told);
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tradeoff::compare::{
-    By, Comparison, GeometricMean, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side, compare, sides,
+    By, Comparison, GeometricMean, LEAST_PROCESSES, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side,
+    compare, sides,
 };
 use tradeoff::record;
 
@@ -16,8 +17,9 @@ use super::output::{self, Form, significant, time};
 ///
 /// A ratio is B's median time over A's: above 1, B is slower. Its 95 % interval is a bootstrap over
 /// the timing samples of the two rows; a file without its samples.csv has the two medians' own
-/// intervals instead, which are wider. B is slower or faster if the interval excludes 1. The
-/// interval does not hold what differs from one run to the next: repeat a run to see that.
+/// intervals instead, which are wider. Where a side was measured with --repeats, processes are
+/// resampled, then samples within. B is slower or faster if the interval excludes 1. With one
+/// process a side the interval does not hold what differs from one process to the next.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,17 +27,19 @@ Examples:
   tradeoff compare before after --fail-if-slower 5%
   tradeoff compare --by device llvmpipe-vulkan cpu results/20260102T030405Z-box
   tradeoff compare --by backend vulkan gl results/20260102T030405Z-box --csv
+  tradeoff compare --by implementation tradeoff gemm results/20260102T030405Z-box
 
 Exit status: 0; 1 if --fail-if-slower found a case; 2 on bad input.")]
 pub struct Compare {
-    /// What is compared: A and B are results (run), or names within RESULTS (device, backend).
+    /// What is compared: A and B are results (run), or names within RESULTS (device, backend,
+    /// implementation).
     #[arg(long, value_enum, default_value = "run")]
     by: ByArg,
-    /// Results, or the name of a device or backend: what ratios are over.
+    /// Results, or the name of a device, backend or implementation: what ratios are over.
     a: PathBuf,
     /// The same: what verdicts are about.
     b: PathBuf,
-    /// With --by device or backend, the results: folders of runs, folders of such, or files.
+    /// With --by device, backend or implementation, the results: folders of runs, folders of such, or files.
     results: Vec<PathBuf>,
     /// Compare the fastest kernel of each side instead of kernel by kernel.
     #[arg(long)]
@@ -55,6 +59,7 @@ enum ByArg {
     Run,
     Device,
     Backend,
+    Implementation,
 }
 
 impl From<ByArg> for By {
@@ -63,6 +68,7 @@ impl From<ByArg> for By {
             ByArg::Run => Self::Run,
             ByArg::Device => Self::Device,
             ByArg::Backend => Self::Backend,
+            ByArg::Implementation => Self::Implementation,
         }
     }
 }
@@ -133,6 +139,12 @@ impl Compare {
                 "warning: {few} cases are undecided because a side has fewer than {LEAST_SAMPLES} samples; measure them for longer"
             );
         }
+        let few = comparison.of_few_processes();
+        if few > 0 {
+            eprintln!(
+                "warning: the intervals of {few} cases are of fewer than {LEAST_PROCESSES} processes on a side and too narrow; measure with --repeats {LEAST_PROCESSES} or more"
+            );
+        }
     }
 
     fn tell_side(&self, name: &str, side: &Side) {
@@ -179,6 +191,11 @@ fn tell_slower(comparison: &Comparison, percent: f64) -> bool {
         );
         any = true;
     }
+    let tested = comparison.pairs.iter().filter(|pair| pair.interval.is_some()).count();
+    eprintln!(
+        "--fail-if-slower tested {tested} of {} cases; a case of two equal sides fails by chance in 2.5 % of comparisons at 0 %, less often above",
+        comparison.pairs.len()
+    );
     any
 }
 
@@ -219,6 +236,11 @@ fn methods(comparison: &Comparison) -> String {
     if let n @ 1.. = count(Method::Bootstrap) {
         text += &format!("intervals: percentile bootstrap, {RESAMPLES} resamples, of {n} ratios\n");
     }
+    if let n @ 1.. = count(Method::Processes) {
+        text += &format!(
+            "intervals: percentile bootstrap over processes and the samples within, {RESAMPLES} resamples, of {n} ratios\n"
+        );
+    }
     if let n @ 1.. = count(Method::Medians) {
         text += &format!(
             "intervals: from the 95 % intervals of both medians, for want of samples, of {n} ratios\n"
@@ -253,8 +275,11 @@ fn interval(pair: &Pair) -> String {
     )
 }
 
-/// Whether the two results have their mirrors' bits.
+/// Whether the two results have the same bits or, where the rows do not say, their mirrors'.
 fn bits(pair: &Pair) -> &'static str {
+    if let Some(same) = pair.bits.same_result {
+        return if same { "same" } else { "differ" };
+    }
     match (pair.bits.mirror_a, pair.bits.mirror_b) {
         (Some(true), Some(true)) => "as mirrored",
         (Some(false), Some(false)) => "both differ",
@@ -283,7 +308,7 @@ struct Line {
     ratio: f64,
     ratio_ci95_low: Option<f64>,
     ratio_ci95_high: Option<f64>,
-    /// `bootstrap`, `medians` or `none`.
+    /// `bootstrap`, `processes`, `medians` or `none`.
     interval: &'static str,
     resamples: Option<u32>,
     verdict: &'static str,
@@ -291,6 +316,9 @@ struct Line {
     error_a: Option<f64>,
     error_b: Option<f64>,
     error_ratio: Option<f64>,
+    /// `same` or `differ`; where the results' hashes do not say, how each compares with its mirror:
+    /// `as mirrored`, `both differ`, `A differs`, `B differs` or `not said`.
+    bits: &'static str,
     mirror_equal_a: Option<bool>,
     mirror_equal_b: Option<bool>,
     same_inputs: Option<bool>,
@@ -329,15 +357,18 @@ fn line(comparison: &Comparison, pair: &Pair) -> Line {
         ratio_ci95_high: pair.interval.map(|ci| ci.high),
         interval: match pair.method {
             Method::Bootstrap => "bootstrap",
+            Method::Processes => "processes",
             Method::Medians => "medians",
             Method::None => "none",
         },
-        resamples: (pair.method == Method::Bootstrap).then_some(RESAMPLES),
+        resamples: matches!(pair.method, Method::Bootstrap | Method::Processes)
+            .then_some(RESAMPLES),
         verdict: pair.verdict.name(),
         primary_error_metric: a.record.primary_error_metric.clone(),
         error_a: a.record.primary_error,
         error_b: b.record.primary_error,
         error_ratio: pair.error_ratio,
+        bits: bits(pair),
         mirror_equal_a: pair.bits.mirror_a,
         mirror_equal_b: pair.bits.mirror_b,
         same_inputs: pair.bits.same_inputs,

@@ -7,6 +7,11 @@ use crate::number::philox::philox4x32;
 /// is given.
 pub const LEAST_SAMPLES: usize = 6;
 
+/// Below so many processes a side the interval of [`bootstrap_processes`] is too narrow: with 2 a
+/// side, one side's are both the faster in a third of all orders. In simulations equal sides are
+/// told apart in 32 % of cases with 2 processes a side, and in 10 % with 3 or 4.
+pub const LEAST_PROCESSES: usize = 5;
+
 /// Resamples behind a bootstrap interval: with one less than 10 000 the quantiles 2.5 % and 97.5 %
 /// are themselves order statistics, the 250th and the 9750th (Davison and Hinkley 1997, 5.2).
 pub const RESAMPLES: u32 = 9_999;
@@ -21,6 +26,30 @@ pub fn bootstrap(a: &[f64], b: &[f64], resamples: u32, key: [u32; 2]) -> Option<
         return None;
     }
     let (mut a, mut b) = (Resampler::new(a), Resampler::new(b));
+    let mut ratios: Vec<f64> =
+        (0..resamples).map(|r| b.median([r, 1], key) / a.median([r, 0], key)).collect();
+    ratios.sort_by(f64::total_cmp);
+    let rank = (f64::from(resamples + 1) * 0.025) as usize;
+    Some(Interval { low: ratios[rank - 1], high: ratios[ratios.len() - rank] })
+}
+
+/// Percentile bootstrap, 95 %, of the ratio of two medians where each side is the times of several
+/// processes: each side's processes are resampled with replacement, then the samples within each
+/// that was drawn, and every process has the same weight in the median (a two-stage bootstrap;
+/// Davison and Hinkley 1997, 3.8). So what differs from one process to the next is in the interval.
+/// `None` with fewer than [`LEAST_SAMPLES`] on a side, or a process without any.
+pub fn bootstrap_processes(
+    a: &[Vec<f64>],
+    b: &[Vec<f64>],
+    resamples: u32,
+    key: [u32; 2],
+) -> Option<Interval> {
+    let samples = |side: &[Vec<f64>]| side.iter().map(Vec::len).sum::<usize>();
+    let empty = [a, b].into_iter().flatten().any(Vec::is_empty);
+    if empty || samples(a).min(samples(b)) < LEAST_SAMPLES || resamples < 39 {
+        return None;
+    }
+    let (mut a, mut b) = (Processes::new(a), Processes::new(b));
     let mut ratios: Vec<f64> =
         (0..resamples).map(|r| b.median([r, 1], key) / a.median([r, 0], key)).collect();
     ratios.sort_by(f64::total_cmp);
@@ -87,6 +116,67 @@ impl Resampler {
     }
 }
 
+/// Medians of two-stage resamples.
+struct Processes {
+    /// All times, sorted.
+    sorted: Vec<f64>,
+    /// Of each process, where its times are among these.
+    places: Vec<Vec<usize>>,
+    /// The weight of each time in the resample.
+    weights: Vec<f64>,
+}
+
+impl Processes {
+    fn new(times: &[Vec<f64>]) -> Self {
+        let of = |(process, times): (usize, &Vec<f64>)| {
+            times.iter().map(|&time| (time, process)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<(f64, usize)> = times.iter().enumerate().flat_map(of).collect();
+        all.sort_by(|x, y| x.0.total_cmp(&y.0));
+        let mut places = vec![vec![]; times.len()];
+        all.iter().enumerate().for_each(|(place, (_, process))| places[*process].push(place));
+        let sorted: Vec<f64> = all.into_iter().map(|(time, _)| time).collect();
+        Self { weights: vec![0.0; sorted.len()], sorted, places }
+    }
+
+    fn median(&mut self, [resample, side]: [u32; 2], key: [u32; 2]) -> f64 {
+        let (mut drawn, mut words) = (0_u32, [0; 4]);
+        let mut below = |n: usize| {
+            if drawn.is_multiple_of(4) {
+                words = philox4x32([drawn / 4, resample, side, 1], key);
+            }
+            drawn += 1;
+            // Within n / 2³² of uniform.
+            ((u64::from(words[(drawn as usize - 1) % 4]) * n as u64) >> 32) as usize
+        };
+        self.weights.fill(0.0);
+        for _ in 0..self.places.len() {
+            let places = &self.places[below(self.places.len())];
+            for _ in 0..places.len() {
+                self.weights[places[below(places.len())]] += 1.0 / places.len() as f64;
+            }
+        }
+        self.weighted_median()
+    }
+
+    /// The mean of the two times between which half of the weight is passed; their own where it is
+    /// passed at one.
+    fn weighted_median(&self) -> f64 {
+        let half = 0.5 * self.places.len() as f64;
+        // Sums of 1 / n are rounded, by far less than the least weight.
+        let slack = 1e-9 * half;
+        let at = |least: f64| {
+            let mut sum = 0.0;
+            let passed = self.weights.iter().position(|weight| {
+                sum += weight;
+                sum > least
+            });
+            self.sorted[passed.unwrap_or(self.sorted.len() - 1)]
+        };
+        0.5 * (at(half - slack) + at(half + slack))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +221,22 @@ mod tests {
         assert_eq!((resampler.order_statistic(1), resampler.order_statistic(2)), (2.0, 4.0));
         resampler.counts = vec![0, 0, 4, 0];
         assert_eq!((resampler.order_statistic(0), resampler.order_statistic(3)), (4.0, 4.0));
+    }
+
+    #[test]
+    fn processes_weigh_alike() {
+        let mut side = Processes::new(&[vec![1.0], vec![4.0, 2.0, 3.0]]);
+        assert_eq!(side.places, [vec![0], vec![1, 2, 3]]);
+        let third = 1.0 / 3.0;
+        side.weights = vec![1.0, third, third, third];
+        assert_eq!(side.weighted_median(), 1.5, "half of the weight is at 1, half from 2 on");
+        side.weights = vec![0.0, third + third, third + third, third + third];
+        assert_eq!(side.weighted_median(), 3.0);
+        let interval =
+            bootstrap_processes(&[vec![2.0; 6]], &[vec![3.0], vec![3.0; 5]], 999, [1, 2]);
+        assert_eq!(interval, Some(Interval::exactly(1.5)));
+        let few = bootstrap_processes(&[vec![2.0; 6]], &[vec![3.0; 6], vec![]], 999, [1, 2]);
+        assert_eq!(few, None);
     }
 
     #[test]

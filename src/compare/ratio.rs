@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median};
+use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median};
 use super::{By, CompareError, Measurement, Side, key_words};
 use crate::frontier::Interval;
 use crate::number::Precision;
@@ -125,6 +125,22 @@ impl Setting {
         })
     }
 
+    /// Refuses a value that no row has.
+    fn check(&self, side: &Side) -> Result<(), CompareError> {
+        for (dial, value) in &self.0 {
+            let alone = Self(vec![(*dial, value.clone())]);
+            if !side.rows.iter().any(|row| alone.has(&row.record)) {
+                let mut there: Vec<String> =
+                    side.rows.iter().map(|row| dial.of(&row.record).to_owned()).collect();
+                there.sort();
+                there.dedup();
+                let (by, name) = (dial.name(), value.clone());
+                return Err(CompareError::Unknown { by, name, there });
+            }
+        }
+        Ok(())
+    }
+
     fn names(&self, dial: Dial) -> bool {
         self.0.iter().any(|(named, _)| *named == dial)
     }
@@ -195,6 +211,7 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
             }
         }
         Which::Settings { of, to, best_kernel } => {
+            [of, to].into_iter().try_for_each(|setting| setting.check(&side))?;
             let mut dials: Vec<Dial> =
                 Dial::ALL.into_iter().filter(|dial| of.names(*dial) || to.names(*dial)).collect();
             // Another device has another backend, another implementation kernels of its own.
@@ -288,7 +305,7 @@ impl Groups {
         let interval = match basis {
             Basis::Rounds => bootstrap_median(&pairs, RESAMPLES, key),
             Basis::Medians if count < LEAST_SAMPLES => None,
-            Basis::Medians => bootstrap(&of.times_ns, &to.times_ns, RESAMPLES, key),
+            Basis::Medians => super::resampled(of, to, key).0,
         };
         Ratio { of: of.clone(), to: to.clone(), speed, interval, basis, count }
     }

@@ -1,6 +1,6 @@
 //! One side of a comparison: measured rows with their sources and samples.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{By, CaseName, CompareError};
 use crate::frontier::Interval;
@@ -26,6 +26,17 @@ pub struct Measurement {
     pub rounds: Vec<[u64; 2]>,
 }
 
+impl Measurement {
+    /// The times by the process that drew them. Unit: ns.
+    pub fn processes_ns(&self) -> Vec<Vec<f64>> {
+        let mut by_process = BTreeMap::<u64, Vec<f64>>::new();
+        for (round, time) in self.rounds.iter().zip(&self.times_ns) {
+            by_process.entry(round[0]).or_default().push(*time);
+        }
+        by_process.into_values().collect()
+    }
+}
+
 /// One side of a comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
@@ -42,7 +53,7 @@ pub struct Side {
 }
 
 /// The two sides named `a` and `b` of `runs`: by run, what the first and the second path led to; by
-/// device or backend, the rows of these names.
+/// device, backend or implementation, the rows of these names.
 ///
 /// # Errors
 /// [`CompareError`] if a name is in no row or twice the same, a measured row lacks its median or
@@ -54,7 +65,7 @@ pub fn sides(runs: &[LoadedRun], by: By, [a, b]: [&str; 2]) -> Result<(Side, Sid
     let side = |label: &str, given: usize| {
         Side::new(label, by, runs, |run, record| match by {
             By::Run => run.given == given,
-            By::Device | By::Backend => by.of(record) == label,
+            By::Device | By::Backend | By::Implementation => by.is(label, record),
         })
     };
     Ok((side(a, 0)?, side(b, 1)?))
@@ -66,7 +77,7 @@ fn check_names(runs: &[LoadedRun], by: By, names: [&str; 2]) -> Result<(), Compa
         return Err(CompareError::Same { by: by.name(), name: names[0].to_owned() });
     }
     for name in names {
-        let rows = || records().filter(|record| by.of(record) == name);
+        let rows = || records().filter(|record| by.is(name, record));
         if rows().next().is_none() {
             let there = distinct(records().map(|record| by.of(record)));
             return Err(CompareError::Unknown { by: by.name(), name: name.to_owned(), there });

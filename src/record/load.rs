@@ -5,7 +5,9 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{ReadError, Record, Row, Sample, Status, read, read_samples};
+use super::{
+    ReadError, Record, Row, Sample, Status, TrajectoryPoint, read, read_samples, read_trajectory,
+};
 
 /// Where a row stands.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -124,6 +126,20 @@ pub enum LoadError {
         /// What stands there, in words.
         found: String,
     },
+    /// A number that no measurement can give.
+    #[error(
+        "{at}, column `{column}`: `{found}`, but {rule}; restore the row from the run that wrote it, or delete it"
+    )]
+    Impossible {
+        /// The row.
+        at: Box<Source>,
+        /// The column.
+        column: &'static str,
+        /// What stands there.
+        found: f64,
+        /// What would have to hold.
+        rule: String,
+    },
 }
 
 impl LoadError {
@@ -139,8 +155,8 @@ impl LoadError {
 /// within a folder.
 ///
 /// # Errors
-/// [`LoadError`] if a file is not whole, a folder has no run, or the rows cannot be used together:
-/// one row twice, or two schemas.
+/// [`LoadError`] if a file is not whole, a folder has no run, a row of status ok has a number that
+/// no measurement gives, or the rows cannot be used together: one row twice, or two schemas.
 pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<LoadedRun>, LoadError> {
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
@@ -159,6 +175,7 @@ pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<LoadedRun>, LoadError> {
         }
     }
     check(&runs)?;
+    runs.iter().try_for_each(check_numbers)?;
     Ok(runs)
 }
 
@@ -225,6 +242,96 @@ fn check(runs: &[LoadedRun]) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Refuses rows of status ok that contradict themselves: such a file was edited.
+fn check_numbers(run: &LoadedRun) -> Result<(), LoadError> {
+    for (index, record) in run.records.iter().enumerate() {
+        if record.status == Status::Ok
+            && let Some((column, found, rule)) = contradiction(record)
+        {
+            return Err(LoadError::Impossible {
+                at: Box::new(run.source(index)),
+                column,
+                found,
+                rule,
+            });
+        }
+    }
+    check_trajectory(run)
+}
+
+/// Errors that are norms, distances or magnitudes.
+const NOT_NEGATIVE: [&str; 7] = [
+    "relative_frobenius",
+    "max_componentwise",
+    "max_ulp",
+    "median_ulp",
+    "measured_over_bound",
+    "distance_to_f64_trajectory",
+    "distance_to_optimum",
+];
+
+/// The first column of a measured row that cannot be so, what it holds, and what would have to hold.
+/// Numbers that are missing or NaN are left to the verbs that need them.
+fn contradiction(record: &Record) -> Option<(&'static str, f64, String)> {
+    // Positive: what is not is no time at all, and the verbs say so.
+    let time = |value: Option<f64>| value.filter(|ns| *ns > 0.0);
+    let [low, median, high] =
+        [record.median_ci95_low_ns, record.median_ns, record.median_ci95_high_ns].map(time);
+    if let (Some(low), Some(median)) = (low, median)
+        && low > median
+    {
+        return Some(("median_ci95_low_ns", low, format!("`median_ns` is below it: `{median}`")));
+    }
+    if let (Some(high), Some(median)) = (high, median)
+        && high < median
+    {
+        return Some(("median_ci95_high_ns", high, format!("`median_ns` is above it: `{median}`")));
+    }
+    let metric = record.primary_error_metric.as_str();
+    if let Some(error) = record.primary_error.filter(|error| *error < 0.0)
+        && NOT_NEGATIVE.contains(&metric)
+    {
+        return Some(("primary_error", error, format!("{metric} is never below 0")));
+    }
+    let over = record.measured_over_bound.filter(|over| *over > 1.0)?;
+    Some(("measured_over_bound", over, "a row of status ok has at most 1 here".to_owned()))
+}
+
+/// Refuses a measured run of SGD that was at no number at any point of its way. A trajectory that
+/// cannot be read is left to the verb that draws it.
+fn check_trajectory(run: &LoadedRun) -> Result<(), LoadError> {
+    let file = run.file.with_file_name(TrajectoryPoint::FILE);
+    let ok = |record: &&Record| record.workload == "sgd" && record.status == Status::Ok;
+    let ok: HashSet<&str> = run.records.iter().filter(ok).map(|row| &*row.case_id).collect();
+    if ok.is_empty() || !file.is_file() {
+        return Ok(());
+    }
+    let Ok(points) = read_trajectory(&file) else { return Ok(()) };
+    let lines = lines(&file)?;
+    let mut ways: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, point) in points.iter().enumerate() {
+        ways.entry(&point.case_id).or_default().push(index);
+    }
+    type Column = (&'static str, fn(&TrajectoryPoint) -> Option<f64>);
+    let columns: [Column; 2] = [("loss", |p| p.loss), ("loss_gap", |p| p.loss_gap)];
+    let mut bad: Vec<(usize, &str, &'static str)> = vec![];
+    for (case_id, way) in ways.iter().filter(|(case_id, _)| ok.contains(*case_id)) {
+        for (column, of) in columns {
+            if way.iter().all(|&point| of(&points[point]).is_some_and(f64::is_nan)) {
+                bad.push((way[0], case_id, column));
+            }
+        }
+    }
+    bad.sort();
+    let Some((point, case_id, column)) = bad.into_iter().next() else { return Ok(()) };
+    Err(LoadError::Impossible {
+        at: Box::new(Source { line: lines.get(point).copied().unwrap_or_default(), file }),
+        column,
+        found: f64::NAN,
+        rule: format!("`{case_id}` has status ok and no number here at any step"),
+    })
 }
 
 /// What there is one row of in a run.
