@@ -823,7 +823,7 @@ fn a_run_measures_the_roofline_of_its_devices_once() {
             assert_eq!(row.peak_bandwidth_gbs, roofline["read"]["gbs"].as_f64());
             assert_eq!(row.dispatch_latency_ns, Some(0.0));
             let percent = row.operations.unwrap() as f64 / row.median_ns.unwrap();
-            let percent = 100.0 * percent / row.peak_throughput.unwrap();
+            let percent = 100.0 * (percent / row.peak_throughput.unwrap());
             assert_eq!(row.percent_of_peak, Some(percent));
             assert!(["compute", "bandwidth"].contains(&&*row.limited_by), "{}", row.limited_by);
         }
