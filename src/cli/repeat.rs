@@ -92,7 +92,9 @@ impl<'a> Repeat<'a> {
         let first = parts.first().context("there is no process")?;
         let (fingerprints, interleaved) =
             (first.provenance.fingerprints.clone(), first.provenance.interleaved.clone());
+        let rooflines = first.provenance.rooflines.clone();
         self.folder.update_provenance(|provenance| {
+            provenance.rooflines = rooflines;
             if fingerprints != Value::Null {
                 provenance.fingerprints = fingerprints;
             }
@@ -113,7 +115,8 @@ impl<'a> Repeat<'a> {
 /// The selection by its variables, which flags of the parent may have set; the rest by flags.
 fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("TRADEOFF_") {
+        // Where the cache is selects no case, but the kernels' parameters come from there.
+        if name.to_string_lossy().starts_with("TRADEOFF_") && name != "TRADEOFF_CACHE" {
             command.env_remove(name);
         }
     }

@@ -211,6 +211,7 @@ impl Job {
         let done = self.rows.len();
         let tell = &mut |line: &str| eprintln!("{line}");
         self.session.measure_rooflines(&self.missing, tell);
+        self.session.cache = self.options.cache;
         self.session.tune(&self.missing, tell);
         let mut progress = Progress::new(done, done + self.missing.len());
         let Self { session, missing, folder, options, .. } = &mut self;

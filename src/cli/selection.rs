@@ -113,9 +113,13 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// Those of a plan, where no flag stands behind any.
+    /// Those of a plan, where no flag stands behind any, and the cache's place, which is no part of
+    /// a plan.
     pub fn of_plan(selection: &BTreeMap<String, String>) -> Self {
-        Self { values: selection.clone(), flags: BTreeMap::new() }
+        let mut values = selection.clone();
+        let cache = std::env::var("TRADEOFF_CACHE").ok();
+        values.extend(cache.map(|folder| ("TRADEOFF_CACHE".to_owned(), folder)));
+        Self { values, flags: BTreeMap::new() }
     }
 
     fn expand_sizes(&mut self) -> anyhow::Result<()> {

@@ -64,9 +64,8 @@ impl Bench<'_> {
             return Ok(stopped);
         }
         let Some(live) = self.warm_up(live)? else { return Ok(stopped) };
-        if live.len() > 1 {
-            self.announce(&live)?;
-        }
+        // A group of one, too: what was sampled alone must not pass for part of an earlier group.
+        self.announce(&live)?;
         let ending = self.rounds(live, place)?;
         Ok(Taken { cases: taken, ending })
     }

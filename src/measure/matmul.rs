@@ -382,6 +382,10 @@ impl Runner for GpuRunner {
         self.gpu.product().iter().filter(|command| command.is_dispatch()).count() as u64
     }
 
+    fn spoil(&mut self) -> Result<(), Unmeasured> {
+        Ok(self.gpu.poison(&self.context)?)
+    }
+
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(same_bits(&self.gpu.result(&self.context)?, &self.verified))
     }
@@ -441,6 +445,11 @@ impl Runner for CpuRunner {
             }
         }
         Ok(Clocked { host_ns: started.elapsed().as_nanos() as f64, device_ns: None })
+    }
+
+    fn spoil(&mut self) -> Result<(), Unmeasured> {
+        self.c.fill(f32::NAN);
+        Ok(())
     }
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {

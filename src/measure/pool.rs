@@ -24,6 +24,19 @@ pub fn pool(processes: &[&Measured]) -> Result<Measured, StatisticsError> {
         one.record.reason = format!("process {number}: {}", one.record.reason);
         return Ok(one);
     }
+    let other = |measured: &&&Measured| identity(&measured.record) != identity(&first.record);
+    if let Some(measured) = processes.iter().find(other) {
+        let mut one = (*first).clone();
+        one.record.processes = Some(processes.len() as u32);
+        one.record.status = Status::Failed;
+        one.record.reason = format!(
+            "the processes ran different kernels (`{}` and `{}`); tune first, by a run without \
+             --repeats, or set TRADEOFF_TUNE=off",
+            first.record.kernel_parameters, measured.record.kernel_parameters
+        );
+        one.samples.clear();
+        return Ok(one);
+    }
     let mut record = first.record.clone();
     // When the last was there.
     record.utc = processes.iter().map(|p| p.record.utc.clone()).max().unwrap_or_default();
@@ -51,6 +64,12 @@ pub fn pool(processes: &[&Measured]) -> Result<Measured, StatisticsError> {
         point.elapsed_ns = median.map(|median| median * point.step as f64 / steps);
     }
     Ok(Measured { record, samples, trajectory })
+}
+
+/// What must be the same in all processes for their samples to be of one thing.
+fn identity(record: &Record) -> [&str; 4] {
+    let Record { wgsl_sha256, kernel_parameters, inputs_sha256, result_sha256, .. } = record;
+    [wgsl_sha256, kernel_parameters, inputs_sha256, result_sha256]
 }
 
 /// The samples of a stage, numbered through all processes.

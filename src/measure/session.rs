@@ -91,6 +91,10 @@ pub(super) trait Runner {
     fn dispatches(&self) -> u64 {
         0
     }
+    /// Before timing: spoils the result, so that a run that computes nothing cannot pass for one.
+    fn spoil(&mut self) -> Result<(), Unmeasured> {
+        Ok(())
+    }
     /// After timing: whether the result still is the one that was verified.
     fn unchanged(&mut self) -> Result<bool, Unmeasured>;
     /// The device's commands of the conversion and of the main stage; `None` on the CPU.
@@ -136,6 +140,8 @@ pub struct Prepared {
     /// Samples of the side stages, once they are drawn.
     sides: Option<Vec<(Stage, Drawn)>>,
     roofline: Option<Rc<Roofline>>,
+    /// Whether the result was spoilt since it was last looked at.
+    spoilt: bool,
 }
 
 /// Timing samples: (iterations, elapsed ns of all of them).
@@ -144,7 +150,17 @@ type Drawn = Vec<(u64, f64)>;
 impl Prepared {
     pub(super) fn new(record: Record, runner: Box<dyn Runner>, method: TimingMethod) -> Self {
         let (trajectory, numbers, examples, sides) = (vec![], None, None, None);
-        Self { record, runner, trajectory, method, numbers, examples, sides, roofline: None }
+        Self {
+            record,
+            runner,
+            trajectory,
+            method,
+            numbers,
+            examples,
+            sides,
+            roofline: None,
+            spoilt: false,
+        }
     }
 
     pub(super) fn with_sgd(
@@ -172,6 +188,10 @@ impl Prepared {
     }
 
     fn sample(&mut self, stage: Stage, iterations: u64) -> Result<f64, Unmeasured> {
+        let computes = stage != Stage::Conversion;
+        if computes && !std::mem::replace(&mut self.spoilt, true) {
+            self.runner.spoil()?;
+        }
         for _ in 0..TIMESTAMP_TRIES {
             let clocked = self.runner.run(stage, iterations)?;
             match self.method {
@@ -192,6 +212,7 @@ impl Prepared {
     /// Checks that the last run still gave the result that was verified: a kernel with a race, or
     /// a device that errs now and then, is wrong however fast it is.
     pub fn check(&mut self) -> Result<(), Unmeasured> {
+        self.spoilt = false;
         if self.runner.unchanged()? {
             return Ok(());
         }
@@ -524,6 +545,18 @@ impl Session {
     /// Gives up a device, which its next use opens anew.
     pub(super) fn forget(&mut self, position: usize) {
         self.contexts[position] = None;
+    }
+
+    /// What software adapters compute with: the processor, its threads, and what limits them.
+    pub(super) fn processor(&self) -> [String; 3] {
+        let threads = std::thread::available_parallelism().map_or(0, Into::into);
+        let limit = std::env::var("LP_NUM_THREADS").unwrap_or_default();
+        [self.base.cpu.clone(), threads.to_string(), limit]
+    }
+
+    /// Version of wgpu, which translates the kernels.
+    pub(super) fn wgpu_version(&self) -> &str {
+        &self.base.wgpu_version
     }
 
     /// Name of the processor, which also does the work of software adapters.

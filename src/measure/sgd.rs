@@ -331,6 +331,10 @@ impl Runner for GpuRunner {
         self.gpu.commands().iter().filter(|command| command.is_dispatch()).count() as u64
     }
 
+    fn spoil(&mut self) -> Result<(), Unmeasured> {
+        Ok(self.gpu.spoil_model(&self.context)?)
+    }
+
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
         Ok(self.gpu.model_words(&self.context)? == self.verified)
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Policy};
 use super::case::{Case, Work};
+use super::drawing::Caches;
 use super::limits::foreseen_skip;
 use super::session::{Prepared, Session};
 use super::statistics::Summary;
@@ -29,6 +30,8 @@ const BUDGET: Duration = Duration::from_secs(45);
 const ROUNDS_TIME: Duration = Duration::from_secs(2);
 /// Rounds of one kernel at most: with 9, a median of times is off by chance less than one is.
 const ROUNDS: u32 = 9;
+/// Rounds that a choice needs to be cached.
+const FEWEST_ROUNDS: usize = 3;
 /// What a timing lasts at least, so that the grain of a clock is small beside it.
 const LEAST_TIMING_NS: f64 = 2e6;
 /// A candidate whose first run takes so many times the fastest's is not timed again.
@@ -48,8 +51,11 @@ struct Key {
     backend: String,
     driver: String,
     driver_info: String,
-    /// The processor, where it does the device's work.
-    processor: Option<String>,
+    /// What does the device's work, where that is the processor: its name, its threads, and what
+    /// limits them.
+    processor: Option<[String; 3]>,
+    wgpu_version: String,
+    cold: bool,
     optimised: bool,
     checks: bool,
     kernel: &'static str,
@@ -164,7 +170,7 @@ impl Session {
         if policy == Policy::Off || known {
             return;
         }
-        let candidates = KernelSource::candidates(kernel, precision, shape, &device);
+        let candidates = KernelSource::candidates(kernel, precision, shape.class(), &device);
         let skipped = foreseen_skip(case, &device, super::limits::available_host_bytes()).is_some();
         if candidates.len() < 2 || skipped {
             return;
@@ -182,8 +188,10 @@ impl Session {
         let (choice, origin) = match found {
             Some(choice) => (choice, "cached"),
             None => {
-                let Some(choice) = self.choose(case, &device, &candidates, tell) else { return };
-                if let Some(Err(error)) = cache.map(|cache| cache.store(KIND, &key, &choice)) {
+                let found = self.choose(case, &device, &candidates, tell);
+                let Some((choice, settled)) = found else { return };
+                let kept = cache.filter(|_| settled).map(|c| c.store(KIND, &key, &choice));
+                if let Some(Err(error)) = kept {
                     tell(&format!("warning: {error}; the next run tunes again"));
                 }
                 (choice, "tuned")
@@ -215,7 +223,9 @@ impl Session {
             backend: device.backend.clone(),
             driver: device.driver.clone(),
             driver_info: device.driver_info.clone(),
-            processor: (device.device_type == "cpu").then(|| self.cpu_name().to_owned()),
+            processor: (device.device_type == "cpu").then(|| self.processor()),
+            wgpu_version: self.wgpu_version().to_owned(),
+            cold: self.cache == Caches::Cold,
             optimised: !cfg!(debug_assertions),
             checks: self.selection.checks,
             kernel: kernel.name(),
@@ -225,15 +235,16 @@ impl Session {
         }
     }
 
-    /// Times the candidates of a case; `None` where the device's time is spent or none of them can be
-    /// used.
+    /// Times the candidates of a case, and says whether the choice is worth keeping: all of them were
+    /// tried, and those in the race often enough. `None` where the device's time is spent or none of
+    /// them can be used.
     fn choose(
         &mut self,
         case: &Case,
         device: &DeviceInfo,
         candidates: &[Parameters],
         tell: &mut dyn FnMut(&str),
-    ) -> Option<Choice> {
+    ) -> Option<(Choice, bool)> {
         let left = BUDGET.saturating_sub(self.tuner.spent(device.index));
         if left.is_zero() {
             if !self.tuner.told_of_budget.contains(&device.index) {
@@ -251,6 +262,18 @@ impl Session {
         let (mut entrants, mut trials) = self.entrants(case, device, candidates, left, tell);
         let until = started + left.min(started.elapsed() + ROUNDS_TIME);
         race(&mut entrants, until);
+        entrants.retain_mut(|entrant| match entrant.prepared.check() {
+            Ok(()) => true,
+            Err(why) => {
+                tell(&format!(
+                    "warning: tuning {case}: {} is out: {}",
+                    entrant.parameters, why.reason
+                ));
+                false
+            }
+        });
+        let untried = candidates.len() - entrants.len() - trials.len();
+        let settled = untried == 0 && fair(&entrants);
         let times: Vec<_> =
             entrants.iter().map(|e| (e.parameters.clone(), e.typical_ns())).collect();
         let winner = fastest(&times, &candidates[0]).map(Parameters::to_string);
@@ -263,7 +286,8 @@ impl Session {
             started.elapsed().as_secs_f64()
         ));
         let Work::Matmul { shape, .. } = case.work else { return None };
-        Some(Choice { utc: utc_now(), shape: shape.to_string(), parameters, trials })
+        let choice = Choice { utc: utc_now(), shape: shape.to_string(), parameters, trials };
+        Some((choice, settled))
     }
 
     /// The candidates that passed verification, each run once, and what became of the others.
@@ -297,7 +321,7 @@ impl Session {
         (entrants, trials)
     }
 
-    /// A candidate, verified as the case would be, and run once more for a first time.
+    /// A candidate, verified as the case would be, and run for a first time.
     fn entrant(
         &mut self,
         case: &Case,
@@ -311,7 +335,11 @@ impl Session {
         let source = source.map_err(|error| error.to_string())?;
         let prepared = self.prepare_with(case, &|altered| *altered = source.clone());
         let mut prepared = prepared.map_err(|measured| measured.record.reason)?;
-        let first_ns = prepared.run(1).map_err(|why| why.reason)?;
+        // The least of three, since one alone may have met another program.
+        let mut first_ns = f64::INFINITY;
+        for _ in 0..3 {
+            first_ns = first_ns.min(prepared.run(1).map_err(|why| why.reason)?);
+        }
         Ok(Entrant { parameters: parameters.clone(), prepared, first_ns, times_ns: vec![] })
     }
 }
@@ -339,6 +367,15 @@ impl Entrant {
             fault: None,
         }
     }
+}
+
+/// Whether each entrant that was in the race was timed as often as a choice needs that is kept.
+fn fair(entrants: &[Entrant]) -> bool {
+    let best = entrants.iter().map(|e| e.first_ns).fold(f64::INFINITY, f64::min);
+    entrants
+        .iter()
+        .filter(|e| e.first_ns <= HOPELESS * best)
+        .all(|e| e.times_ns.len() >= FEWEST_ROUNDS)
 }
 
 /// Times the entrants in turn until `until`, though each as often as any other. One that fails on the

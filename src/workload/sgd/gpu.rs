@@ -130,6 +130,12 @@ impl GpuSgd {
         &self.grids
     }
 
+    /// Overwrites the model, which every run sets to zero first, so that a run that does nothing is
+    /// seen.
+    pub fn spoil_model(&self, context: &Context) -> Result<(), GpuError> {
+        context.upload(&self.model, &vec![0xff; self.model.bytes() as usize])
+    }
+
     /// Time to compile all pipelines, in ns.
     pub fn compile_ns(&self) -> f64 {
         self.compile_ns
