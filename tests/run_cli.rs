@@ -940,7 +940,7 @@ fn a_ratio_of_two_settings() {
     let (out, _) = ends(0, &["ratio", path]);
     assert_eq!(out.matches(" rounds\n").count(), 3, "{out}");
     let message = refused(&["ratio", path, "--of", "precision=bf16", "--to", "precision=fp32"]);
-    assert!(message.contains("none of the 6 rows"), "{message}");
+    assert!(message.contains("no row has precision `bf16`"), "{message}");
     let message = refused(&["ratio", path, "--of", "speed=1", "--to", "precision=fp32"]);
     assert!(message.contains("`speed=1` is no setting"), "{message}");
 
