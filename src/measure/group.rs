@@ -65,7 +65,9 @@ impl Bench<'_> {
         }
         let Some(live) = self.warm_up(live)? else { return Ok(stopped) };
         // A group of one, too: what was sampled alone must not pass for part of an earlier group.
-        self.announce(&live)?;
+        if self.options.interleaving == Interleaving::Rounds {
+            self.announce(&live)?;
+        }
         let ending = self.rounds(live, place)?;
         Ok(Taken { cases: taken, ending })
     }
