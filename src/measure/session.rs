@@ -43,7 +43,8 @@ pub struct Unmeasured {
 }
 
 impl Unmeasured {
-    pub(super) fn new(status: Status, reason: impl ToString) -> Self {
+    /// A status other than `ok`, and its reason.
+    pub fn new(status: Status, reason: impl ToString) -> Self {
         Self { status, reason: reason.to_string(), lacks_memory: false }
     }
 }

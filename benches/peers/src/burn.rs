@@ -91,7 +91,7 @@ fn check_same(wanted: &DeviceInfo, got: &wgpu::AdapterInfo) -> Result<(), Unmeas
 }
 
 fn absent(reason: String) -> Unmeasured {
-    Unmeasured { status: Status::Skipped, reason }
+    Unmeasured::new(Status::Skipped, reason)
 }
 
 /// Uploads a matrix, rounded to nearest as tradeoff rounds it.

@@ -166,7 +166,7 @@ impl Bench {
         let bound = peer.bound(k).map_err(|error| failed(error.to_string()))?;
         let Some(worst) = bound.worst(&c, &self.truth) else {
             let reason = "its bound says nothing at this k, so nothing could verify it";
-            return Err(Unmeasured { status: Status::Skipped, reason: reason.to_owned() });
+            return Err(Unmeasured::new(Status::Skipped, reason.to_owned()));
         };
         record.bound_kind = "deterministic".to_owned();
         record.bound = Some(worst.bound);
@@ -176,7 +176,7 @@ impl Bench {
         }
         let (row, column, ratio) = (worst.row, worst.column, worst.ratio);
         let reason = format!("C[{row}, {column}]: the error is {ratio:.3} times its bound");
-        Err(Unmeasured { status: Status::Wrong, reason })
+        Err(Unmeasured::new(Status::Wrong, reason))
     }
 
     /// The finished row and its samples. A peer's result is judged again: it must have stayed right

@@ -29,5 +29,5 @@ use tradeoff::record::Status;
 
 /// Why a peer did not run to its end.
 fn failed(reason: String) -> Unmeasured {
-    Unmeasured { status: Status::Failed, reason }
+    Unmeasured::new(Status::Failed, reason)
 }

@@ -68,9 +68,11 @@ impl Loaded {
     fn load() -> Result<Self, Unmeasured> {
         // SAFETY: loading OpenBLAS starts its threads and runs no code of ours.
         let found = LIBRARIES.into_iter().find_map(|name| unsafe { Library::new(name) }.ok());
-        let library = found.ok_or_else(|| Unmeasured {
-            status: Status::Skipped,
-            reason: "no OpenBLAS here; install it (Debian: apt-get install libopenblas0)".into(),
+        let library = found.ok_or_else(|| {
+            Unmeasured::new(
+                Status::Skipped,
+                "no OpenBLAS here; install it (Debian: apt-get install libopenblas0)",
+            )
         })?;
         // SAFETY: the symbols have these types in every OpenBLAS of 32-bit indices, the only kind
         // that goes by these file names.

@@ -244,7 +244,7 @@ impl Child {
             let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
             let reason = format!("cannot start {name}: {error}");
             let absent = error.kind() == std::io::ErrorKind::NotFound;
-            if absent { Unmeasured { status: Status::Skipped, reason } } else { failed(reason) }
+            if absent { Unmeasured::new(Status::Skipped, reason) } else { failed(reason) }
         })?;
         let (sender, answers) = channel();
         let last_words = Arc::new(Mutex::new(String::new()));
@@ -320,7 +320,7 @@ impl Child {
         let (word, rest) = answer.split_once(' ').unwrap_or((&answer, ""));
         match word {
             _ if word == wanted => Ok(rest.to_owned()),
-            "absent" => Err(Unmeasured { status: Status::Skipped, reason: rest.to_owned() }),
+            "absent" => Err(Unmeasured::new(Status::Skipped, rest.to_owned())),
             "failed" => Err(failed(rest.to_owned())),
             _ => Err(failed(format!("it answered `{answer}` where `{wanted}` was asked for"))),
         }

@@ -231,7 +231,7 @@ impl Meet {
         let peer = Remote::new(program, setting, name.unit(device, setting), device);
         if name == Name::Burn && !cfg!(feature = "burn") {
             let reason = "this program was built without burn; add --features burn".to_owned();
-            let why = Unmeasured { status: Status::Skipped, reason };
+            let why = Unmeasured::new(Status::Skipped, reason);
             return Ok(bench.absent(&peer, beside, why));
         }
         Ok(bench.peer(Box::new(peer), beside))
