@@ -19,6 +19,7 @@ pub mod compare;
 pub mod error;
 pub mod frontier;
 pub mod gpu;
+mod hexadecimal;
 pub mod measure;
 pub mod mirror;
 pub mod number;

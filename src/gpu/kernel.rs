@@ -1,7 +1,8 @@
 //! WGSL sources, embedded in the binary, and how several make one kernel.
 
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+
+use crate::hexadecimal::hexadecimal;
 
 /// One WGSL file, embedded by [`wgsl!`](crate::wgsl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +72,6 @@ pub fn compose_with(declarations: &str, files: &[Source]) -> Composed {
 fn is_directive(line: &str) -> bool {
     let line = line.trim_start();
     ["enable ", "requires ", "diagnostic("].iter().any(|word| line.starts_with(word))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::session::Session;
+use crate::gpu::DeviceInfo;
+use crate::hexadecimal::hexadecimal;
+
 /// Whether to measure what a cache may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
@@ -124,6 +128,20 @@ impl Cache {
         serde_json::from_value(entry.value).map(Some).map_err(|e| foreign(e.to_string()))
     }
 
+    /// [`Cache::load`] where what cannot be used goes to `tell`, with what is done `instead`.
+    pub(super) fn load_or_tell<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &impl Serialize,
+        instead: &str,
+        tell: &mut dyn FnMut(&str),
+    ) -> Option<T> {
+        self.load(kind, key).unwrap_or_else(|error| {
+            tell(&format!("warning: {error}; {instead}"));
+            None
+        })
+    }
+
     /// Stores a value of `kind` (a word for the file's name) under `key`, in place of any earlier
     /// one. The file appears whole or not at all, whatever other processes do meanwhile.
     ///
@@ -156,8 +174,28 @@ impl Cache {
     fn place(&self, kind: &str, key: &impl Serialize) -> (PathBuf, Value) {
         let key = serde_json::to_value(key).unwrap_or_default();
         let digest = Sha256::digest(key.to_string());
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let name = hexadecimal(&digest[..8]);
         (self.folder.join(format!("{kind}-{name}.json")), key)
+    }
+}
+
+/// What computes for a device whose work is done by the processor, as a part of a key: the
+/// processor `cpu`, its threads, and what limits them. `None` for any other device.
+pub(super) fn host(info: &DeviceInfo, cpu: &str) -> Option<[String; 3]> {
+    let threads = if info.backend == "cpu" {
+        rayon::current_num_threads()
+    } else {
+        std::thread::available_parallelism().map_or(0, Into::into)
+    };
+    let limit = std::env::var("LP_NUM_THREADS").unwrap_or_default();
+    (info.device_type == "cpu").then(|| [cpu.to_owned(), threads.to_string(), limit])
+}
+
+impl Session {
+    /// The cache that the selection names, or the system's; that there is none goes to `tell`.
+    pub(super) fn open_cache(&self, tell: &mut dyn FnMut(&str)) -> Option<Cache> {
+        let cache = Cache::open(self.selection.cache.as_deref());
+        cache.map_err(|error| tell(&format!("warning: {error}"))).ok()
     }
 }
 

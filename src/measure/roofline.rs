@@ -156,11 +156,6 @@ impl Roofline {
     }
 }
 
-/// Now, as the columns write it.
-fn utc_now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 /// Fills the columns of a timed row that its operations, bytes and `dispatches` an iteration give
 /// together with the roofline of its device.
 pub(super) fn fill(record: &mut Record, roofline: Option<&Roofline>, dispatches: u64) {

@@ -17,6 +17,7 @@ use super::sgd::{SgdCache, Training};
 use super::statistics::Summary;
 use super::tune::Tuner;
 use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
+use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
@@ -77,7 +78,7 @@ pub(super) fn check_host_memory(what: &dyn Display, needed: u128) -> Result<(), 
 /// SHA-256 of the bits of a result, in hexadecimal.
 pub(super) fn result_sha256(words: impl Iterator<Item = u32>) -> String {
     let all = words.fold(Sha256::new(), |all, word| all.chain_update(word.to_le_bytes()));
-    all.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&all.finalize())
 }
 
 /// The stages of a verified case, ready to run any number of times.
@@ -546,13 +547,6 @@ impl Session {
     /// Gives up a device, which its next use opens anew.
     pub(super) fn forget(&mut self, position: usize) {
         self.contexts[position] = None;
-    }
-
-    /// What software adapters compute with: the processor, its threads, and what limits them.
-    pub(super) fn processor(&self) -> [String; 3] {
-        let threads = std::thread::available_parallelism().map_or(0, Into::into);
-        let limit = std::env::var("LP_NUM_THREADS").unwrap_or_default();
-        [self.base.cpu.clone(), threads.to_string(), limit]
     }
 
     /// Version of wgpu, which translates the kernels.

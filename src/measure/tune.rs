@@ -1,17 +1,16 @@
 //! The autotuner: which parameters of a kernel are fastest on a device, found once and cached.
 //!
 //! The candidates of a kernel ([`KernelSource::candidates`]) are prepared and verified as any case is,
-//! so one that is wrong cannot win. Those that are, on their first run, within [`HOPELESS`] of the
+//! so one that is wrong cannot win. Those that are, by their first runs, within [`HOPELESS`] of the
 //! fastest are then timed in turn, round by round, so that drift meets all alike, and the least median
 //! wins; the default wins where no other beats it by more than [`WORTH_IT`], since so little is noise.
 //! The choice holds for a shape class: m, n and k rounded up to powers of two.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Policy};
+use super::cache::{Policy, host};
 use super::case::{Case, Work};
 use super::drawing::Caches;
 use super::limits::foreseen_skip;
@@ -34,7 +33,7 @@ const ROUNDS: u32 = 9;
 const FEWEST_ROUNDS: usize = 3;
 /// What a timing lasts at least, so that the grain of a clock is small beside it.
 const LEAST_TIMING_NS: f64 = 2e6;
-/// A candidate whose first run takes so many times the fastest's is not timed again.
+/// A candidate whose first runs take at least so many times the fastest's is not timed again.
 const HOPELESS: f64 = 2.0;
 /// Part of the default's time that another candidate must save.
 const WORTH_IT: f64 = 0.02;
@@ -176,15 +175,9 @@ impl Session {
             return;
         }
         let key = self.tuning_key(&device, kernel, precision, shape, &candidates);
-        let cache = Cache::open(self.selection.cache.as_deref().map(Path::new));
-        let cache = cache.map_err(|error| tell(&format!("warning: {error}"))).ok();
-        let found = (policy == Policy::Cached).then_some(cache.as_ref()).flatten();
-        let found = found.and_then(|cache| {
-            cache.load::<Choice>(KIND, &key).unwrap_or_else(|error| {
-                tell(&format!("warning: {error}; tuning anew"));
-                None
-            })
-        });
+        let cache = self.open_cache(tell);
+        let found = cache.as_ref().filter(|_| policy == Policy::Cached);
+        let found = found.and_then(|c| c.load_or_tell(KIND, &key, "tuning anew", tell));
         let (choice, origin) = match found {
             Some(choice) => (choice, "cached"),
             None => {
@@ -223,7 +216,7 @@ impl Session {
             backend: device.backend.clone(),
             driver: device.driver.clone(),
             driver_info: device.driver_info.clone(),
-            processor: (device.device_type == "cpu").then(|| self.processor()),
+            processor: host(device, self.cpu_name()),
             wgpu_version: self.wgpu_version().to_owned(),
             cold: self.cache == Caches::Cold,
             optimised: !cfg!(debug_assertions),
@@ -290,7 +283,7 @@ impl Session {
         Some((choice, settled))
     }
 
-    /// The candidates that passed verification, each run once, and what became of the others.
+    /// The candidates that passed verification, each with a first time, and what became of the others.
     fn entrants(
         &mut self,
         case: &Case,
@@ -369,20 +362,23 @@ impl Entrant {
     }
 }
 
+/// The longest first time with which an entrant is in the race.
+fn slowest_raced_ns(entrants: &[Entrant]) -> f64 {
+    HOPELESS * entrants.iter().map(|e| e.first_ns).fold(f64::INFINITY, f64::min)
+}
+
 /// Whether each entrant that was in the race was timed as often as a choice needs that is kept.
 fn fair(entrants: &[Entrant]) -> bool {
-    let best = entrants.iter().map(|e| e.first_ns).fold(f64::INFINITY, f64::min);
-    entrants
-        .iter()
-        .filter(|e| e.first_ns <= HOPELESS * best)
-        .all(|e| e.times_ns.len() >= FEWEST_ROUNDS)
+    let slowest_ns = slowest_raced_ns(entrants);
+    let mut raced = entrants.iter().filter(|e| e.first_ns <= slowest_ns);
+    raced.all(|e| e.times_ns.len() >= FEWEST_ROUNDS)
 }
 
 /// Times the entrants in turn until `until`, though each as often as any other. One that fails on the
 /// way leaves.
 fn race(entrants: &mut Vec<Entrant>, until: Instant) {
-    let best = entrants.iter().map(|e| e.first_ns).fold(f64::INFINITY, f64::min);
-    let in_race = |e: &Entrant| e.first_ns <= HOPELESS * best;
+    let slowest_ns = slowest_raced_ns(entrants);
+    let in_race = |e: &Entrant| e.first_ns <= slowest_ns;
     for _ in 0..ROUNDS {
         let round_ns: f64 =
             entrants.iter().filter(|e| in_race(e)).map(|e| e.first_ns.max(LEAST_TIMING_NS)).sum();
@@ -410,6 +406,8 @@ fn fastest<'a>(times: &'a [(Parameters, f64)], default: &Parameters) -> Option<&
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::gpu::discover;
     use crate::measure::Selection;

@@ -9,6 +9,8 @@ use rand_philox::{Philox, u32_to_unit_f64};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal::hexadecimal;
+
 /// The loss of one output of one row; the objective is the mean over rows of the sum over outputs,
 /// plus `λ/2·‖W‖²`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,7 +240,7 @@ impl Dataset {
             hash_words(&mut sha, test.x.iter().map(|v| v.to_bits()));
             hash_words(&mut sha, test.labels.iter().copied());
         }
-        self.sha256 = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.sha256 = hexadecimal(&sha.finalize());
         self.max_row_norm2 =
             self.x.par_chunks(self.d_padded).map(norm2).reduce(|| 0.0, f64::max).max(1e-30);
         self

@@ -8,6 +8,8 @@ use rand_philox::Philox;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal::hexadecimal;
+
 /// A dense row-major matrix: element (i, j) is `data[i * cols + j]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
@@ -225,7 +227,7 @@ fn identity(m: usize, n: usize, k: usize, a: &Matrix, b: &Matrix) -> String {
         bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
         hash.update(&bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 #[cfg(test)]

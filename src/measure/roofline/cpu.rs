@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::{Bandwidth, Peak, Roofline};
 use crate::measure::limits::available_host_bytes;
 use crate::mirror::sgd::vectorise;
+use crate::record::utc_now;
 
 /// Runs of each candidate.
 const TRIES: usize = 10;
@@ -318,7 +319,7 @@ pub(super) fn measure() -> (Roofline, Vec<String>) {
         None => warnings.push("bandwidth: no memory for buffers over the cache".to_owned()),
     }
     let roofline = Roofline {
-        utc: super::utc_now(),
+        utc: utc_now(),
         measuring_s: started.elapsed().as_secs_f64(),
         timing_method: "host".to_owned(),
         f32_fma,

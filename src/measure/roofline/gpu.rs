@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{Bandwidth, Peak, Roofline, Unit};
 use crate::gpu::{Buffer, Command, Composed, Context, GpuError, Source, TimingMethod, compose};
+use crate::record::utc_now;
 use crate::wgsl;
 
 /// Time of one timed dispatch: long beside its launch, short beside the time slices of other programs
@@ -528,7 +529,7 @@ pub(super) fn measure(
     let [f32_fma, f16_fma, dot4] = peaks;
     let [cooperative_f32, cooperative_f16] = matrices;
     let roofline = Roofline {
-        utc: super::utc_now(),
+        utc: utc_now(),
         measuring_s: started.elapsed().as_secs_f64(),
         timing_method: context.timing.name().to_owned(),
         f32_fma,

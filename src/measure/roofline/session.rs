@@ -1,6 +1,5 @@
 //! Rooflines of a session's devices: taken from the cache or measured, each once.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -9,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Roofline, cpu, gpu};
 use crate::gpu::{DeviceInfo, GpuError, compose};
-use crate::measure::cache::{Cache, Policy};
+use crate::hexadecimal::hexadecimal;
+use crate::measure::cache::{Policy, host};
 use crate::measure::{Case, Session};
 
 /// Name of the cache's files.
@@ -32,13 +32,6 @@ struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn of(info: &'a DeviceInfo, cpu: &str) -> Self {
-        let threads = if info.backend == "cpu" {
-            rayon::current_num_threads()
-        } else {
-            std::thread::available_parallelism().map_or(0, Into::into)
-        };
-        let limit = std::env::var("LP_NUM_THREADS").unwrap_or_default();
-        let host = (info.device_type == "cpu").then(|| [cpu.into(), threads.to_string(), limit]);
         Self {
             device: &info.name,
             backend: &info.backend,
@@ -47,7 +40,7 @@ impl<'a> Key<'a> {
             crate_version: env!("CARGO_PKG_VERSION"),
             optimised: !cfg!(debug_assertions),
             kernels_sha256: kernels_sha256(),
-            host,
+            host: host(info, cpu),
         }
     }
 }
@@ -56,15 +49,7 @@ fn kernels_sha256() -> String {
     let all = gpu::probes()
         .into_iter()
         .fold(Sha256::new(), |all, probe| all.chain_update(compose(&probe.files).wgsl));
-    all.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a cache says of a device, and what is to be told of it.
-fn cached(cache: Option<&Cache>, key: &Key, tell: &mut dyn FnMut(&str)) -> Option<Roofline> {
-    cache?.load(KIND, key).unwrap_or_else(|error| {
-        tell(&format!("warning: {error}; measuring the roofline anew"));
-        None
-    })
+    hexadecimal(&all.finalize())
 }
 
 impl Session {
@@ -100,12 +85,12 @@ impl Session {
     ) -> Option<Roofline> {
         let info = self.devices()[position].info.clone();
         let slug = &info.slug;
-        let folder = self.selection.cache.as_deref().map(Path::to_owned);
-        let cache = Cache::open(folder.as_deref());
-        let cache = cache.map_err(|error| tell(&format!("warning: {error}"))).ok();
+        let cache = self.open_cache(tell);
         let key = Key::of(&info, self.cpu_name());
         if policy == Policy::Cached
-            && let Some(roofline) = cached(cache.as_ref(), &key, tell)
+            && let Some(cache) = &cache
+            && let Some(roofline) =
+                cache.load_or_tell::<Roofline>(KIND, &key, "measuring the roofline anew", tell)
         {
             tell(&format!("roofline of {slug}: cached, measured {}", roofline.utc));
             return Some(roofline);
@@ -154,6 +139,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::gpu::discover;
     use crate::measure::Selection;

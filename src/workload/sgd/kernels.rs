@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::gpu::{Composed, Source, compose};
+use crate::hexadecimal::hexadecimal;
 use crate::mirror::sgd::{BLOCK, TILE};
 use crate::number::{Format, Precision, Rounding};
 use crate::problem::dataset::{CLASSES, DatasetSpec, Loss};
@@ -212,7 +213,7 @@ pub fn sources_sha256(precision: Precision, loss: Loss) -> String {
     for kernel in kernels(precision, loss).iter().map(|(_, kernel)| kernel).chain(&conversion) {
         sha.update(kernel.composed.sha256.as_bytes());
     }
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&sha.finalize())
 }
 
 #[cfg(test)]
