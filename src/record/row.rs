@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Version of the schema that this build writes. It grows with every change of the columns.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// A row of one of the tables of a run.
 pub trait Row: Serialize + DeserializeOwned + Default + Clone {
@@ -114,7 +114,9 @@ pub struct Record {
     pub output_format: String,
     /// `nearest` or `stochastic`.
     pub rounding: String,
-    /// Numbers that share one scale of an integer format: `tensor` or `rowwise`; empty without a
+    /// Random bits of one stochastic rounding; empty where it rounds to nearest.
+    pub rounding_bits: Option<u32>,
+    /// Numbers that share one scale: `tensor`, `rowwise`, or `block32` (32 along k); empty without a
     /// scale.
     pub scaling: String,
     /// How f16 is loaded: `native` (SHADER_F16) or `packed` (32-bit words); empty without f16.
@@ -145,6 +147,9 @@ pub struct Record {
     pub problem: String,
     /// Distribution of seeded inputs, e.g. `normal`; empty for real data.
     pub distribution: String,
+    /// Parameters of the distribution, e.g. `phi=2` or `fraction=0.01 factor=20`; empty where it has
+    /// none.
+    pub distribution_parameters: String,
     /// Seed of the inputs and of stochastic rounding.
     pub seed: Option<u64>,
     /// Number of the repetition with other rounding bits on the same inputs.
@@ -155,6 +160,10 @@ pub struct Record {
     pub data_set: String,
     /// `least-squares` or `logistic`.
     pub loss_function: String,
+    /// How an sgd case descends: `sgd`, `averaged-sgd`, `lp-svrg` or `halp`; empty for matmul.
+    pub algorithm: String,
+    /// Parameters of the algorithm, e.g. `mu=0.03 period=2000`; empty where it has none.
+    pub algorithm_parameters: String,
     /// Factor of the gradient in one step. Unit: 1.
     pub learning_rate: Option<f64>,
     /// Minibatch steps in one run.
@@ -296,6 +305,8 @@ pub struct Record {
     // How wrong, on the same buffers. Infinite and undefined values are written `inf` and `NaN`.
     /// Truth that the errors are measured against, e.g. `f64` or `exact`.
     pub reference: String,
+    /// Fraction of the entries of the result that were compared with the truth. Unit: 1.
+    pub reference_fraction: Option<f64>,
     /// Fraction of the rows of the result that were compared with the mirror. Unit: 1.
     pub verified_fraction: Option<f64>,
     /// Name of the column that is the workload's primary error.
@@ -307,6 +318,19 @@ pub struct Record {
     pub result_sha256: String,
     /// Frobenius norm of the error over that of the truth. Unit: 1.
     pub relative_frobenius: Option<f64>,
+    /// Part of the error that the conversion of the operands makes: the Frobenius norm of the exact
+    /// product of the converted operands less the truth, over that of the truth. Unit: 1.
+    pub conversion_error: Option<f64>,
+    /// Part of the error that the sums make: the Frobenius norm of the sums before they are rounded to
+    /// `output_format` less the exact product of the converted operands, over that of the truth. Unit:
+    /// 1.
+    pub accumulation_error: Option<f64>,
+    /// Part of the error that the last rounding makes: the Frobenius norm of the result less the sums
+    /// before it, over that of the truth. Unit: 1.
+    pub output_rounding_error: Option<f64>,
+    /// Root of the sum of the squares of the three parts, over `relative_frobenius`: near 1 where the
+    /// parts are independent. Unit: 1.
+    pub parts_over_error: Option<f64>,
     /// Largest ratio of an entry's absolute error to the same entry of |A||B|. Unit: 1.
     pub max_componentwise: Option<f64>,
     /// Largest distance of an entry from the truth in units in the last place of `output_format`.
@@ -321,6 +345,21 @@ pub struct Record {
     pub signed_bias_ci95_low: Option<f64>,
     /// Upper end of the 95 % confidence interval of `signed_bias`. Unit: 1.
     pub signed_bias_ci95_high: Option<f64>,
+    /// Independent seeds of stochastic rounding behind the columns `trial_`…, on the same inputs; empty
+    /// where none were asked for.
+    pub trials: Option<u32>,
+    /// Root mean square over the trials of the relative Frobenius error of one. Unit: 1.
+    pub trial_error: Option<f64>,
+    /// Relative Frobenius error of the mean of the trials' results. Unit: 1.
+    pub trial_mean_error: Option<f64>,
+    /// Mean over the trials of the signed bias of one. Unit: 1.
+    pub trial_bias: Option<f64>,
+    /// Lower end of the 95 % confidence interval of `trial_bias`, from its variance between trials.
+    /// Unit: 1.
+    pub trial_bias_ci95_low: Option<f64>,
+    /// Upper end of the 95 % confidence interval of `trial_bias`, from its variance between trials.
+    /// Unit: 1.
+    pub trial_bias_ci95_high: Option<f64>,
     /// Entries of the result that are infinite or NaN.
     pub non_finite_count: Option<u64>,
     /// `deterministic`: proven from the conversions, γ_k and the output's rounding. `none`: it says
@@ -333,6 +372,29 @@ pub struct Record {
     pub bound: Option<f64>,
     /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
     pub measured_over_bound: Option<f64>,
+    /// Largest ratio of an entry's measured error to its probabilistic bound (Higham and Mary 2019),
+    /// for sums rounded to nearest. Unit: 1.
+    pub measured_over_probabilistic: Option<f64>,
+    /// Probability with which at least one compared entry may exceed its probabilistic bound, at most.
+    /// Unit: 1.
+    pub probabilistic_failure: Option<f64>,
+    /// Largest ratio of an entry's measured error to its bound for stochastic rounding (Connolly, Higham
+    /// and Mary 2021). Unit: 1.
+    pub measured_over_stochastic: Option<f64>,
+    /// Probability with which at least one compared entry may exceed its bound for stochastic rounding,
+    /// at most. Unit: 1.
+    pub stochastic_failure: Option<f64>,
+    /// Whether the deterministic bound says nothing at this k: `true` or `false`; empty where none was
+    /// computed.
+    pub bound_vacuous: Option<bool>,
+    /// Part of the additions of a number other than 0 that left the accumulator (matmul) or the model
+    /// (sgd) as it was, counted in the mirror. Unit: 1.
+    pub stagnated_fraction: Option<f64>,
+    /// Whether running again gave equal bits: `true` or `false`.
+    pub repeatable: Option<bool>,
+    /// Whether rows of C had equal bits when they were computed alone, in another tile and in another
+    /// shape: `true` or `false`; empty where it was not asked.
+    pub batch_invariant: Option<bool>,
     /// Compared entries whose bits differ from the mirror's (all NaNs equal, +0 equal to −0).
     pub mirror_mismatches: Option<u64>,
     /// Compared entries that are +0 where the mirror has −0, or the reverse.
@@ -344,6 +406,8 @@ pub struct Record {
     pub distance_to_optimum: Option<f64>,
     /// Loss of the last model less the loss at the f64 optimum. Unit: 1.
     pub loss_gap: Option<f64>,
+    /// Norm of the gradient of the loss over the whole training set at the last model, in f64. Unit: 1.
+    pub gradient_norm: Option<f64>,
     /// Fraction of the held-out examples that the last model classifies correctly. Unit: 1.
     pub test_accuracy: Option<f64>,
 
@@ -368,6 +432,9 @@ pub struct Record {
     pub subgroup_min: Option<u32>,
     /// Greatest number of lanes in a subgroup.
     pub subgroup_max: Option<u32>,
+    /// SHA-256 of the device's fingerprint, in hexadecimal: devices whose probed arithmetic is the same
+    /// have the same.
+    pub fingerprint_sha256: String,
     /// Whether the shader ran with index clamps and loop bounds: `true` or `false`.
     pub runtime_checks: Option<bool>,
     /// Greatest size of the case's buffers that existed on the device at one time. Unit: bytes.
