@@ -33,7 +33,7 @@ pub use bootstrap::{
     from_medians,
 };
 pub use difference::Difference;
-pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, ratios};
+pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
 
 /// What is compared.

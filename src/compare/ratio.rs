@@ -295,20 +295,25 @@ impl Groups {
         };
         let together = group(of).is_some() && group(of) == group(to);
         let pairs = if together { paired(of, to) } else { vec![] };
-        let (basis, count, speed) = if pairs.is_empty() {
-            let count = of.times_ns.len().min(to.times_ns.len());
-            (Basis::Medians, count, to.median_ns / of.median_ns)
-        } else {
-            (Basis::Rounds, pairs.len(), median(&pairs))
-        };
         let key = super::bootstrap_key(&format!("{} {}", of.record.case_id, to.record.case_id));
-        let interval = match basis {
-            Basis::Rounds => bootstrap_median(&pairs, RESAMPLES, key),
-            Basis::Medians if count < LEAST_SAMPLES => None,
-            Basis::Medians => super::resampled(of, to, key).0,
-        };
+        let (basis, count, speed, interval) =
+            if let Some((speed, interval)) = by_rounds(&pairs, key) {
+                (Basis::Rounds, pairs.len(), speed, interval)
+            } else {
+                let count = of.times_ns.len().min(to.times_ns.len());
+                let interval = (count >= LEAST_SAMPLES).then(|| super::resampled(of, to, key).0);
+                (Basis::Medians, count, to.median_ns / of.median_ns, interval.flatten())
+            };
         Ratio { of: of.clone(), to: to.clone(), speed, interval, basis, count }
     }
+}
+
+/// The median of the quotients of two times, one a round, and its 95 % interval, a percentile
+/// bootstrap under `key` that resamples rounds; no interval with fewer than [`LEAST_SAMPLES`] rounds,
+/// and nothing of none.
+pub fn by_rounds(quotients: &[f64], key: [u32; 2]) -> Option<(f64, Option<Interval>)> {
+    let interval = bootstrap_median(quotients, RESAMPLES, key);
+    (!quotients.is_empty()).then(|| (median(quotients), interval))
 }
 
 /// Time of `to` over that of `of` in each round that both have.

@@ -32,4 +32,4 @@ pub use plan::{
 };
 pub use pool::pool;
 pub use selection::{Selection, SelectionError};
-pub use session::{Measured, Prepared, Session, Unmeasured};
+pub use session::{Measured, Prepared, Session, Unmeasured, fill_times};

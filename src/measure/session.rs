@@ -189,6 +189,17 @@ impl Prepared {
         self.sample(stage, iterations)
     }
 
+    /// Whose clock [`Prepared::run`] reads: `timestamp` or `host`.
+    pub fn clock(&self) -> &'static str {
+        self.method.name()
+    }
+
+    /// From now on times by the host's clock around submit and wait, whatever the device has: beside
+    /// a program that has no other.
+    pub fn use_host_clock(&mut self) {
+        self.method = TimingMethod::Host;
+    }
+
     fn sample(&mut self, stage: Stage, iterations: u64) -> Result<f64, Unmeasured> {
         let computes = stage != Stage::Conversion;
         if computes && !std::mem::replace(&mut self.spoilt, true) {
@@ -343,8 +354,8 @@ impl Prepared {
     }
 }
 
-/// The statistics of the main stage.
-pub(super) fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary) {
+/// The statistics of the main stage, from its samples: (iterations, elapsed ns).
+pub fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary) {
     record.samples = Some(summary.samples as u64);
     let first = samples.first().map(|s| s.0);
     record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));

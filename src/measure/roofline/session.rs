@@ -11,6 +11,7 @@ use crate::gpu::{DeviceInfo, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::measure::cache::{Policy, host};
 use crate::measure::{Case, Session};
+use crate::record::Record;
 
 /// Name of the cache's files.
 const KIND: &str = "roofline";
@@ -75,6 +76,14 @@ impl Session {
                 self.rooflines[position] = self.roofline(position, policy, tell).map(Rc::new);
             }
         }
+    }
+
+    /// Fills the columns that the measured roofline of a device gives a timed row of another
+    /// program, which takes one dispatch an iteration.
+    pub fn fill_roofline(&self, slug: &str, record: &mut Record) {
+        let position = self.devices().iter().position(|device| device.info.slug == slug);
+        let roofline = position.and_then(|position| self.rooflines[position].as_deref());
+        super::fill(record, roofline, 1);
     }
 
     fn roofline(
