@@ -29,8 +29,8 @@ use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
 pub use bootstrap::{
-    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, bootstrap_processes,
-    from_medians,
+    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median,
+    bootstrap_median_processes, bootstrap_processes, from_medians,
 };
 pub use difference::Difference;
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};

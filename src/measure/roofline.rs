@@ -34,7 +34,7 @@ impl Peak {
         (ratio > 1.25).then(|| {
             format!(
                 "the median run was {ratio:.1} times as slow as the best: the device was busy, and the \
-                 peak may be too low; measure again with TRADEOFF_ROOFLINE=force when it is idle"
+                 peak may be too low; it counts for this run and is not cached"
             )
         })
     }
@@ -139,6 +139,13 @@ impl Unit {
 }
 
 impl Roofline {
+    /// Whether a peak may be too low because the device was busy.
+    fn is_disturbed(&self) -> bool {
+        let peaks = [&self.f32_fma, &self.f16_fma, &self.dot4];
+        let matrices = [&self.cooperative_f32, &self.cooperative_f16];
+        peaks.into_iter().chain(matrices).flatten().any(|peak| peak.disturbed().is_some())
+    }
+
     fn peak(&self, unit: Unit) -> Option<&Peak> {
         match unit {
             Unit::F32Fma => self.f32_fma.as_ref(),

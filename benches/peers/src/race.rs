@@ -101,7 +101,7 @@ impl Line {
         };
         // Who is here was timed in every round.
         let quotients: Vec<f64> = of.iter().zip(to).map(|(of, to)| to / of).collect();
-        Self { name, times: Ok((median_ns, rate)), ratio: by_rounds(&quotients, KEY) }
+        Self { name, times: Ok((median_ns, rate)), ratio: by_rounds(&[quotients], KEY) }
     }
 }
 
