@@ -1,6 +1,8 @@
 //! Error of a computed result against the truth: metrics and bounds.
 
 pub mod bound;
+pub mod fit;
+pub mod grade;
 pub mod metrics;
 
 pub use bound::{Bound, BoundError, Guarantee, matmul_bound};
