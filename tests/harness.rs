@@ -36,7 +36,7 @@ use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{Kernel, KernelSource, Shape};
 
 /// Its C has padding (26 columns of 32), and no padding lies in k.
-const SHAPE: Shape = Shape { m: 37, n: 26, k: 64 };
+const SHAPE: Shape = Shape::new(37, 26, 64);
 const ENTRIES: usize = SHAPE.m * SHAPE.n;
 
 /// One test at a time uses the devices of this process: a GL context belongs to one thread.
@@ -369,7 +369,7 @@ fn a_result_that_changes_between_runs() {
 /// Nothing but the bound looks at this result.
 #[test]
 fn an_error_of_twice_the_bound() {
-    let Shape { m, n, k } = SHAPE;
+    let Shape { m, n, k, .. } = SHAPE;
     let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, 1).unwrap();
     let truth = MatmulTruth::of(&problem, None).unwrap();
     for precision in Precision::MATMUL {
@@ -500,11 +500,11 @@ fn over_limits(gpu: &Candidate) -> [(Shape, u64, u64); 2] {
     let limit = info.max_binding_bytes.min(info.max_buffer_bytes);
     // B in f32 has 32 rows where k = 1, and a multiple of 8 columns.
     let n = (limit / 128).next_multiple_of(8) as usize + 8;
-    let wide = (Shape { m: 1, n, k: 1 }, 128 * n as u64, limit);
+    let wide = (Shape::new(1, n, 1), 128 * n as u64, limit);
     // A thread of `naive` makes an entry, and a workgroup has 8 rows of them.
     let most = u64::from(info.max_workgroups_per_dimension);
     let m = 8 * most as usize + 1;
-    [wide, (Shape { m, n: 1, k: 1 }, most + 1, most)]
+    [wide, (Shape::new(m, 1, 1), most + 1, most)]
 }
 
 #[test]

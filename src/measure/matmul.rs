@@ -11,8 +11,9 @@ use super::session::{
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::{PackedB, entry, multiply, multiply_packed};
+use crate::mirror::matmul::{PackedB, entry, multiply, multiply_in_slices, multiply_packed};
 use crate::number::{Arithmetic, Precision};
+use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{Distribution, MatmulProblem};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
@@ -34,18 +35,26 @@ pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
 #[derive(Default)]
 pub struct MatmulCache {
     problem: Option<Rc<Inputs>>,
-    mirrors: Vec<((Precision, Arithmetic), Rc<Mirrored>)>,
+    mirrors: Vec<((Precision, Arithmetic, u32), Rc<Mirrored>)>,
 }
 
 struct Inputs {
+    shape: Shape,
     problem: MatmulProblem,
     truth: MatmulTruth,
     key: Key,
 }
 
 impl Inputs {
-    fn shape(&self) -> Shape {
-        Shape { m: self.problem.m, n: self.problem.n, k: self.problem.k }
+    /// Rows of C of all products.
+    fn rows(&self) -> usize {
+        self.shape.batch * self.shape.m
+    }
+
+    /// The operands in the shape's layout.
+    fn stored(&self) -> Stored<'_> {
+        let Shape { layout, batch, .. } = self.shape;
+        Stored::new(layout, batch, &self.problem.a, &self.problem.b)
     }
 }
 
@@ -68,7 +77,9 @@ impl Session {
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
         if let (Some(context), Some(kernel)) = (&context, kernel) {
-            KernelSource::supports(kernel, precision, &context.info)
+            kernel
+                .runs(shape)
+                .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
@@ -92,10 +103,12 @@ impl Session {
 
 /// The columns known from the shape alone.
 fn describe(shape: Shape, precision: Precision, record: &mut Record) {
-    let Shape { m, n, k } = shape;
+    let Shape { m, n, k, layout, batch } = shape;
     record.m = Some(m as u64);
     record.n = Some(n as u64);
     record.k = Some(k as u64);
+    record.operand_layout = layout.name().to_owned();
+    record.batch_count = Some(batch as u64);
     record.output_format = output_format(precision).name().to_owned();
     record.problem = "seeded".to_owned();
     record.distribution = Distribution::Normal.name().to_owned();
@@ -106,13 +119,17 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.primary_error_metric = "relative_frobenius".to_owned();
 }
 
-/// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, padded
-/// for upload and converted by the mirror, three products, and the truth.
+/// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, as stored
+/// where that is another thing, padded for upload and converted by the mirror, three products, and the
+/// truth.
 pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
-    let Shape { m, n, k } = shape;
-    let product_bytes = 4 * m as u128 * n as u128;
-    3 * (MatmulProblem::operand_bytes(m, n, k) + product_bytes)
-        + MatmulTruth::host_bytes(rows, n, k)
+    let Shape { m, n, k, layout, batch } = shape;
+    let copies = if layout == Layout::Nn { 3 } else { 4 };
+    let products = batch as u128;
+    let product_bytes = 4 * products * m as u128 * n as u128;
+    copies * products * MatmulProblem::operand_bytes(m, n, k)
+        + 3 * product_bytes
+        + MatmulTruth::host_bytes(rows, n, k, batch)
 }
 
 impl MatmulCache {
@@ -120,23 +137,26 @@ impl MatmulCache {
     fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
         let key = [seed, trial];
         if let Some(inputs) = &self.problem
-            && inputs.shape() == shape
+            && inputs.shape == shape
             && inputs.key == key
         {
             return Ok(inputs.clone());
         }
         self.problem = None;
         self.mirrors.clear();
-        let Shape { m, n, k } = shape;
+        let Shape { m, n, k, batch, .. } = shape;
+        let all = batch * m;
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
-        check_host_memory(&shape, host_bytes(shape, rows.min(m)))?;
+        check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
+        let (normal, budget) = (Distribution::Normal, isize::MAX as u64);
         let problem =
-            MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;
-        let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
+            MatmulProblem::generate_batch_within(normal, [m, n, k], batch, seed.into(), budget)
+                .map_err(skipped)?;
+        let sample = (rows < all).then(|| sample_rows(all, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
-        let inputs = Rc::new(Inputs { problem, truth, key });
+        let inputs = Rc::new(Inputs { shape, problem, truth, key });
         self.problem = Some(inputs.clone());
         Ok(inputs)
     }
@@ -146,14 +166,15 @@ impl MatmulCache {
         inputs: &Inputs,
         precision: Precision,
         arithmetic: Arithmetic,
+        slices: u32,
     ) -> Rc<Mirrored> {
-        let name = (precision, arithmetic);
+        let name = (precision, arithmetic, slices);
         if let Some((_, found)) = self.mirrors.iter().find(|(n, _)| *n == name) {
             return found.clone();
         }
-        let (a, b) = (&inputs.problem.a, &inputs.problem.b);
-        let operands = Operands::convert(precision, arithmetic, a, b, inputs.key);
-        let c = multiply(precision, arithmetic, &operands, &inputs.truth.rows, inputs.key);
+        let (key, rows) = (inputs.key, &inputs.truth.rows);
+        let operands = Operands::convert_stored(precision, arithmetic, &inputs.stored(), key);
+        let c = multiply_in_slices(precision, arithmetic, &operands, slices, rows, key);
         let Operands { step_a, step_b, .. } = operands;
         let mirrored = Rc::new(Mirrored { step_a, step_b, c });
         self.mirrors.push((name, mirrored.clone()));
@@ -171,8 +192,7 @@ fn prepare_gpu(
 ) -> Result<Prepared, Unmeasured> {
     record.f16_path = source.f16_path.map_or("", |path| path.name()).to_owned();
     context.reset_peak();
-    let (a, b) = (&inputs.problem.a, &inputs.problem.b);
-    let gpu = GpuMatmul::prepare(&context, source, a, b, inputs.key, checks)?;
+    let gpu = GpuMatmul::prepare(&context, source, &inputs.stored(), inputs.key, checks)?;
     record.wgsl_sha256 = gpu.wgsl_sha256.clone();
     record.pipeline_compile_ns = Some(gpu.compile_ns);
     record.peak_device_memory_bytes = Some(context.peak_bytes());
@@ -191,7 +211,8 @@ fn prepare_gpu(
     } else {
         Some("a matrix unit".to_owned())
     };
-    let mirrored = cache.mirror(inputs, source.precision, fingerprint.arithmetic);
+    let arithmetic = fingerprint.arithmetic;
+    let mirrored = cache.mirror(inputs, source.precision, arithmetic, source.slices());
     let guarantee = if source.kernel.has_mirror() {
         Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest)
     } else {
@@ -205,7 +226,7 @@ fn prepare_gpu(
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
     let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
-    let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
+    let fraction = inputs.truth.rows.len() as f64 / inputs.rows() as f64;
     let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
@@ -226,8 +247,9 @@ fn prepare_cpu(
 ) -> Result<Prepared, Unmeasured> {
     let arithmetic = Arithmetic::host();
     let problem = &inputs.problem;
-    let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, inputs.key);
-    let all: Vec<usize> = (0..problem.m).collect();
+    let stored = inputs.stored().into_owned();
+    let operands = Operands::convert_stored(precision, arithmetic, &stored, inputs.key);
+    let all: Vec<usize> = (0..inputs.rows()).collect();
     let c = multiply(precision, arithmetic, &operands, &all, inputs.key);
     let n = problem.n;
     let checked: Vec<f32> =
@@ -238,7 +260,7 @@ fn prepare_cpu(
     let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
     let key = inputs.key;
-    let again = sample_rows(problem.m, CPU_CHECKED_ROWS, key[0].into());
+    let again = sample_rows(inputs.rows(), CPU_CHECKED_ROWS, key[0].into());
     let entries = again.par_iter().flat_map_iter(|&i| (0..n).map(move |j| (i, j)));
     let (mismatches, zeros) = entries
         .map(|(i, j)| {
@@ -250,7 +272,7 @@ fn prepare_cpu(
         .reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     record.mirror_mismatches = Some(mismatches);
     record.mirror_signed_zero_mismatches = Some(zeros);
-    record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
+    record.verified_fraction = Some(again.len() as f64 / inputs.rows() as f64);
     let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
@@ -258,6 +280,7 @@ fn prepare_cpu(
     let runner = CpuRunner {
         inputs: inputs.clone(),
         precision,
+        stored: Rc::new(stored),
         operands,
         rows: all,
         verified: c.clone(),
@@ -403,6 +426,7 @@ impl Runner for GpuRunner {
 struct CpuRunner {
     inputs: Rc<Inputs>,
     precision: Precision,
+    stored: Rc<Stored<'static>>,
     operands: Operands,
     rows: Vec<usize>,
     c: Vec<f32>,
@@ -411,15 +435,14 @@ struct CpuRunner {
 
 impl CpuRunner {
     fn convert(&mut self) {
-        let (a, b) = (&self.inputs.problem.a, &self.inputs.problem.b);
-        let key = self.inputs.key;
-        self.operands = Operands::convert(self.precision, Arithmetic::host(), a, b, key);
+        let (arithmetic, key) = (Arithmetic::host(), self.inputs.key);
+        self.operands = Operands::convert_stored(self.precision, arithmetic, &self.stored, key);
     }
 
     /// Packing B is part of the product, as in any BLAS.
     fn multiply(&mut self) {
         let Self { precision, operands, rows, c, inputs, .. } = self;
-        let packed = PackedB::new(&operands.b, operands.k, operands.n);
+        let packed = PackedB::of(operands);
         let arithmetic = Arithmetic::host();
         multiply_packed(*precision, arithmetic, operands, &packed, rows, inputs.key, c);
     }
@@ -461,12 +484,13 @@ impl Runner for CpuRunner {
     }
 
     fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
-        let Self { inputs, precision, operands, rows, c, .. } = self;
-        let (inputs, operands, rows, c) =
-            (inputs.clone(), operands.clone(), rows.clone(), c.clone());
+        let Self { inputs, precision, stored, operands, rows, c, .. } = self;
+        let (inputs, stored, operands, rows, c) =
+            (inputs.clone(), stored.clone(), operands.clone(), rows.clone(), c.clone());
         let bytes =
             size_of_val(&operands.a[..]) + size_of_val(&operands.b[..]) + size_of_val(&c[..]);
-        let copy = Self { inputs, precision: *precision, operands, rows, c, verified: vec![] };
+        let copy =
+            Self { inputs, precision: *precision, stored, operands, rows, c, verified: vec![] };
         Some((Box::new(copy), bytes as u64))
     }
 }

@@ -9,6 +9,7 @@ use super::case::{Case, Work};
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::layout::Layout;
 use crate::workload::matmul::{Kernel, Shape};
 use crate::workload::sgd::LearningRate;
 
@@ -76,8 +77,10 @@ impl FromStr for Batch {
 /// What to measure and how.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Matmul shapes; empty where matmul is not selected.
+    /// Matmul shapes, each at every precision on every device; empty where matmul is not selected.
     pub shapes: Vec<Shape>,
+    /// Single matmul cases on GPUs beside those of `shapes`, where kernel and precision are selected.
+    pub singles: Vec<(Shape, Kernel, Precision)>,
     /// Precisions of either workload.
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
@@ -106,11 +109,23 @@ pub struct Selection {
     pub results: PathBuf,
 }
 
+/// What a plain run measures of shapes that are not square: a matrix times a vector, transposed
+/// operands, many small products, a tall A, and a small C of long sums.
+const SINGLES: [(Shape, Kernel, Precision); 6] = [
+    (Shape::new(1024, 1, 1024), Kernel::Gemv, Precision::Fp32),
+    (Shape { layout: Layout::Tn, ..Shape::square(256) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape { layout: Layout::Nt, ..Shape::square(256) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape { batch: 32, ..Shape::square(64) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape::new(4096, 64, 64), Kernel::RegisterTiled, Precision::Fp32),
+    (Shape::new(64, 64, 4096), Kernel::RegisterTiled, Precision::Fp32),
+];
+
 impl Default for Selection {
-    /// What a plain `cargo bench` measures.
+    /// What a plain `cargo bench` measures, without its single cases.
     fn default() -> Self {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
+            singles: vec![],
             precisions: Precision::all().collect(),
             kernels: Kernel::ALL.to_vec(),
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
@@ -138,15 +153,16 @@ impl Selection {
         Self::from_variables(variables.collect())
     }
 
-    /// Reads variables; one that is absent or empty leaves its default.
+    /// Reads variables; one that is absent or empty leaves what a plain `cargo bench` measures.
     pub fn from_variables(variables: BTreeMap<String, String>) -> Result<Self, SelectionError> {
         if let Some(name) = variables.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
             return Err(SelectionError::Variable(name.clone()));
         }
         let get = |name: &str| variables.get(name).map(|v| v.trim()).filter(|v| !v.is_empty());
-        let mut selection = Self::default();
+        let mut selection = Self { singles: SINGLES.to_vec(), ..Self::default() };
         if let Some(text) = get("TRADEOFF_SIZES") {
             selection.shapes = shapes(text)?;
+            selection.singles.clear();
         }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
             let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
@@ -200,6 +216,7 @@ impl Selection {
             let names = list("TRADEOFF_WORKLOADS", text, workload)?;
             if !names.contains(&"matmul") {
                 selection.shapes.clear();
+                selection.singles.clear();
             }
             if !names.contains(&"sgd") {
                 selection.data_sets.clear();
@@ -218,12 +235,20 @@ impl Selection {
                     let kernels: Vec<_> = if device.is_cpu() {
                         vec![None]
                     } else {
-                        let exist = self.kernels.iter().filter(|kernel| kernel.computes(precision));
-                        exist.copied().map(Some).collect()
+                        let exist =
+                            |kernel: &&Kernel| kernel.computes(precision) && kernel.is_for(shape);
+                        self.kernels.iter().filter(exist).copied().map(Some).collect()
                     };
                     let works = kernels.into_iter().map(|kernel| Work::Matmul { shape, kernel });
                     cases.extend(works.map(|work| case(work, precision, device)));
                 }
+            }
+        }
+        for &(shape, kernel, precision) in &self.singles {
+            if self.kernels.contains(&kernel) && self.precisions.contains(&precision) {
+                let work = Work::Matmul { shape, kernel: Some(kernel) };
+                let gpus = devices.iter().filter(|device| !device.is_cpu());
+                cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
             }
         }
         for &data in &self.data_sets {
@@ -283,7 +308,7 @@ fn entries<'a>(
     Ok(entries)
 }
 
-/// Sizes between commas (`256,512,257x131x73`), or, where there is a semicolon, between semicolons
+/// Sizes between commas (`256,512-tn,257x131x73-b8`), or, where there is a semicolon, between semicolons
 /// (`256;257,131,73`).
 fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
     let separator = if text.contains(';') { ';' } else { ',' };
@@ -327,7 +352,7 @@ mod tests {
             ("TRADEOFF_SEED", ""),
         ])
         .unwrap();
-        assert_eq!(s.shapes, [Shape::square(64), Shape { m: 257, n: 131, k: 73 }]);
+        assert_eq!(s.shapes, [Shape::square(64), Shape::new(257, 131, 73)]);
         let fp16_sr = [Precision::Fp16Sr, Precision::D16fM16fSr];
         assert!(fp16_sr.iter().all(|p| s.precisions.contains(p)));
         assert_eq!(s.precisions.len(), 4);
@@ -338,13 +363,35 @@ mod tests {
         assert_eq!(s.seed, Selection::default().seed);
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
         let s = s.unwrap();
-        assert_eq!(s.shapes, [Shape::square(8), Shape { m: 257, n: 131, k: 73 }]);
+        assert_eq!(s.shapes, [Shape::square(8), Shape::new(257, 131, 73)]);
         assert!(s.data_sets.is_empty());
+    }
+
+    /// A product with a vector has a kernel of its own, and single cases stay with the default sizes.
+    #[test]
+    fn kernels_are_planned_for_their_shapes() {
+        let kernels = |sizes: &str, chosen: &str| {
+            let s = read(&[
+                ("TRADEOFF_SIZES", sizes),
+                ("TRADEOFF_PRECISIONS", "fp32"),
+                ("TRADEOFF_KERNELS", chosen),
+                ("TRADEOFF_WORKLOADS", "matmul"),
+            ]);
+            let cases = s.unwrap().plan(&crate::gpu::discover(None).unwrap());
+            cases.into_iter().filter(|case| case.device_slug != "cpu").collect::<Vec<_>>()
+        };
+        assert_eq!(kernels("8,8-tn", "gemv"), []);
+        assert!(kernels("8x1x8,1x8x8-tt-b3", "gemv").iter().all(|case| case.kernel() == "gemv"));
+        let plain = read(&[("TRADEOFF_KERNELS", "register_tiled")]).unwrap();
+        assert_eq!(plain.singles.len(), SINGLES.len());
+        assert_eq!(read(&[("TRADEOFF_SIZES", "8")]).unwrap().singles, []);
+        assert_eq!(read(&[("TRADEOFF_WORKLOADS", "sgd")]).unwrap().singles, []);
     }
 
     #[test]
     fn what_cannot_be_names_the_value_and_the_remedy() {
         for (name, text, told) in [
+            ("TRADEOFF_SIZES", "8-nq", "`8-nq` is no matmul size"),
             ("TRADEOFF_PRECISIONS", "fp17", "`fp17`; valid are fp32, fp16,"),
             ("TRADEOFF_KERNELS", "fast", "`fast`; valid are naive, register_tiled"),
             ("TRADEOFF_SIZES", "0", "`0` is no matmul size"),

@@ -139,12 +139,14 @@ pub struct MatmulProblem {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// m×k.
+    /// Products of that shape.
+    pub batch: usize,
+    /// m×k, one matrix above the other.
     pub a: Matrix,
-    /// k×n.
+    /// k×n, likewise.
     pub b: Matrix,
-    /// SHA-256, in hexadecimal, of m, n, k (little-endian u64) and then the elements of A and of B
-    /// (row-major little-endian f32).
+    /// SHA-256, in hexadecimal, of m, n, k (little-endian u64), the number of products where it is not
+    /// 1, and then the elements of A and of B (row-major little-endian f32).
     pub sha256: String,
 }
 
@@ -177,17 +179,32 @@ impl MatmulProblem {
         seed: u64,
         budget_bytes: u64,
     ) -> Result<Self, ProblemError> {
+        Self::generate_batch_within(distribution, [m, n, k], 1, seed, budget_bytes)
+    }
+
+    /// Draws `batch` (at least 1) A and B of a shape [m, n, k] if all take at most `budget_bytes` of host
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`MatmulProblem::generate_within`].
+    pub fn generate_batch_within(
+        distribution: Distribution,
+        [m, n, k]: [usize; 3],
+        batch: usize,
+        seed: u64,
+        budget_bytes: u64,
+    ) -> Result<Self, ProblemError> {
         if m == 0 || n == 0 || k == 0 {
             return Err(ProblemError::EmptyShape { m, n, k });
         }
-        let needed_bytes = Self::operand_bytes(m, n, k);
+        let needed_bytes = Self::operand_bytes(m, n, k).saturating_mul(batch as u128);
         if needed_bytes > u128::from(budget_bytes) {
             return Err(ProblemError::OverBudget { m, n, k, needed_bytes, budget_bytes });
         }
-        let a = draw(distribution, m, k, seed, Purpose::OperandA)?;
-        let b = draw(distribution, k, n, seed, Purpose::OperandB)?;
-        let sha256 = identity(m, n, k, &a, &b);
-        Ok(Self { distribution, seed, m, n, k, a, b, sha256 })
+        let a = draw(distribution, batch * m, k, seed, Purpose::OperandA)?;
+        let b = draw(distribution, batch * k, n, seed, Purpose::OperandB)?;
+        let sha256 = identity(&[m, n, k, batch][..if batch == 1 { 3 } else { 4 }], &a, &b);
+        Ok(Self { distribution, seed, m, n, k, batch, a, b, sha256 })
     }
 
     /// Bytes of A (m×k) and B (k×n) in f32, saturated.
@@ -216,9 +233,9 @@ fn draw(
 }
 
 /// See [`MatmulProblem::sha256`].
-fn identity(m: usize, n: usize, k: usize, a: &Matrix, b: &Matrix) -> String {
+fn identity(extents: &[usize], a: &Matrix, b: &Matrix) -> String {
     let mut hash = Sha256::new();
-    for extent in [m, n, k] {
+    for &extent in extents {
         hash.update((extent as u64).to_le_bytes());
     }
     let mut bytes = Vec::new();
@@ -277,7 +294,7 @@ mod tests {
         bytes.extend([0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]);
         let expected: String =
             Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(identity(1, 1, 1, &one, &two), expected);
+        assert_eq!(identity(&[1, 1, 1], &one, &two), expected);
     }
 
     /// Mean and variance of N deviates lie within 5 standard errors: 1/√N and √(2/N).

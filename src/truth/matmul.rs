@@ -20,8 +20,10 @@ pub(crate) const F64_UNIT: f64 = f64::EPSILON / 2.0;
 /// C = A·B and |A||B| for some rows of C, in f64, with what bounds and metrics need of A and B.
 #[derive(Clone, Debug)]
 pub struct MatmulTruth {
-    /// Which rows of C, ascending: all of them or a sample.
+    /// Which rows of C, ascending: all of them or a sample. Row i of product p is row p·m + i.
     pub rows: Vec<usize>,
+    /// Rows of C in one product.
+    pub m: usize,
     /// Columns of C.
     pub n: usize,
     /// Length of each dot product.
@@ -32,7 +34,7 @@ pub struct MatmulTruth {
     pub abs_product: Vec<f64>,
     /// Σ_q |a_iq| of these rows of A.
     pub a_row_abs: Vec<f64>,
-    /// Σ_q |b_qj| of the n columns of B.
+    /// Σ_q |b_qj| of the n columns of B, of each product.
     pub b_col_abs: Vec<f64>,
     /// What computed `product`.
     pub reference: &'static str,
@@ -93,9 +95,10 @@ impl MatmulTruth {
     /// fails its check.
     pub fn of(problem: &MatmulProblem, rows: Option<&[usize]>) -> Result<Self, TruthError> {
         let (m, n, k) = (problem.m, problem.n, problem.k);
-        let rows = rows.map_or_else(|| (0..m).collect(), <[usize]>::to_vec);
-        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_none_or(|&last| last >= m) {
-            return Err(TruthError::Rows { rows, m });
+        let all = problem.batch * m;
+        let rows = rows.map_or_else(|| (0..all).collect(), <[usize]>::to_vec);
+        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_none_or(|&last| last >= all) {
+            return Err(TruthError::Rows { rows, m: all });
         }
         check_finite("A", &problem.a.data, k)?;
         check_finite("B", &problem.b.data, n)?;
@@ -103,16 +106,20 @@ impl MatmulTruth {
         let mut a: Vec<f64> =
             rows.iter().flat_map(|&i| problem.a.row(i)).map(|&x| f64::from(x)).collect();
         let mut b: Vec<f64> = problem.b.data.iter().map(|&x| f64::from(x)).collect();
-        let product = multiply(&a, &b, rows.len(), n, k);
+        let of_each = |a: &[f64], b: &[f64]| multiply_each(a, b, &rows, [m, n, k]);
+        let product = of_each(&a, &b);
         a.iter_mut().chain(&mut b).for_each(|x| *x = x.abs());
-        let abs_product = multiply(&a, &b, rows.len(), n, k);
+        let abs_product = of_each(&a, &b);
         let a_row_abs = a.chunks_exact(k).map(|row| row.iter().sum()).collect();
-        let mut b_col_abs = vec![0.0; n];
-        for row in b.chunks_exact(n) {
-            b_col_abs.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        let mut b_col_abs = vec![0.0; problem.batch * n];
+        for (sums, b) in b_col_abs.chunks_exact_mut(n).zip(b.chunks_exact(k * n)) {
+            for row in b.chunks_exact(n) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
         }
         let mut truth = Self {
             rows,
+            m,
             n,
             k,
             product,
@@ -127,10 +134,11 @@ impl MatmulTruth {
         Ok(truth)
     }
 
-    /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows, saturated.
-    pub fn host_bytes(rows: usize, n: usize, k: usize) -> u128 {
-        let (rows, n, k) = (rows as u128, n as u128, k as u128);
-        let elements = rows.saturating_mul(k).saturating_add(k.saturating_mul(n));
+    /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows of `batch`
+    /// products, saturated.
+    pub fn host_bytes(rows: usize, n: usize, k: usize, batch: usize) -> u128 {
+        let (rows, n, k, batch) = (rows as u128, n as u128, k as u128, batch as u128);
+        let elements = rows.saturating_mul(k).saturating_add(batch * k.saturating_mul(n));
         elements.saturating_add(rows.saturating_mul(n).saturating_mul(2)).saturating_mul(8)
     }
 
@@ -152,7 +160,8 @@ impl MatmulTruth {
     fn check_entry(&self, problem: &MatmulProblem, entry: usize) -> Result<f64, TruthError> {
         let (row, column) = (self.rows[entry / self.n], entry % self.n);
         let a = || problem.a.row(row).iter().copied();
-        let b = || problem.b.column(column);
+        let first = row / self.m * self.k;
+        let b = || problem.b.column(column).skip(first).take(self.k);
         let exact = exact_dot(a(), b());
         let exact_abs = exact_dot(a().map(f32::abs), b().map(f32::abs));
         // At most k − 1 additions of exact products, and one rounding of the exact value.
@@ -178,6 +187,19 @@ fn check_finite(matrix: &'static str, data: &[f32], cols: usize) -> Result<(), T
             Err(TruthError::NonFinite { matrix, row, column, value: data[at] })
         }
     }
+}
+
+/// The f64 products of the rows of A that `rows` numbers, each with B of its own product.
+fn multiply_each(a: &[f64], b: &[f64], rows: &[usize], [m, n, k]: [usize; 3]) -> Vec<f64> {
+    let mut products = Vec::with_capacity(rows.len() * n);
+    let mut a = a;
+    for rows in rows.chunk_by(|i, next| i / m == next / m) {
+        let (those, rest) = a.split_at(rows.len() * k);
+        let b = &b[rows[0] / m * k * n..][..k * n];
+        products.append(&mut multiply(those, b, rows.len(), n, k));
+        a = rest;
+    }
+    products
 }
 
 /// The f64 product of row-major m×k and k×n matrices, on all threads.

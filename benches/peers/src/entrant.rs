@@ -37,7 +37,9 @@ impl Bench {
             data_sets: vec![],
             ..Selection::default()
         };
-        let Shape { m, n, k } = shape;
+        let Shape { m, n, k, .. } = shape;
+        let plain = shape == Shape::new(m, n, k);
+        ensure!(plain, "peers multiply one pair of operands in the layout nn, not {shape}");
         let seed = selection.seed.into();
         let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed)?;
         let rows = (TRUTH_PRODUCTS / n.saturating_mul(k)).max(LEAST_ROWS);
@@ -157,7 +159,7 @@ impl Bench {
     /// Fills the columns of the errors of the last run; an error over its bound is wrong.
     fn judge(&self, peer: &mut dyn Peer, record: &mut Record) -> Result<(), Unmeasured> {
         let c = peer.result().map_err(failed)?;
-        let Shape { m, n, k } = self.shape;
+        let Shape { m, n, k, .. } = self.shape;
         if c.len() != m * n {
             return Err(failed(format!("C has {} entries", c.len())));
         }
@@ -250,7 +252,7 @@ fn as_peer(record: &mut Record, peer: &dyn Peer, shape: Shape) {
     record.precision = setting.name().to_owned();
     record.operand_format = setting.operand_format().to_owned();
     record.output_format = peer.output().name().to_owned();
-    let Shape { m, n, k } = shape;
+    let Shape { m, n, k, .. } = shape;
     let (operands, entries) = ((m * k + k * n) as u64, (m * n) as u64);
     let bytes = setting.operands().storage().bytes(operands) + peer.output().bytes(entries);
     record.bytes = Some(bytes);
