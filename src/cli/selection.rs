@@ -25,7 +25,8 @@ pub struct SelectionArgs {
     /// 4096, both included). Between semicolons, also m,n,k: "256;257,131,73".
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     size: Option<String>,
-    /// Matmul kernels on a GPU, such as naive,register_tiled [TRADEOFF_KERNELS; default: all]
+    /// Kernels on a GPU, such as naive,register_tiled for matmul, stepwise,persistent for SGD
+    /// [TRADEOFF_KERNELS; default: all of matmul, the one that suits of SGD]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     kernel: Option<String>,
     /// Distribution of the operands of matmul [default: normal]

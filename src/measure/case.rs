@@ -7,7 +7,7 @@ use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::{self, LearningRate};
+use crate::workload::sgd::{LearningRate, Schedule};
 
 /// What is computed, apart from the precision and the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Work {
         steps: u32,
         /// The learning rate.
         learning_rate: LearningRate,
+        /// The kernel. The CPU has one, the mirror: there it is `None`.
+        schedule: Option<Schedule>,
     },
 }
 
@@ -59,8 +61,7 @@ impl Case {
         match self.work {
             Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
             Work::Matmul { kernel: None, .. } => "mirror",
-            Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
-            Work::Sgd { data, batch, .. } => sgd::Schedule::of_spec(data, batch).name(),
+            Work::Sgd { schedule, .. } => schedule.map_or("mirror", Schedule::name),
         }
     }
 

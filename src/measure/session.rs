@@ -532,9 +532,9 @@ impl Session {
             Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
-            Work::Sgd { data, batch, steps, learning_rate } => {
-                let training =
-                    Training { data, batch, steps, learning_rate, precision: case.precision };
+            Work::Sgd { data, batch, steps, learning_rate, schedule } => {
+                let precision = case.precision;
+                let training = Training { data, batch, steps, learning_rate, schedule, precision };
                 self.prepare_sgd(training, context, record)
             }
         }

@@ -6,13 +6,15 @@ use std::time::Instant;
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
-use crate::gpu::{Command, Context, TimingMethod};
-use crate::number::{Arithmetic, Precision};
+use crate::gpu::{Command, Context, Source, TimingMethod};
+use crate::mirror::sgd::{Definition, differing};
+use crate::number::{Arithmetic, Format, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
-    CpuSgd, GpuOptions, GpuSgd, LearningRate, Plan, SgdCase, SgdError, rows_drawn, sources_sha256,
+    CpuSgd, GpuOptions, GpuSgd, KernelOverride, LearningRate, Plan, Schedule, SgdCase, SgdError,
+    Stage as KernelStage, check_schedule, rows_drawn, sources_sha256_with,
 };
 
 /// The last data set with its optimum, and what was computed on it.
@@ -21,6 +23,7 @@ pub struct SgdCache {
     data: Option<Rc<Inputs>>,
     /// By batch, steps and the bits of the learning rate.
     trajectories: Vec<((usize, u32, u32), Rc<Snapshots>)>,
+    alter: Option<Alteration>,
 }
 
 /// The model after some numbers of steps.
@@ -38,8 +41,12 @@ pub(super) struct Training {
     pub batch: usize,
     pub steps: u32,
     pub learning_rate: LearningRate,
+    pub schedule: Option<Schedule>,
     pub precision: Precision,
 }
+
+/// A hook that alters the SGD kernels of a session: see [`Session::alter_sgd`].
+type Alteration = Box<dyn Fn(KernelStage, &mut Vec<Source>)>;
 
 impl From<SgdError> for Unmeasured {
     fn from(error: SgdError) -> Self {
@@ -51,13 +58,19 @@ impl From<SgdError> for Unmeasured {
 }
 
 impl Session {
+    /// From now on alters the SGD kernels before they are composed: how the harness is tested
+    /// against kernels that are wrong.
+    pub fn alter_sgd(&mut self, alter: impl Fn(KernelStage, &mut Vec<Source>) + 'static) {
+        self.sgd.alter = Some(Box::new(alter));
+    }
+
     pub(super) fn prepare_sgd(
         &mut self,
         training: Training,
         context: Option<Rc<Context>>,
         record: &mut Record,
     ) -> Result<Prepared, Unmeasured> {
-        let Training { data: spec, batch, steps, learning_rate, precision } = training;
+        let Training { data: spec, batch, steps, learning_rate, schedule, precision } = training;
         record.batch = Some(batch as u64);
         record.steps = Some(steps.into());
         record.data_set = spec.to_string();
@@ -68,12 +81,19 @@ impl Session {
         let learning_rate = learning_rate.value(auto.learning_rate);
         let case = SgdCase { seed, trial, learning_rate, ..auto };
         case.check(data)?;
+        check_schedule(schedule, batch)?;
         describe(&case, &inputs, record);
         let truth = self.sgd.trajectory(&case, &inputs);
         match context {
             Some(context) => {
                 let checks = self.selection.checks;
-                prepare_gpu(&case, &inputs, &truth, context, checks, record)
+                let options = GpuOptions { checks, schedule, ..GpuOptions::default() };
+                let alter: KernelOverride<'_> = match &self.sgd.alter {
+                    Some(alter) => alter.as_ref(),
+                    None => &|_, _| {},
+                };
+                record.wgsl_sha256 = sources_sha256_with(precision, case.loss, alter);
+                prepare_gpu(&case, &inputs, &truth, context, options, alter, record)
             }
             None => prepare_cpu(&case, &inputs, &truth, record),
         }
@@ -99,7 +119,6 @@ fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
     record.bytes = Some(case.bytes(data));
     record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
-    record.wgsl_sha256 = sources_sha256(case.precision, case.loss);
     record.primary_error_metric = "loss_gap".to_owned();
     record.reference = "f64 trajectory and optimum".to_owned();
     record.bound_kind = "none".to_owned();
@@ -148,7 +167,8 @@ fn prepare_gpu(
     inputs: &Rc<Inputs>,
     truth: &Snapshots,
     context: Rc<Context>,
-    checks: bool,
+    options: GpuOptions,
+    alter: KernelOverride<'_>,
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
@@ -158,8 +178,7 @@ fn prepare_gpu(
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
     context.reset_peak();
-    let gpu =
-        GpuSgd::prepare_with(&context, case, data, GpuOptions { checks, ..GpuOptions::default() })?;
+    let gpu = GpuSgd::prepare_altered(&context, case, data, options, alter)?;
     if case.precision.storage() == crate::number::Format::F16 {
         record.f16_path = "packed".to_owned();
     }
@@ -219,11 +238,18 @@ fn prepare_cpu(
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
     let mut cpu = CpuSgd::prepare(case, data, Arithmetic::host())?;
-    record.wgsl_sha256.clear();
     record.dataset_step = cpu.grids().data.map(|grid| grid.step().into());
     record.model_step = cpu.grids().model.map(|grid| grid.step().into());
     cpu.run_trajectory();
     let started = Instant::now();
+    if case.precision.storage() == Format::Fixed4 {
+        // On the CPU a 4-bit number takes a byte.
+        let rows = rows_drawn(data.n, case.batch, case.steps) * data.d as u64;
+        let model = (data.d * data.outputs) as u64 * u64::from(case.steps);
+        record.bytes = Some(rows + 2 * model);
+        record.conversion_bytes = Some(5 * (data.n * data.d) as u64);
+    }
+    check_first_steps(case, data, &cpu, record)?;
     let judged = judge(case, inputs, truth, &cpu.snapshots(), record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     let trajectory = judged?;
@@ -234,6 +260,39 @@ fn prepare_cpu(
     let runner = CpuRunner { inputs: inputs.clone(), case: *case, cpu, converts, verified };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
         .with_sgd(trajectory, numbers, examples))
+}
+
+/// Steps that are checked on the CPU: each checkpoint that one step more leads to.
+const DEFINED_STEPS: usize = 2;
+
+/// The first steps again by their definition, every number of the model: on the CPU the mirror itself
+/// is what is measured.
+fn check_first_steps(
+    case: &SgdCase,
+    data: &Dataset,
+    cpu: &CpuSgd,
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    let (grids, arithmetic) = (cpu.grids(), Arithmetic::host());
+    let definition = Definition { case, data, grids, arithmetic };
+    let mut model = vec![0.0; data.outputs * data.d_padded];
+    let (mut mismatches, mut checked) = (0, 0);
+    for (now, (steps, mirror)) in cpu.plan().steps.iter().zip(cpu.snapshots()).take(DEFINED_STEPS) {
+        if steps != now.step + 1 {
+            break;
+        }
+        mismatches += differing(&mirror, &definition.step(now, &model));
+        (model, checked) = (mirror, checked + 1);
+    }
+    record.mirror_mismatches = Some(mismatches);
+    record.verified_fraction = Some(f64::from(checked) / f64::from(case.steps));
+    if mismatches == 0 {
+        return Ok(());
+    }
+    let reason = format!(
+        "{mismatches} numbers of the model differ from the definition over the first {checked} steps"
+    );
+    Err(Unmeasured::new(Status::Wrong, reason))
 }
 
 /// A run whose loss ends over so many times that of the zero model, with which it began, diverged.

@@ -4,6 +4,7 @@
 //! there (rows, coordinates) is spread over threads and vector lanes here. Four rows at a time go
 //! through residual and gradient while they are in cache, which changes no value.
 
+mod definition;
 mod number;
 mod rows;
 mod shuffle;
@@ -20,8 +21,9 @@ use crate::problem::dataset::Loss;
 use crate::with_ops;
 use crate::workload::sgd::Step;
 
+pub use definition::{Definition, differing};
 pub(crate) use number::pack_words;
-pub use number::{F16, Number};
+pub use number::{Bf16, F16, I4, Number};
 pub use shuffle::shuffle;
 use team::{Member, Shared};
 pub(crate) use vectorise::vectorise;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Grids, Plan, SgdCase, SgdError, decode_model};
-use crate::mirror::sgd::{self, F16, Number, Setting, Workspace};
+use crate::mirror::sgd::{self, Bf16, F16, I4, Number, Setting, Workspace};
 use crate::number::{Arithmetic, Format};
 use crate::problem::dataset::Dataset;
 
@@ -36,11 +36,14 @@ impl CpuSgd {
             shuffled: plan.shuffled,
         };
         let (storage, model_format) = (case.precision.storage(), case.precision.accumulator());
-        use Format::{F16 as Half, Fixed8, Fixed16};
+        use Format::{Bf16 as Brain, F16 as Half, Fixed4, Fixed8, Fixed16};
         let engine: Box<dyn Engine> = match (storage, model_format) {
             (Half, _) => Box::new(Typed::<F16, F16>::new(setting, data, case.batch)),
+            (Brain, _) => Box::new(Typed::<Bf16, Bf16>::new(setting, data, case.batch)),
+            (Fixed4, _) => Box::new(Typed::<I4<4>, I4<8>>::new(setting, data, case.batch)),
             (Fixed16, _) => Box::new(Typed::<i16, i16>::new(setting, data, case.batch)),
             (Fixed8, Fixed8) => Box::new(Typed::<i8, i8>::new(setting, data, case.batch)),
+            (Fixed8, Fixed16) => Box::new(Typed::<i8, i16>::new(setting, data, case.batch)),
             (Fixed8, _) => Box::new(Typed::<i8, f32>::new(setting, data, case.batch)),
             _ => Box::new(Typed::<f32, f32>::new(setting, data, case.batch)),
         };
