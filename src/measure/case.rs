@@ -7,7 +7,7 @@ use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::{LearningRate, Schedule};
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// What is computed, apart from the precision and the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub enum Work {
         learning_rate: LearningRate,
         /// The kernel. The CPU has one, the mirror: there it is `None`.
         schedule: Option<Schedule>,
+        /// How it descends.
+        algorithm: Algorithm,
     },
 }
 
@@ -73,15 +75,19 @@ impl Case {
         }
     }
 
-    /// The shape as the case's id spells it: with the learning rate behind it, where that is not
-    /// the data set's own.
+    /// The shape as the case's id spells it: behind it the learning rate where that is not the data
+    /// set's own, and the algorithm where that is not plain SGD.
     pub fn shape_in_id(&self) -> String {
-        match self.work {
-            Work::Sgd { learning_rate: LearningRate::Auto, .. } | Work::Matmul { .. } => {
-                self.shape()
+        let mut shape = self.shape();
+        if let Work::Sgd { learning_rate, algorithm, .. } = self.work {
+            if learning_rate != LearningRate::Auto {
+                shape += &format!("-lr{learning_rate}");
             }
-            Work::Sgd { learning_rate, .. } => format!("{}-lr{learning_rate}", self.shape()),
+            if algorithm != Algorithm::Sgd {
+                shape += &format!("-{algorithm}");
+            }
         }
+        shape
     }
 
     /// Fills the columns that are known before anything runs.

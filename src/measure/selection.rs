@@ -10,7 +10,7 @@ use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::{LearningRate, Schedule};
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// A variable holds what it cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 19] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -39,6 +39,7 @@ pub const VARIABLES: [&str; 18] = [
     "TRADEOFF_BATCHES",
     "TRADEOFF_STEPS",
     "TRADEOFF_LEARNING_RATES",
+    "TRADEOFF_ALGORITHMS",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
     "TRADEOFF_CHECKS",
@@ -92,6 +93,8 @@ pub struct Selection {
     pub steps: u32,
     /// SGD learning rates.
     pub learning_rates: Vec<LearningRate>,
+    /// How SGD descends.
+    pub algorithms: Vec<Algorithm>,
     /// First word of the key of all random bits; it draws the problems too.
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
@@ -120,6 +123,7 @@ impl Default for Selection {
             batches: vec![Batch::Rows(32)],
             steps: 200,
             learning_rates: vec![LearningRate::Auto],
+            algorithms: vec![Algorithm::Sgd],
             seed: 1,
             trial: 0,
             checks: false,
@@ -169,6 +173,9 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_LEARNING_RATES") {
             selection.learning_rates = list("TRADEOFF_LEARNING_RATES", text, str::parse)?;
+        }
+        if let Some(text) = get("TRADEOFF_ALGORITHMS") {
+            selection.algorithms = list("TRADEOFF_ALGORITHMS", text, str::parse)?;
         }
         if let Some(text) = get("TRADEOFF_SEED") {
             selection.seed = number("TRADEOFF_SEED", text, 0)?;
@@ -280,12 +287,18 @@ impl Selection {
                         for &precision in
                             self.precisions.iter().filter(|p| Precision::SGD.contains(p))
                         {
-                            let works = schedules.iter().map(|&schedule| Work::Sgd {
-                                data,
-                                batch,
-                                steps,
-                                learning_rate,
-                                schedule,
+                            let on_cpu = device.is_cpu();
+                            let runs = self.algorithms.iter().copied();
+                            let runs = runs.filter(|a| a.runs(precision, on_cpu));
+                            let works = runs.flat_map(|algorithm| {
+                                schedules.iter().map(move |&schedule| Work::Sgd {
+                                    data,
+                                    batch,
+                                    steps,
+                                    learning_rate,
+                                    schedule,
+                                    algorithm,
+                                })
                             });
                             cases.extend(works.map(|work| case(work, precision, device)));
                         }
@@ -375,6 +388,7 @@ mod tests {
             ("TRADEOFF_BATCHES", "1,n"),
             ("TRADEOFF_CHECKS", "on"),
             ("TRADEOFF_KERNELS", "persistent,Naive"),
+            ("TRADEOFF_ALGORITHMS", "sgd,HALP"),
             ("TRADEOFF_LEARNING_RATES", "auto, 0.5x,0.01"),
             ("TRADEOFF_SEED", ""),
         ])
@@ -387,6 +401,7 @@ mod tests {
         let rates = [LearningRate::Auto, LearningRate::Times(0.5), LearningRate::Value(0.01)];
         assert_eq!(s.learning_rates, rates);
         assert!(s.checks);
+        assert_eq!(s.algorithms, [Algorithm::Sgd, Algorithm::Halp]);
         assert_eq!(
             (&s.kernels[..], &s.schedules[..]),
             (&[Kernel::Naive][..], &[Schedule::Persistent][..])
@@ -415,6 +430,7 @@ mod tests {
             ("TRADEOFF_TUNE", "1", "`1` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
+            ("TRADEOFF_ALGORITHMS", "svrg", "`svrg`; valid are sgd, averaged-sgd,"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),
             ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),

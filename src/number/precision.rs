@@ -54,6 +54,7 @@ pub enum Precision {
     D16bM16bSr,
     D8M16Sr,
     D4M4Sr,
+    D32fM8Sr,
 }
 
 /// What a [`Precision`] is made of.
@@ -94,7 +95,7 @@ impl Precision {
     ];
 
     /// The SGD settings, in the order in which they are measured.
-    pub const SGD: [Self; 11] = [
+    pub const SGD: [Self; 12] = [
         Self::D32fM32f,
         Self::D16fM16f,
         Self::D16fM16fSr,
@@ -106,6 +107,7 @@ impl Precision {
         Self::D16bM16bSr,
         Self::D8M16Sr,
         Self::D4M4Sr,
+        Self::D32fM8Sr,
     ];
 
     /// Every precision of every workload.
@@ -140,6 +142,7 @@ impl Precision {
             Self::D16bM16bSr => spec("D16bM16b-SR", None, Bf16, Bf16, Stochastic, None),
             Self::D8M16Sr => spec("D8M16-SR", None, Fixed8, Fixed16, Stochastic, None),
             Self::D4M4Sr => spec("D4M4-SR", None, Fixed4, Fixed4, Stochastic, None),
+            Self::D32fM8Sr => spec("D32fM8-SR", None, F32, Fixed8, Stochastic, None),
         }
     }
 

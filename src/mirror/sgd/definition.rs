@@ -15,6 +15,8 @@ use crate::workload::sgd::{Grids, SgdCase, Step};
 const BLOCK: usize = 16;
 const TILE: usize = 256;
 const LANES: usize = 16;
+/// 2⁻¹⁴.
+const F16_MIN_NORMAL: f32 = 6.103_515_6e-5;
 
 /// What the definition is applied to.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,8 @@ impl Definition<'_> {
     pub fn step(&self, now: &Step, model: &[f32]) -> Vec<f32> {
         let unit = self.grids.model_step();
         // Fixed point is in units of its step, a power of two: these products are exact.
-        let stored: Vec<f32> = model.iter().map(|&w| w / unit).collect();
+        let format = self.case.precision.accumulator();
+        let stored: Vec<f32> = model.iter().map(|&w| self.read(format, w / unit)).collect();
         let updated = with_ops!(self.arithmetic, O => self.stored_step::<O>(now, &stored));
         updated.into_iter().map(|w| w * unit).collect()
     }
@@ -70,15 +73,22 @@ impl Definition<'_> {
     /// A number of the data set as the steps read it, in units of its grid.
     fn converted<O: Ops>(&self, x: f32) -> f32 {
         let scaled = O::mul(x, 1.0 / self.grids.data_step());
-        self.stored(self.case.precision.storage(), Rounding::Nearest, scaled, 0)
+        let format = self.case.precision.storage();
+        self.read(format, self.stored(format, Rounding::Nearest, scaled, 0))
     }
 
-    /// What is read back of a number that was stored.
+    /// What a device reads of a number that is stored.
+    fn read(&self, format: Format, x: f32) -> f32 {
+        let flushed = format == Format::F16 && self.arithmetic.flush_f16_subnormals;
+        if flushed && x.abs() < F16_MIN_NORMAL { 0f32.copysign(x) } else { x }
+    }
+
+    /// What is stored for a number.
     fn stored(&self, format: Format, rounding: Rounding, x: f32, random: u32) -> f32 {
         let limit = (1i32 << (format.bits() - 1).min(30)) - 1;
         match (format, rounding) {
-            (Format::F16, Rounding::Nearest) => self.half(round::f16_nearest(x)),
-            (Format::F16, Rounding::Stochastic) => self.half(round::f16_stochastic(x, random)),
+            (Format::F16, Rounding::Nearest) => round::f16_nearest(x),
+            (Format::F16, Rounding::Stochastic) => round::f16_stochastic(x, random),
             (Format::Bf16, Rounding::Nearest) => round::bf16_unpack(round::bf16_nearest(x)),
             (Format::Bf16, Rounding::Stochastic) => {
                 // Truncated, and up by one unit where the random bits are below what is cut off.
@@ -91,10 +101,6 @@ impl Definition<'_> {
             }
             _ => x,
         }
-    }
-
-    fn half(&self, rounded: f32) -> f32 {
-        round::f16_unpack(round::f16_pack(rounded), self.arithmetic.flush_f16_subnormals)
     }
 
     /// x·w: exact where both are integers of at most 8 bits, else in the order of

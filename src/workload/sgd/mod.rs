@@ -6,11 +6,13 @@
 //! minibatch of an epoch is smaller and divides by its own size. b = n is full gradient descent,
 //! which takes the rows in their own order.
 
+mod algorithm;
 mod cpu;
 mod gpu;
 mod kernels;
 mod rate;
 
+pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
 pub(crate) use gpu::Chunks;
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
@@ -68,7 +70,7 @@ pub enum SgdError {
     Steps(u32),
     /// The precision is no SGD setting.
     #[error(
-        "precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR, D16bM16b, D16bM16b-SR, D8M16-SR, D4M4-SR"
+        "precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR, D16bM16b, D16bM16b-SR, D8M16-SR, D4M4-SR, D32fM8-SR"
     )]
     Precision(Precision),
     /// Not a usable number.
