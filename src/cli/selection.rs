@@ -25,13 +25,14 @@ pub struct SelectionArgs {
     /// 4096, both included). Between semicolons, also m,n,k: "256;257,131,73".
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     size: Option<String>,
-    /// Matmul kernels on a GPU, such as naive,register_tiled [TRADEOFF_KERNELS; default: all]
+    /// Kernels on a GPU, such as naive,register_tiled for matmul, stepwise,persistent for SGD
+    /// [TRADEOFF_KERNELS; default: all of matmul, the one that suits of SGD]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     kernel: Option<String>,
     /// Distribution of the operands of matmul [default: normal]
     #[arg(long, value_parser = PossibleValuesParser::new([Distribution::Normal.name()]))]
     problem: Option<String>,
-    /// SGD data sets: digits, figure2-NxD, logistic-NxD [TRADEOFF_DATA_SETS; default:
+    /// SGD data sets: digits, figure2-NxD, normalised-NxD, logistic-NxD [TRADEOFF_DATA_SETS; default:
     /// digits,figure2-1024x1024]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     data_set: Option<String>,
@@ -50,6 +51,10 @@ pub struct SelectionArgs {
     #[arg(long, value_name = "LIST", alias = "learning-rates",
         value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     learning_rate: Option<String>,
+    /// How SGD descends: sgd, averaged-sgd, lp-svrg, halp; all but the first on the CPU alone, the last
+    /// two at D32fM8-SR [TRADEOFF_ALGORITHMS; default: sgd]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    algorithm: Option<String>,
     /// Seed of the inputs and of all random bits [TRADEOFF_SEED; default: 1]
     #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     seed: Option<String>,
@@ -89,6 +94,7 @@ impl SelectionArgs {
             ("--batch", "TRADEOFF_BATCHES", self.batch.as_deref()),
             ("--steps", "TRADEOFF_STEPS", self.steps.as_deref()),
             ("--learning-rate", "TRADEOFF_LEARNING_RATES", self.learning_rate.as_deref()),
+            ("--algorithm", "TRADEOFF_ALGORITHMS", self.algorithm.as_deref()),
             ("--seed", "TRADEOFF_SEED", self.seed.as_deref()),
             ("--trial", "TRADEOFF_TRIAL", self.trial.as_deref()),
             ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),

@@ -7,7 +7,7 @@ use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::{self, LearningRate};
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// What is computed, apart from the precision and the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,10 @@ pub enum Work {
         steps: u32,
         /// The learning rate.
         learning_rate: LearningRate,
+        /// The kernel. The CPU has one, the mirror: there it is `None`.
+        schedule: Option<Schedule>,
+        /// How it descends.
+        algorithm: Algorithm,
     },
 }
 
@@ -59,8 +63,7 @@ impl Case {
         match self.work {
             Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
             Work::Matmul { kernel: None, .. } => "mirror",
-            Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
-            Work::Sgd { data, batch, .. } => sgd::Schedule::of_spec(data, batch).name(),
+            Work::Sgd { schedule, .. } => schedule.map_or("mirror", Schedule::name),
         }
     }
 
@@ -72,15 +75,19 @@ impl Case {
         }
     }
 
-    /// The shape as the case's id spells it: with the learning rate behind it, where that is not
-    /// the data set's own.
+    /// The shape as the case's id spells it: behind it the learning rate where that is not the data
+    /// set's own, and the algorithm where that is not plain SGD.
     pub fn shape_in_id(&self) -> String {
-        match self.work {
-            Work::Sgd { learning_rate: LearningRate::Auto, .. } | Work::Matmul { .. } => {
-                self.shape()
+        let mut shape = self.shape();
+        if let Work::Sgd { learning_rate, algorithm, .. } = self.work {
+            if learning_rate != LearningRate::Auto {
+                shape += &format!("-lr{learning_rate}");
             }
-            Work::Sgd { learning_rate, .. } => format!("{}-lr{learning_rate}", self.shape()),
+            if algorithm != Algorithm::Sgd {
+                shape += &format!("-{algorithm}");
+            }
         }
+        shape
     }
 
     /// Fills the columns that are known before anything runs.

@@ -7,7 +7,7 @@ use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::{Format, Precision};
 use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{KernelSource, Shape, output_format};
-use crate::workload::sgd::{Chunks, check_shape};
+use crate::workload::sgd::{Chunks, check_schedule, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
 pub fn available_host_bytes() -> u64 {
@@ -33,7 +33,8 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
             })
         }
-        Work::Sgd { data, batch, .. } => sgd_skip(data, batch, case.precision)
+        Work::Sgd { data, batch, schedule, .. } => sgd_skip(data, batch, case.precision)
+            .or_else(|| check_schedule(schedule, batch).err().map(|error| error.to_string()))
             .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
     }
 }

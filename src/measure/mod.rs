@@ -31,5 +31,5 @@ pub use plan::{
     run_plan,
 };
 pub use pool::pool;
-pub use selection::{Selection, SelectionError};
+pub use selection::{Batch, Selection, SelectionError};
 pub use session::{Measured, Prepared, Session, Unmeasured, fill_times};

@@ -11,7 +11,7 @@ use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::problem::layout::Layout;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::LearningRate;
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// A variable holds what it cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 19] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -40,6 +40,7 @@ pub const VARIABLES: [&str; 18] = [
     "TRADEOFF_BATCHES",
     "TRADEOFF_STEPS",
     "TRADEOFF_LEARNING_RATES",
+    "TRADEOFF_ALGORITHMS",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
     "TRADEOFF_CHECKS",
@@ -85,6 +86,8 @@ pub struct Selection {
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
     pub kernels: Vec<Kernel>,
+    /// SGD kernels on a GPU; none for the one that suits the shape.
+    pub schedules: Vec<Schedule>,
     /// SGD data sets; empty where SGD is not selected.
     pub data_sets: Vec<DatasetSpec>,
     /// Batch sizes.
@@ -93,6 +96,8 @@ pub struct Selection {
     pub steps: u32,
     /// SGD learning rates.
     pub learning_rates: Vec<LearningRate>,
+    /// How SGD descends.
+    pub algorithms: Vec<Algorithm>,
     /// First word of the key of all random bits; it draws the problems too.
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
@@ -128,10 +133,12 @@ impl Default for Selection {
             singles: vec![],
             precisions: Precision::all().collect(),
             kernels: Kernel::ALL.to_vec(),
+            schedules: vec![],
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
             steps: 200,
             learning_rates: vec![LearningRate::Auto],
+            algorithms: vec![Algorithm::Sgd],
             seed: 1,
             trial: 0,
             checks: false,
@@ -169,7 +176,7 @@ impl Selection {
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
         }
         if let Some(text) = get("TRADEOFF_KERNELS") {
-            selection.kernels = list("TRADEOFF_KERNELS", text, str::parse)?;
+            selection.choose_kernels(text)?;
         }
         if let Some(text) = get("TRADEOFF_DATA_SETS") {
             selection.data_sets = list("TRADEOFF_DATA_SETS", text, str::parse)?;
@@ -182,6 +189,9 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_LEARNING_RATES") {
             selection.learning_rates = list("TRADEOFF_LEARNING_RATES", text, str::parse)?;
+        }
+        if let Some(text) = get("TRADEOFF_ALGORITHMS") {
+            selection.algorithms = list("TRADEOFF_ALGORITHMS", text, str::parse)?;
         }
         if let Some(text) = get("TRADEOFF_SEED") {
             selection.seed = number("TRADEOFF_SEED", text, 0)?;
@@ -225,6 +235,44 @@ impl Selection {
         Ok(selection)
     }
 
+    /// The kernels of a list, each of one of the workloads; a workload of which none is named keeps
+    /// its default.
+    fn choose_kernels(&mut self, text: &str) -> Result<(), SelectionError> {
+        let named = list("TRADEOFF_KERNELS", text, |entry| match entry.parse::<Schedule>() {
+            Ok(schedule) => Ok((None, Some(schedule))),
+            Err(_) => {
+                entry.parse::<Kernel>().map(|kernel| (Some(kernel), None)).map_err(|reason| {
+                    format!(
+                        "{reason} (matmul), {} (sgd)",
+                        Schedule::ALL.map(Schedule::name).join(", ")
+                    )
+                })
+            }
+        })?;
+        let kernels: Vec<Kernel> = named.iter().filter_map(|(kernel, _)| *kernel).collect();
+        if !kernels.is_empty() {
+            self.kernels = kernels;
+        }
+        self.schedules = named.into_iter().filter_map(|(_, schedule)| schedule).collect();
+        Ok(())
+    }
+
+    /// The SGD kernels to run on a device.
+    fn schedules_on(
+        &self,
+        device: &Candidate,
+        data: DatasetSpec,
+        batch: usize,
+    ) -> Vec<Option<Schedule>> {
+        if device.is_cpu() {
+            vec![None]
+        } else if self.schedules.is_empty() {
+            vec![Some(Schedule::of_spec(data, batch))]
+        } else {
+            self.schedules.iter().copied().map(Some).collect()
+        }
+    }
+
     /// The cases, in the order in which they are measured: those that share a problem together, and
     /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
@@ -258,11 +306,27 @@ impl Selection {
                     Batch::Full => data.rows(),
                 };
                 for &learning_rate in &self.learning_rates {
-                    let work = Work::Sgd { data, batch, steps: self.steps, learning_rate };
+                    let steps = self.steps;
                     for device in devices {
-                        let settings =
-                            self.precisions.iter().filter(|p| Precision::SGD.contains(p));
-                        cases.extend(settings.map(|&p| case(work.clone(), p, device)));
+                        let schedules = self.schedules_on(device, data, batch);
+                        for &precision in
+                            self.precisions.iter().filter(|p| Precision::SGD.contains(p))
+                        {
+                            let on_cpu = device.is_cpu();
+                            let runs = self.algorithms.iter().copied();
+                            let runs = runs.filter(|a| a.runs(precision, on_cpu));
+                            let works = runs.flat_map(|algorithm| {
+                                schedules.iter().map(move |&schedule| Work::Sgd {
+                                    data,
+                                    batch,
+                                    steps,
+                                    learning_rate,
+                                    schedule,
+                                    algorithm,
+                                })
+                            });
+                            cases.extend(works.map(|work| case(work, precision, device)));
+                        }
                     }
                 }
             }
@@ -348,6 +412,8 @@ mod tests {
             ("TRADEOFF_PRECISIONS", "fp16-sr,int8"),
             ("TRADEOFF_BATCHES", "1,n"),
             ("TRADEOFF_CHECKS", "on"),
+            ("TRADEOFF_KERNELS", "persistent,Naive"),
+            ("TRADEOFF_ALGORITHMS", "sgd,HALP"),
             ("TRADEOFF_LEARNING_RATES", "auto, 0.5x,0.01"),
             ("TRADEOFF_SEED", ""),
         ])
@@ -360,6 +426,16 @@ mod tests {
         let rates = [LearningRate::Auto, LearningRate::Times(0.5), LearningRate::Value(0.01)];
         assert_eq!(s.learning_rates, rates);
         assert!(s.checks);
+        assert_eq!(s.algorithms, [Algorithm::Sgd, Algorithm::Halp]);
+        assert_eq!(
+            (&s.kernels[..], &s.schedules[..]),
+            (&[Kernel::Naive][..], &[Schedule::Persistent][..])
+        );
+        let s = read(&[("TRADEOFF_KERNELS", "stepwise")]).unwrap();
+        assert_eq!(
+            (&s.kernels[..], &s.schedules[..]),
+            (&Kernel::ALL[..], &[Schedule::Stepwise][..])
+        );
         assert_eq!(s.seed, Selection::default().seed);
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
         let s = s.unwrap();
@@ -401,6 +477,7 @@ mod tests {
             ("TRADEOFF_TUNE", "1", "`1` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
+            ("TRADEOFF_ALGORITHMS", "svrg", "`svrg`; valid are sgd, averaged-sgd,"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),
             ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),

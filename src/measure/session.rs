@@ -21,7 +21,6 @@ use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
-use crate::workload::sgd::rows_drawn;
 
 /// Timing samples of a stage that criterion does not draw.
 const SIDE_SAMPLES: usize = 11;
@@ -437,8 +436,8 @@ impl Session {
     pub fn throughput(&self, case: &Case) -> (&'static str, u64) {
         match case.work {
             Work::Matmul { shape, .. } => (throughput_unit(case.precision), shape.operations()),
-            Work::Sgd { data, batch, steps, .. } => {
-                let rows = rows_drawn(data.rows(), batch, steps);
+            Work::Sgd { data, batch, steps, algorithm, .. } => {
+                let rows = algorithm.rows_read(data.rows(), batch, steps);
                 ("GNPS", (data.columns() as u64).saturating_mul(rows))
             }
         }
@@ -543,9 +542,10 @@ impl Session {
             Work::Matmul { shape, kernel } => {
                 self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
             }
-            Work::Sgd { data, batch, steps, learning_rate } => {
+            Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm } => {
+                let precision = case.precision;
                 let training =
-                    Training { data, batch, steps, learning_rate, precision: case.precision };
+                    Training { data, batch, steps, learning_rate, schedule, algorithm, precision };
                 self.prepare_sgd(training, context, record)
             }
         }
