@@ -5,6 +5,7 @@ use std::fmt;
 use crate::gpu::DeviceInfo;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::matrix::Origin;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
 use crate::workload::sgd::{self, LearningRate};
@@ -18,6 +19,8 @@ pub enum Work {
         shape: Shape,
         /// The structure of the kernel.
         kernel: Option<Kernel>,
+        /// Where A and B come from.
+        origin: Origin,
     },
     /// A run of SGD.
     Sgd {
@@ -73,13 +76,22 @@ impl Case {
     }
 
     /// The shape as the case's id spells it: with the learning rate behind it, where that is not
-    /// the data set's own.
+    /// the data set's own, or what the operands are, where they are not normal deviates.
     pub fn shape_in_id(&self) -> String {
-        match self.work {
-            Work::Sgd { learning_rate: LearningRate::Auto, .. } | Work::Matmul { .. } => {
-                self.shape()
-            }
-            Work::Sgd { learning_rate, .. } => format!("{}-lr{learning_rate}", self.shape()),
+        let shape = self.shape();
+        let more = match &self.work {
+            Work::Sgd { learning_rate: LearningRate::Auto, .. } => String::new(),
+            Work::Sgd { learning_rate, .. } => format!("lr{learning_rate}"),
+            Work::Matmul { origin, .. } => origin.id(),
+        };
+        if more.is_empty() { shape } else { format!("{shape}-{more}") }
+    }
+
+    /// Where the operands of a matrix product come from; `None` for SGD.
+    pub fn origin(&self) -> Option<&Origin> {
+        match &self.work {
+            Work::Matmul { origin, .. } => Some(origin),
+            Work::Sgd { .. } => None,
         }
     }
 
@@ -108,7 +120,8 @@ impl Case {
     }
 }
 
-/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan` or
+/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`,
+/// `matmul/fp16/register_tiled/512x512x512-cancel8/llvmpipe-vulkan` or
 /// `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

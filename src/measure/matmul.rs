@@ -13,7 +13,7 @@ use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::{PackedB, entry, multiply, multiply_packed};
 use crate::number::{Arithmetic, Precision};
-use crate::problem::matrix::{Distribution, MatmulProblem};
+use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
 use crate::workload::matmul::{
@@ -39,6 +39,7 @@ pub struct MatmulCache {
 
 struct Inputs {
     problem: MatmulProblem,
+    origin: Origin,
     truth: MatmulTruth,
     key: Key,
 }
@@ -60,6 +61,7 @@ impl Session {
     pub(super) fn prepare_matmul(
         &mut self,
         shape: Shape,
+        origin: &Origin,
         kernel: Option<Kernel>,
         precision: Precision,
         context: Option<Rc<Context>>,
@@ -67,12 +69,13 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
+        describe_origin(origin, record);
         if let (Some(context), Some(kernel)) = (&context, kernel) {
             KernelSource::supports(kernel, precision, &context.info)
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
-        let inputs = self.matmul.inputs(shape, seed, trial)?;
+        let inputs = self.matmul.inputs(shape, origin, seed, trial)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
         match (context, kernel) {
@@ -97,13 +100,24 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.n = Some(n as u64);
     record.k = Some(k as u64);
     record.output_format = output_format(precision).name().to_owned();
-    record.problem = "seeded".to_owned();
-    record.distribution = Distribution::Normal.name().to_owned();
     record.operations = Some(shape.operations());
     record.bytes = Some(shape.bytes(precision));
     record.throughput_unit = throughput_unit(precision).to_owned();
     record.conversion_bytes = Some(shape.conversion_bytes(precision)).filter(|&b| b > 0);
     record.primary_error_metric = "relative_frobenius".to_owned();
+}
+
+/// The columns that say what the operands are.
+fn describe_origin(origin: &Origin, record: &mut Record) {
+    match origin {
+        Origin::Seeded(distribution) => {
+            record.problem = "seeded".to_owned();
+            record.distribution = distribution.name().to_owned();
+            record.distribution_parameters = distribution.parameters();
+        }
+        // What tells one pair of files from another wherever rows are compared.
+        Origin::Files(_) => record.problem = origin.id(),
+    }
 }
 
 /// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, padded
@@ -117,10 +131,17 @@ pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
 
 impl MatmulCache {
     /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
-    fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
+    fn inputs(
+        &mut self,
+        shape: Shape,
+        origin: &Origin,
+        seed: u32,
+        trial: u32,
+    ) -> Result<Rc<Inputs>, Unmeasured> {
         let key = [seed, trial];
         if let Some(inputs) = &self.problem
             && inputs.shape() == shape
+            && inputs.origin == *origin
             && inputs.key == key
         {
             return Ok(inputs.clone());
@@ -131,12 +152,16 @@ impl MatmulCache {
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
         check_host_memory(&shape, host_bytes(shape, rows.min(m)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
-        let problem =
-            MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;
+        let problem = match origin {
+            Origin::Seeded(distribution) => {
+                MatmulProblem::generate(*distribution, m, n, k, seed.into()).map_err(skipped)?
+            }
+            Origin::Files(files) => MatmulProblem::of_files(files, seed.into()),
+        };
         let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
-        let inputs = Rc::new(Inputs { problem, truth, key });
+        let inputs = Rc::new(Inputs { problem, origin: origin.clone(), truth, key });
         self.problem = Some(inputs.clone());
         Ok(inputs)
     }

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::cache::Policy;
 use super::case::{Case, Work};
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::distribution::{self, Distribution};
+use crate::problem::matrix::Origin;
+use crate::problem::npy::FileOperands;
 use crate::workload::matmul::{Kernel, Shape};
 use crate::workload::sgd::LearningRate;
 
@@ -29,10 +33,13 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 22] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
+    "TRADEOFF_DISTRIBUTIONS",
+    "TRADEOFF_A",
+    "TRADEOFF_B",
     "TRADEOFF_PRECISIONS",
     "TRADEOFF_KERNELS",
     "TRADEOFF_DATA_SETS",
@@ -41,6 +48,7 @@ pub const VARIABLES: [&str; 18] = [
     "TRADEOFF_LEARNING_RATES",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
+    "TRADEOFF_TRIALS",
     "TRADEOFF_CHECKS",
     "TRADEOFF_ROOFLINE",
     "TRADEOFF_TUNE",
@@ -78,6 +86,8 @@ impl FromStr for Batch {
 pub struct Selection {
     /// Matmul shapes; empty where matmul is not selected.
     pub shapes: Vec<Shape>,
+    /// Where the operands of matmul come from, one after the other.
+    pub origins: Vec<Origin>,
     /// Precisions of either workload.
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
@@ -94,6 +104,9 @@ pub struct Selection {
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
     pub trial: u32,
+    /// Further seeds with which a stochastic rounding is repeated on the same inputs, to measure its
+    /// bias and scatter; 0 for none.
+    pub trials: u32,
     /// Keep the shaders' run-time checks of indices and loops.
     pub checks: bool,
     /// Whether the roofline of each device is measured.
@@ -111,6 +124,7 @@ impl Default for Selection {
     fn default() -> Self {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
+            origins: vec![Origin::Seeded(Distribution::Normal)],
             precisions: Precision::all().collect(),
             kernels: Kernel::ALL.to_vec(),
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
@@ -119,6 +133,7 @@ impl Default for Selection {
             learning_rates: vec![LearningRate::Auto],
             seed: 1,
             trial: 0,
+            trials: 0,
             checks: false,
             roofline: Policy::default(),
             tune: Policy::default(),
@@ -148,6 +163,16 @@ impl Selection {
         if let Some(text) = get("TRADEOFF_SIZES") {
             selection.shapes = shapes(text)?;
         }
+        if let Some(text) = get("TRADEOFF_DISTRIBUTIONS") {
+            entries("TRADEOFF_DISTRIBUTIONS", text, ',')?; // at least one
+            let found = distribution::parse_list(text);
+            let found = found.map_err(|e| value("TRADEOFF_DISTRIBUTIONS", e.to_string()))?;
+            selection.origins = found.into_iter().map(Origin::Seeded).collect();
+        }
+        if let Some((files, shape)) = files(&get)? {
+            selection.shapes = vec![shape];
+            selection.origins = vec![Origin::Files(files)];
+        }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
             let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
@@ -172,6 +197,10 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_TRIAL") {
             selection.trial = number("TRADEOFF_TRIAL", text, 0)?;
+        }
+        if let Some(text) = get("TRADEOFF_TRIALS") {
+            // One trial has no variance, so it says nothing of an interval.
+            selection.trials = number("TRADEOFF_TRIALS", text, 2)?;
         }
         if let Some(text) = get("TRADEOFF_CHECKS") {
             selection.checks = match text {
@@ -212,7 +241,8 @@ impl Selection {
     /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
         let mut cases = vec![];
-        for &shape in &self.shapes {
+        let problems = self.shapes.iter().flat_map(|&s| self.origins.iter().map(move |o| (s, o)));
+        for (shape, origin) in problems {
             for device in devices {
                 for &precision in self.precisions.iter().filter(|p| Precision::MATMUL.contains(p)) {
                     let kernels: Vec<_> = if device.is_cpu() {
@@ -221,7 +251,8 @@ impl Selection {
                         let exist = self.kernels.iter().filter(|kernel| kernel.computes(precision));
                         exist.copied().map(Some).collect()
                     };
-                    let works = kernels.into_iter().map(|kernel| Work::Matmul { shape, kernel });
+                    let work = |kernel| Work::Matmul { shape, kernel, origin: origin.clone() };
+                    let works = kernels.into_iter().map(work);
                     cases.extend(works.map(|work| case(work, precision, device)));
                 }
             }
@@ -293,6 +324,34 @@ fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
         .collect()
 }
 
+/// The user's own operands and the shape of their product, if they are named.
+fn files<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<Option<(Arc<FileOperands>, Shape)>, SelectionError> {
+    let (a, b) = match (get("TRADEOFF_A"), get("TRADEOFF_B")) {
+        (None, None) => return Ok(None),
+        (Some(a), Some(b)) => (a, b),
+        (Some(a), None) => {
+            return Err(value("TRADEOFF_A", format!("`{a}` is A alone; name the file of B too")));
+        }
+        (None, Some(b)) => {
+            return Err(value("TRADEOFF_B", format!("`{b}` is B alone; name the file of A too")));
+        }
+    };
+    for (variable, what) in [("TRADEOFF_SIZES", "sizes"), ("TRADEOFF_DISTRIBUTIONS", "numbers")] {
+        if let Some(text) = get(variable) {
+            let reason =
+                format!("`{text}`, but the {what} are those of `{a}` and `{b}`; leave it out");
+            return Err(value(variable, reason));
+        }
+    }
+    let files = FileOperands::read(a.as_ref(), b.as_ref());
+    let files = files.map_err(|e| value("TRADEOFF_A", e.to_string()))?;
+    let text = format!("{}x{}x{}", files.a.rows, files.b.cols, files.a.cols);
+    let shape = text.parse().map_err(|e| value("TRADEOFF_A", format!("{e}")))?;
+    Ok(Some((Arc::new(files), shape)))
+}
+
 fn number(variable: &'static str, text: &str, least: u32) -> Result<u32, SelectionError> {
     text.parse().ok().filter(|&x| x >= least).ok_or_else(|| {
         value(variable, format!("`{text}` is no whole number from {least} to {}", u32::MAX))
@@ -358,6 +417,11 @@ mod tests {
             ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),
             ("TRADEOFF_KERNELS", " , ", "`,` is a list of nothing"),
+            ("TRADEOFF_DISTRIBUTIONS", "gauss", "unknown distribution `gauss`; valid are normal"),
+            ("TRADEOFF_DISTRIBUTIONS", ",", "`,` is a list of nothing"),
+            ("TRADEOFF_TRIALS", "1", "`1` is no whole number from 2"),
+            ("TRADEOFF_A", "a.npy", "`a.npy` is A alone"),
+            ("TRADEOFF_B", "b.npy", "`b.npy` is B alone"),
         ] {
             let message = read(&[(name, text)]).unwrap_err().to_string();
             assert!(message.contains(told) && message.contains(name), "{message}");

@@ -529,8 +529,8 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         match case.work {
-            Work::Matmul { shape, kernel } => {
-                self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
+            Work::Matmul { shape, kernel, ref origin } => {
+                self.prepare_matmul(shape, origin, kernel, case.precision, context, record, alter)
             }
             Work::Sgd { data, batch, steps, learning_rate } => {
                 let training =

@@ -161,7 +161,7 @@ impl Session {
 
     fn tune_case(&mut self, case: &Case, tell: &mut dyn FnMut(&str)) {
         let policy = self.selection.tune;
-        let Work::Matmul { shape, kernel: Some(kernel) } = case.work else { return };
+        let Work::Matmul { shape, kernel: Some(kernel), .. } = case.work else { return };
         let precision = case.precision;
         let device = self.devices().iter().map(|d| &d.info).find(|i| i.slug == case.device_slug);
         let Some(device) = device.cloned() else { return };

@@ -1,4 +1,6 @@
-//! Inputs: seeded matrices and data sets.
+//! Inputs: seeded matrices and data sets, and the user's own matrices.
 
 pub mod dataset;
+pub mod distribution;
 pub mod matrix;
+pub mod npy;
