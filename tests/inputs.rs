@@ -288,3 +288,159 @@ fn files_are_a_problem_of_their_own() {
     let swapped = selection(&[("TRADEOFF_A", &b), ("TRADEOFF_B", &b)]).unwrap_err();
     assert!(swapped.contains("A is 3x4 and B 3x4"), "{swapped}");
 }
+
+fn row<'a>(rows: &'a [Record], precision: &str) -> &'a Record {
+    rows.iter().find(|row| row.precision == precision).unwrap()
+}
+
+/// The parts of the error are what the docs of each say, and add up in squares. Over N = 1600 entries
+/// two independent parts are off by 5/√N = 0.125 of the square less than once in 10⁶ times; where
+/// only one is not 0 there is nothing to be off.
+#[test]
+fn errors_split_by_cause() {
+    let rows = rows(&[("TRADEOFF_SIZES", "40x40x300"), ("TRADEOFF_SEED", "5")]);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        let parts = [row.conversion_error, row.accumulation_error, row.output_rounding_error];
+        let [conversion, accumulation, output] = parts.map(Option::unwrap);
+        let told = format!("{}: {parts:?} of {:?}", row.precision, row.relative_frobenius);
+        let over = row.parts_over_error.unwrap();
+        assert!((over * over - 1.0).abs() < 0.125, "{told}");
+        let sum = conversion.powi(2) + accumulation.powi(2) + output.powi(2);
+        let expected = sum.sqrt() / row.relative_frobenius.unwrap();
+        assert!((over / expected - 1.0).abs() < 1e-9, "{told}");
+        match row.precision.as_str() {
+            "fp32" => assert!(conversion == 0.0 && output == 0.0 && accumulation > 0.0, "{told}"),
+            "fp16" | "bf16" => {
+                assert!(conversion > 100.0 * accumulation && output == 0.0, "{told}")
+            }
+            "fp16-acc16" | "fp16-sr" => {
+                assert!(accumulation > conversion && output == 0.0, "{told}");
+            }
+            _ => assert!(accumulation == 0.0 && conversion > 100.0 * output, "{told}"),
+        }
+    }
+    // Same operands, same conversion.
+    let conversion = |name| row(&rows, name).conversion_error;
+    assert_eq!(conversion("fp16"), conversion("fp16-sr"));
+}
+
+/// Bounds: which apply, and that the results keep them (each fails with a chance of at most 1 %, and
+/// the model of nearest rounding is far on the safe side here).
+#[test]
+fn bounds_with_a_probability_stand_beside_the_others() {
+    let rows = rows(&[("TRADEOFF_SIZES", "16x16x2048"), ("TRADEOFF_DISTRIBUTIONS", "uniform01")]);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        let nearest = (row.measured_over_probabilistic, row.probabilistic_failure);
+        let stochastic = (row.measured_over_stochastic, row.stochastic_failure);
+        let holds = |(ratio, failure): (Option<f64>, Option<f64>)| {
+            let (ratio, failure) = (ratio.unwrap(), failure.unwrap());
+            assert!(ratio > 0.0 && ratio <= 1.0 && (failure - 0.01).abs() < 1e-9, "{ratio}");
+        };
+        let vacuous = ["fp16-acc16", "fp16-sr"].contains(&row.precision.as_str());
+        assert_eq!(row.bound_vacuous, Some(vacuous), "{}", row.precision);
+        match row.precision.as_str() {
+            "fp16-sr" => holds(stochastic),
+            // It stagnates: its errors are not independent, so the model need not hold.
+            "fp16-acc16" => assert!(nearest.0.is_some() && stochastic.0.is_none()),
+            "fp32" | "fp16" | "bf16" => {
+                holds(nearest);
+                // √k against k roundings: the bound is the closer.
+                assert!(nearest.0 > row.measured_over_bound || row.precision != "fp32");
+            }
+            _ => assert!(nearest.0.is_none() && stochastic.0.is_none()),
+        }
+    }
+}
+
+/// Ones added in f16 stop at 2048: of 4096 additions the second half is absorbed, all of the error
+/// is accumulation, and what is rounded stochastically goes on.
+#[test]
+fn stagnation_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ones = vec![1f32; 2 * 4096];
+    let bytes: Vec<u8> = ones.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(path("a.npy"), npy("<f4", "False", "(2, 4096)", bytes.clone())).unwrap();
+    std::fs::write(path("b.npy"), npy("<f4", "False", "(4096, 2)", bytes)).unwrap();
+    let (a, b) = (path("a.npy"), path("b.npy"));
+    let rows = rows(&[("TRADEOFF_A", &a), ("TRADEOFF_B", &b)]);
+    let nearest = row(&rows, "fp16-acc16");
+    assert_eq!(nearest.stagnated_fraction, Some(0.5));
+    assert_eq!((nearest.conversion_error, nearest.accumulation_error), (Some(0.0), Some(0.5)));
+    assert_eq!(nearest.parts_over_error, Some(1.0));
+    assert_eq!(row(&rows, "fp32").stagnated_fraction, Some(0.0));
+    assert_eq!(row(&rows, "int8").stagnated_fraction, Some(0.0));
+    // From 2048 on every addition is absorbed with a chance of ½: 2·2 entries of some 2048 each.
+    let stochastic = row(&rows, "fp16-sr").stagnated_fraction.unwrap();
+    let deviation = (0.25 / (4.0 * 2048.0f64)).sqrt();
+    assert!((2.0 * stochastic - 0.5).abs() < 5.0 * deviation, "{stochastic}");
+}
+
+/// What does not fit the format is skipped with the reason, not called wrong.
+#[test]
+fn what_a_format_cannot_hold_is_skipped() {
+    let rows = |distribution, size| {
+        rows(&[("TRADEOFF_DISTRIBUTIONS", distribution), ("TRADEOFF_SIZES", size)])
+    };
+    let found = rows("mean-shift(100000)", "4");
+    let half = row(&found, "fp16");
+    assert_eq!(half.status, Status::Skipped);
+    assert!(
+        half.reason.contains("an operand is 1.000e5, and f16 ends at 6.550e4"),
+        "{}",
+        half.reason
+    );
+    assert!(["fp32", "bf16", "int8"].iter().all(|name| row(&found, name).status == Status::Ok));
+    let found = rows("mean-shift(1000)", "4x4x100");
+    assert!(row(&found, "fp16-acc16").reason.contains("products' magnitudes is 1.0"));
+    assert_eq!(row(&found, "fp16").status, Status::Ok, "its accumulator is f32");
+}
+
+/// Errors of int8-sr are independent between trials and without bias, so the square of that of the
+/// mean of T is 1/T of that of one. The inner product of two trials' errors, over their square, has
+/// a standard deviation of at most 1/√1024, as each operand has 1024 roundings of its own; T = 8
+/// trials have T(T − 1)/2 pairs, which makes √2 of them beside 1: 5 of those are allowed.
+#[test]
+fn trials_average_out() {
+    let rows = rows(&[
+        ("TRADEOFF_SIZES", "32"),
+        ("TRADEOFF_PRECISIONS", "fp16,fp16-sr,int8-sr"),
+        ("TRADEOFF_TRIALS", "8"),
+    ]);
+    assert_eq!(row(&rows, "fp16").trials, None, "nothing is random there");
+    for name in ["fp16-sr", "int8-sr"] {
+        let row = row(&rows, name);
+        assert_eq!(row.trials, Some(8));
+        let (one, mean) = (row.trial_error.unwrap(), row.trial_mean_error.unwrap());
+        assert!(mean < one, "{name}: {mean} of {one}");
+        let [low, bias, high] =
+            [row.trial_bias_ci95_low, row.trial_bias, row.trial_bias_ci95_high].map(Option::unwrap);
+        assert!(low < bias && bias < high);
+        if name == "int8-sr" {
+            assert!((8.0 * (mean / one).powi(2) - 1.0).abs() < 5.0 * 2f64.sqrt() / 32.0);
+        }
+    }
+}
+
+/// Equal bits again, and of a row alone: on every device here. A step that all rows share is what
+/// makes a row depend on the others.
+#[test]
+fn runs_and_rows_alone_have_equal_bits() {
+    let variables = [
+        ("TRADEOFF_WORKLOADS", "matmul"),
+        ("TRADEOFF_SIZES", "33x40x70"),
+        ("TRADEOFF_PRECISIONS", "fp32,fp16-sr,int8,int8-rowwise"),
+        ("TRADEOFF_KERNELS", "naive,register_tiled"),
+    ];
+    let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let selection = Selection::from_variables(variables.into()).unwrap();
+    let mut session = Session::new(discover(None).unwrap(), selection, &Provenance::collect());
+    for case in session.plan() {
+        let prepared = session.prepare(&case).unwrap();
+        let row = prepared.record();
+        assert_eq!(row.repeatable, Some(true), "{case}");
+        assert_eq!(row.batch_invariant, Some(row.precision != "int8"), "{case}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::judge::{self, Study};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
@@ -34,18 +35,22 @@ pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
 #[derive(Default)]
 pub struct MatmulCache {
     problem: Option<Rc<Inputs>>,
+    /// Seeds that stochastic roundings are repeated with.
+    trials: u32,
+    /// Whether a case is verified and nothing more.
+    pub(super) brief: bool,
     mirrors: Vec<((Precision, Arithmetic), Rc<Mirrored>)>,
 }
 
-struct Inputs {
-    problem: MatmulProblem,
+pub(super) struct Inputs {
+    pub(super) problem: MatmulProblem,
     origin: Origin,
-    truth: MatmulTruth,
-    key: Key,
+    pub(super) truth: MatmulTruth,
+    pub(super) key: Key,
 }
 
 impl Inputs {
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape { m: self.problem.m, n: self.problem.n, k: self.problem.k }
     }
 }
@@ -55,13 +60,13 @@ struct Mirrored {
     step_a: Vec<f32>,
     step_b: Vec<f32>,
     c: Vec<f32>,
+    study: Study,
 }
 
 impl Session {
     pub(super) fn prepare_matmul(
         &mut self,
-        shape: Shape,
-        origin: &Origin,
+        (shape, origin): (Shape, &Origin),
         kernel: Option<Kernel>,
         precision: Precision,
         context: Option<Rc<Context>>,
@@ -75,6 +80,7 @@ impl Session {
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
+        self.matmul.trials = self.selection.trials;
         let inputs = self.matmul.inputs(shape, origin, seed, trial)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
@@ -88,7 +94,7 @@ impl Session {
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)
             }
-            _ => prepare_cpu(&inputs, precision, record),
+            _ => prepare_cpu(&self.matmul, &inputs, precision, record),
         }
     }
 }
@@ -179,8 +185,9 @@ impl MatmulCache {
         let (a, b) = (&inputs.problem.a, &inputs.problem.b);
         let operands = Operands::convert(precision, arithmetic, a, b, inputs.key);
         let c = multiply(precision, arithmetic, &operands, &inputs.truth.rows, inputs.key);
+        let study = Study::of(precision, arithmetic, &operands, inputs, self.trials);
         let Operands { step_a, step_b, .. } = operands;
-        let mirrored = Rc::new(Mirrored { step_a, step_b, c });
+        let mirrored = Rc::new(Mirrored { step_a, step_b, c, study });
         self.mirrors.push((name, mirrored.clone()));
         mirrored
     }
@@ -225,6 +232,7 @@ fn prepare_gpu(
     let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
     let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
     let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
+    let bound = judge::from_f64(bound, &inputs.problem);
     if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {
         let reason = format!("no mirror models {what} and the bound says nothing at this k");
         return Err(Unmeasured::new(Status::Skipped, reason));
@@ -232,8 +240,13 @@ fn prepare_gpu(
     let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
     let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
     let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
+    let (truth, models) = (&inputs.truth, unmodelled.is_none());
+    mirrored.study.fill(&checked, truth, source.precision, models, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    if !cache.brief {
+        judge::compare_runs(&context, source, &gpu, inputs, checks, &c, record)?;
+    }
     if let Some(what) = unmodelled {
         record.reason = format!("no mirror models {what}; held to its bound alone");
     }
@@ -245,6 +258,7 @@ fn prepare_gpu(
 }
 
 fn prepare_cpu(
+    cache: &MatmulCache,
     inputs: &Rc<Inputs>,
     precision: Precision,
     record: &mut Record,
@@ -259,6 +273,7 @@ fn prepare_cpu(
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
+    let bound = judge::from_f64(bound, problem);
 
     let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
@@ -277,8 +292,11 @@ fn prepare_cpu(
     record.mirror_signed_zero_mismatches = Some(zeros);
     record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
     let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
+    let study = Study::of(precision, arithmetic, &operands, inputs, cache.trials);
+    study.fill(&checked, &inputs.truth, precision, true, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    judge::compare_mirrors(precision, &operands, inputs, &c, record);
     record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
     let runner = CpuRunner {
         inputs: inputs.clone(),
@@ -360,6 +378,13 @@ fn judge(
     record.relative_frobenius_bound = bound.relative_frobenius(&inputs.truth);
     record.bound = worst.as_ref().map(|worst| worst.bound);
     record.measured_over_bound = worst.as_ref().map(|worst| worst.ratio);
+    judge::fill_bounds(computed, &inputs.truth, precision, bound, record);
+    if metrics.non_finite > 0
+        && mismatches == 0
+        && let Some(skipped) = judge::overflow(&inputs.problem, &inputs.truth, precision)
+    {
+        return Err(skipped);
+    }
     let mut faults = vec![];
     if mismatches > 0 {
         faults.push(format!("{mismatches} of {} entries differ from the mirror", computed.len()));
@@ -496,6 +521,6 @@ impl Runner for CpuRunner {
     }
 }
 
-fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

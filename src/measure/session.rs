@@ -530,7 +530,8 @@ impl Session {
     ) -> Result<Prepared, Unmeasured> {
         match case.work {
             Work::Matmul { shape, kernel, ref origin } => {
-                self.prepare_matmul(shape, origin, kernel, case.precision, context, record, alter)
+                let problem = (shape, origin);
+                self.prepare_matmul(problem, kernel, case.precision, context, record, alter)
             }
             Work::Sgd { data, batch, steps, learning_rate } => {
                 let training =

@@ -324,15 +324,6 @@ pub(super) enum Operand {
     B,
 }
 
-impl Operand {
-    const fn purpose(self) -> Purpose {
-        match self {
-            Self::A => Purpose::OperandA,
-            Self::B => Purpose::OperandB,
-        }
-    }
-}
-
 /// What a column of A and the row of B that meets it have of their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Inner {
@@ -414,9 +405,12 @@ impl Drawer {
                 }
             }
             Operand::B => {
-                let first = if matches!(inner(i), Inner::Pair(_)) { i - i % 3 + 1 } else { i };
-                let mut random = stream(self.seed, self.operand.purpose(), first as u64);
-                row.fill_with(|| scaled(self.base(inner(i), &mut random), inner(i)));
+                // Where several B follow each other, each begins with q = 0.
+                let q = i.checked_rem(self.inner.len()).unwrap_or(0);
+                let pair = matches!(inner(q), Inner::Pair(_));
+                let first = if pair { i - q % 3 + 1 } else { i };
+                let mut random = stream(self.seed, Purpose::OperandB, first as u64);
+                row.fill_with(|| scaled(self.base(inner(q), &mut random), inner(q)));
             }
         }
     }

@@ -212,6 +212,36 @@ impl MatmulProblem {
         Self { distribution: None, seed, m, n, k, a, b, given_f64, sha256 }
     }
 
+    /// Row `i` of A as it was given.
+    ///
+    /// # Panics
+    /// If `i >= m`.
+    pub fn given_row_of_a(&self, i: usize) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([a, _]) => a[i * self.k..][..self.k].to_vec(),
+            None => self.a.row(i).iter().map(|&x| x.into()).collect(),
+        }
+    }
+
+    /// All of B as it was given, row by row.
+    pub fn given_b(&self) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([_, b]) => b.to_vec(),
+            None => self.b.data.iter().map(|&x| x.into()).collect(),
+        }
+    }
+
+    /// Column `j` of B as it was given.
+    ///
+    /// # Panics
+    /// If `j >= n`.
+    pub fn given_column_of_b(&self, j: usize) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([_, b]) => b[j..].iter().step_by(self.n).copied().collect(),
+            None => self.b.column(j).map(f64::from).collect(),
+        }
+    }
+
     /// Bytes of A (m×k) and B (k×n) in f32, saturated.
     pub fn operand_bytes(m: usize, n: usize, k: usize) -> u128 {
         let elements = |rows: usize, cols: usize| (rows as u128).saturating_mul(cols as u128);
