@@ -367,7 +367,8 @@ impl fmt::Display for CaseName {
 
 /// Distribution or data set, or where else the inputs come from.
 fn inputs(record: &Record) -> String {
-    let inputs = [&record.problem, &record.distribution, &record.data_set];
+    let inputs =
+        [&record.problem, &record.distribution, &record.distribution_parameters, &record.data_set];
     let inputs = inputs.map(String::as_str).into_iter().filter(|text| !text.is_empty());
     inputs.collect::<Vec<_>>().join(" ")
 }

@@ -204,6 +204,11 @@ impl Bound {
         Self { inputs, gamma }
     }
 
+    /// The same with another bound on the growth of the accumulation's roundings in the place of γ_k.
+    pub(super) fn with_gamma(&self, gamma: f64) -> Self {
+        Self { inputs: self.inputs.clone(), gamma: Some(gamma) }
+    }
+
     /// Whether it bounds nothing, because k·u ≥ 1. Such a result is verified by its mirror alone.
     pub fn is_vacuous(&self) -> bool {
         self.gamma.is_none()

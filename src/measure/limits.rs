@@ -23,7 +23,7 @@ pub fn available_host_bytes() -> u64 {
 /// the device or of the host may still be full when its turn comes.
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
-        Work::Matmul { shape, kernel } => {
+        Work::Matmul { shape, kernel, .. } => {
             let unsupported = kernel.and_then(|k| {
                 let runs = k.runs(shape);
                 runs.and_then(|()| KernelSource::supports(k, case.precision, device)).err()

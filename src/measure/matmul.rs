@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::judge::{self, Study};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
@@ -14,7 +15,7 @@ use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::{PackedB, entry, multiply, multiply_in_slices, multiply_packed};
 use crate::number::{Arithmetic, Precision};
 use crate::problem::layout::{Layout, Stored};
-use crate::problem::matrix::{Distribution, MatmulProblem};
+use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
 use crate::workload::matmul::{
@@ -35,24 +36,29 @@ pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
 #[derive(Default)]
 pub struct MatmulCache {
     problem: Option<Rc<Inputs>>,
+    /// Seeds that stochastic roundings are repeated with.
+    trials: u32,
+    /// Whether a case is verified and nothing more.
+    pub(super) brief: bool,
     mirrors: Vec<((Precision, Arithmetic, u32), Rc<Mirrored>)>,
 }
 
-struct Inputs {
-    shape: Shape,
-    problem: MatmulProblem,
-    truth: MatmulTruth,
-    key: Key,
+pub(super) struct Inputs {
+    pub(super) shape: Shape,
+    pub(super) problem: MatmulProblem,
+    origin: Origin,
+    pub(super) truth: MatmulTruth,
+    pub(super) key: Key,
 }
 
 impl Inputs {
     /// Rows of C of all products.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.shape.batch * self.shape.m
     }
 
     /// The operands in the shape's layout.
-    fn stored(&self) -> Stored<'_> {
+    pub(super) fn stored(&self) -> Stored<'_> {
         let Shape { layout, batch, .. } = self.shape;
         Stored::new(layout, batch, &self.problem.a, &self.problem.b)
     }
@@ -63,12 +69,13 @@ struct Mirrored {
     step_a: Vec<f32>,
     step_b: Vec<f32>,
     c: Vec<f32>,
+    study: Study,
 }
 
 impl Session {
     pub(super) fn prepare_matmul(
         &mut self,
-        shape: Shape,
+        (shape, origin): (Shape, &Origin),
         kernel: Option<Kernel>,
         precision: Precision,
         context: Option<Rc<Context>>,
@@ -76,6 +83,7 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
+        describe_origin(origin, record);
         if let (Some(context), Some(kernel)) = (&context, kernel) {
             kernel
                 .runs(shape)
@@ -83,7 +91,8 @@ impl Session {
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
-        let inputs = self.matmul.inputs(shape, seed, trial)?;
+        self.matmul.trials = self.selection.trials;
+        let inputs = self.matmul.inputs(shape, origin, seed, trial)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
         match (context, kernel) {
@@ -96,7 +105,7 @@ impl Session {
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)
             }
-            _ => prepare_cpu(&inputs, precision, record),
+            _ => prepare_cpu(&self.matmul, &inputs, precision, record),
         }
     }
 }
@@ -110,13 +119,24 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.operand_layout = layout.name().to_owned();
     record.batch_count = Some(batch as u64);
     record.output_format = output_format(precision).name().to_owned();
-    record.problem = "seeded".to_owned();
-    record.distribution = Distribution::Normal.name().to_owned();
     record.operations = Some(shape.operations());
     record.bytes = Some(shape.bytes(precision));
     record.throughput_unit = throughput_unit(precision).to_owned();
     record.conversion_bytes = Some(shape.conversion_bytes(precision)).filter(|&b| b > 0);
     record.primary_error_metric = "relative_frobenius".to_owned();
+}
+
+/// The columns that say what the operands are.
+fn describe_origin(origin: &Origin, record: &mut Record) {
+    match origin {
+        Origin::Seeded(distribution) => {
+            record.problem = "seeded".to_owned();
+            record.distribution = distribution.name().to_owned();
+            record.distribution_parameters = distribution.parameters();
+        }
+        // What tells one pair of files from another wherever rows are compared.
+        Origin::Files(_) => record.problem = origin.id(),
+    }
 }
 
 /// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, as stored
@@ -134,10 +154,17 @@ pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
 
 impl MatmulCache {
     /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
-    fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
+    fn inputs(
+        &mut self,
+        shape: Shape,
+        origin: &Origin,
+        seed: u32,
+        trial: u32,
+    ) -> Result<Rc<Inputs>, Unmeasured> {
         let key = [seed, trial];
         if let Some(inputs) = &self.problem
             && inputs.shape == shape
+            && inputs.origin == *origin
             && inputs.key == key
         {
             return Ok(inputs.clone());
@@ -149,14 +176,20 @@ impl MatmulCache {
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
         check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
-        let (normal, budget) = (Distribution::Normal, isize::MAX as u64);
-        let problem =
-            MatmulProblem::generate_batch_within(normal, [m, n, k], batch, seed.into(), budget)
-                .map_err(skipped)?;
+        let problem = match origin {
+            Origin::Seeded(distribution) => {
+                let (extents, budget) = ([m, n, k], isize::MAX as u64);
+                let seed = seed.into();
+                MatmulProblem::generate_batch_within(*distribution, extents, batch, seed, budget)
+                    .map_err(skipped)?
+            }
+            Origin::Files(files) => MatmulProblem::of_files(files, seed.into()),
+        };
         let sample = (rows < all).then(|| sample_rows(all, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
-        let inputs = Rc::new(Inputs { shape, problem, truth, key });
+        let origin = origin.clone();
+        let inputs = Rc::new(Inputs { shape, problem, origin, truth, key });
         self.problem = Some(inputs.clone());
         Ok(inputs)
     }
@@ -175,8 +208,9 @@ impl MatmulCache {
         let (key, rows) = (inputs.key, &inputs.truth.rows);
         let operands = Operands::convert_stored(precision, arithmetic, &inputs.stored(), key);
         let c = multiply_in_slices(precision, arithmetic, &operands, slices, rows, key);
+        let study = Study::of(precision, arithmetic, &operands, inputs, self.trials);
         let Operands { step_a, step_b, .. } = operands;
-        let mirrored = Rc::new(Mirrored { step_a, step_b, c });
+        let mirrored = Rc::new(Mirrored { step_a, step_b, c, study });
         self.mirrors.push((name, mirrored.clone()));
         mirrored
     }
@@ -221,6 +255,7 @@ fn prepare_gpu(
     let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
     let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
     let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
+    let bound = judge::from_f64(bound, &inputs.problem);
     if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {
         let reason = format!("no mirror models {what} and the bound says nothing at this k");
         return Err(Unmeasured::new(Status::Skipped, reason));
@@ -228,8 +263,13 @@ fn prepare_gpu(
     let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
     let fraction = inputs.truth.rows.len() as f64 / inputs.rows() as f64;
     let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
+    let (truth, models) = (&inputs.truth, unmodelled.is_none());
+    mirrored.study.fill(&checked, truth, source.precision, models, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    if !cache.brief {
+        judge::compare_runs(&context, source, &gpu, inputs, checks, &c, record)?;
+    }
     if let Some(what) = unmodelled {
         record.reason = format!("no mirror models {what}; held to its bound alone");
     }
@@ -241,6 +281,7 @@ fn prepare_gpu(
 }
 
 fn prepare_cpu(
+    cache: &MatmulCache,
     inputs: &Rc<Inputs>,
     precision: Precision,
     record: &mut Record,
@@ -256,6 +297,7 @@ fn prepare_cpu(
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
+    let bound = judge::from_f64(bound, problem);
 
     let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
@@ -274,8 +316,11 @@ fn prepare_cpu(
     record.mirror_signed_zero_mismatches = Some(zeros);
     record.verified_fraction = Some(again.len() as f64 / inputs.rows() as f64);
     let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
+    let study = Study::of(precision, arithmetic, &operands, inputs, cache.trials);
+    study.fill(&checked, &inputs.truth, precision, true, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    judge::compare_mirrors(precision, &operands, inputs, &c, record);
     record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
     let runner = CpuRunner {
         inputs: inputs.clone(),
@@ -358,6 +403,13 @@ fn judge(
     record.relative_frobenius_bound = bound.relative_frobenius(&inputs.truth);
     record.bound = worst.as_ref().map(|worst| worst.bound);
     record.measured_over_bound = worst.as_ref().map(|worst| worst.ratio);
+    judge::fill_bounds(computed, &inputs.truth, precision, bound, record);
+    if metrics.non_finite > 0
+        && mismatches == 0
+        && let Some(skipped) = judge::overflow(&inputs.problem, &inputs.truth, precision)
+    {
+        return Err(skipped);
+    }
     let mut faults = vec![];
     if mismatches > 0 {
         faults.push(format!("{mismatches} of {} entries differ from the mirror", computed.len()));
@@ -495,6 +547,6 @@ impl Runner for CpuRunner {
     }
 }
 
-fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

@@ -10,6 +10,7 @@ mod case;
 mod cold;
 mod drawing;
 mod group;
+mod judge;
 pub mod limits;
 mod matmul;
 mod plan;

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::cache::Policy;
 use super::case::{Case, Work};
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::distribution::{self, Distribution};
 use crate::problem::layout::Layout;
+use crate::problem::matrix::Origin;
+use crate::problem::npy::FileOperands;
 use crate::workload::matmul::{Kernel, Shape};
 use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
@@ -30,10 +34,13 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 19] = [
+pub const VARIABLES: [&str; 23] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
+    "TRADEOFF_DISTRIBUTIONS",
+    "TRADEOFF_A",
+    "TRADEOFF_B",
     "TRADEOFF_PRECISIONS",
     "TRADEOFF_KERNELS",
     "TRADEOFF_DATA_SETS",
@@ -43,6 +50,7 @@ pub const VARIABLES: [&str; 19] = [
     "TRADEOFF_ALGORITHMS",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
+    "TRADEOFF_TRIALS",
     "TRADEOFF_CHECKS",
     "TRADEOFF_ROOFLINE",
     "TRADEOFF_TUNE",
@@ -82,6 +90,8 @@ pub struct Selection {
     pub shapes: Vec<Shape>,
     /// Single matmul cases on GPUs beside those of `shapes`, where kernel and precision are selected.
     pub singles: Vec<(Shape, Kernel, Precision)>,
+    /// Where the operands of matmul come from, one after the other.
+    pub origins: Vec<Origin>,
     /// Precisions of either workload.
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
@@ -102,6 +112,9 @@ pub struct Selection {
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
     pub trial: u32,
+    /// Further seeds with which a stochastic rounding is repeated on the same inputs, to measure its
+    /// bias and scatter; 0 for none.
+    pub trials: u32,
     /// Keep the shaders' run-time checks of indices and loops.
     pub checks: bool,
     /// Whether the roofline of each device is measured.
@@ -131,6 +144,7 @@ impl Default for Selection {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
             singles: vec![],
+            origins: vec![Origin::Seeded(Distribution::Normal)],
             precisions: Precision::all().collect(),
             kernels: Kernel::ALL.to_vec(),
             schedules: vec![],
@@ -141,6 +155,7 @@ impl Default for Selection {
             algorithms: vec![Algorithm::Sgd],
             seed: 1,
             trial: 0,
+            trials: 0,
             checks: false,
             roofline: Policy::default(),
             tune: Policy::default(),
@@ -171,6 +186,17 @@ impl Selection {
             selection.shapes = shapes(text)?;
             selection.singles.clear();
         }
+        if let Some(text) = get("TRADEOFF_DISTRIBUTIONS") {
+            entries("TRADEOFF_DISTRIBUTIONS", text, ',')?; // at least one
+            let found = distribution::parse_list(text);
+            let found = found.map_err(|e| value("TRADEOFF_DISTRIBUTIONS", e.to_string()))?;
+            selection.origins = found.into_iter().map(Origin::Seeded).collect();
+        }
+        if let Some((files, shape)) = files(&get)? {
+            selection.shapes = vec![shape];
+            selection.singles.clear();
+            selection.origins = vec![Origin::Files(files)];
+        }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
             let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
@@ -198,6 +224,10 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_TRIAL") {
             selection.trial = number("TRADEOFF_TRIAL", text, 0)?;
+        }
+        if let Some(text) = get("TRADEOFF_TRIALS") {
+            // One trial has no variance, so it says nothing of an interval.
+            selection.trials = number("TRADEOFF_TRIALS", text, 2)?;
         }
         if let Some(text) = get("TRADEOFF_CHECKS") {
             selection.checks = match text {
@@ -277,7 +307,8 @@ impl Selection {
     /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
         let mut cases = vec![];
-        for &shape in &self.shapes {
+        let problems = self.shapes.iter().flat_map(|&s| self.origins.iter().map(move |o| (s, o)));
+        for (shape, origin) in problems {
             for device in devices {
                 for &precision in self.precisions.iter().filter(|p| Precision::MATMUL.contains(p)) {
                     let kernels: Vec<_> = if device.is_cpu() {
@@ -287,16 +318,19 @@ impl Selection {
                             |kernel: &&Kernel| kernel.computes(precision) && kernel.is_for(shape);
                         self.kernels.iter().filter(exist).copied().map(Some).collect()
                     };
-                    let works = kernels.into_iter().map(|kernel| Work::Matmul { shape, kernel });
+                    let work = |kernel| Work::Matmul { shape, kernel, origin: origin.clone() };
+                    let works = kernels.into_iter().map(work);
                     cases.extend(works.map(|work| case(work, precision, device)));
                 }
             }
         }
         for &(shape, kernel, precision) in &self.singles {
             if self.kernels.contains(&kernel) && self.precisions.contains(&precision) {
-                let work = Work::Matmul { shape, kernel: Some(kernel) };
-                let gpus = devices.iter().filter(|device| !device.is_cpu());
-                cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
+                for origin in &self.origins {
+                    let work = Work::Matmul { shape, kernel: Some(kernel), origin: origin.clone() };
+                    let gpus = devices.iter().filter(|device| !device.is_cpu());
+                    cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
+                }
             }
         }
         for &data in &self.data_sets {
@@ -380,6 +414,34 @@ fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
         .into_iter()
         .map(|entry| entry.parse().map_err(|e| value("TRADEOFF_SIZES", format!("{e}"))))
         .collect()
+}
+
+/// The user's own operands and the shape of their product, if they are named.
+fn files<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<Option<(Arc<FileOperands>, Shape)>, SelectionError> {
+    let (a, b) = match (get("TRADEOFF_A"), get("TRADEOFF_B")) {
+        (None, None) => return Ok(None),
+        (Some(a), Some(b)) => (a, b),
+        (Some(a), None) => {
+            return Err(value("TRADEOFF_A", format!("`{a}` is A alone; name the file of B too")));
+        }
+        (None, Some(b)) => {
+            return Err(value("TRADEOFF_B", format!("`{b}` is B alone; name the file of A too")));
+        }
+    };
+    for (variable, what) in [("TRADEOFF_SIZES", "sizes"), ("TRADEOFF_DISTRIBUTIONS", "numbers")] {
+        if let Some(text) = get(variable) {
+            let reason =
+                format!("`{text}`, but the {what} are those of `{a}` and `{b}`; leave it out");
+            return Err(value(variable, reason));
+        }
+    }
+    let files = FileOperands::read(a.as_ref(), b.as_ref());
+    let files = files.map_err(|e| value("TRADEOFF_A", e.to_string()))?;
+    let text = format!("{}x{}x{}", files.a.rows, files.b.cols, files.a.cols);
+    let shape = text.parse().map_err(|e| value("TRADEOFF_A", format!("{e}")))?;
+    Ok(Some((Arc::new(files), shape)))
 }
 
 fn number(variable: &'static str, text: &str, least: u32) -> Result<u32, SelectionError> {
@@ -482,6 +544,11 @@ mod tests {
             ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),
             ("TRADEOFF_KERNELS", " , ", "`,` is a list of nothing"),
+            ("TRADEOFF_DISTRIBUTIONS", "gauss", "unknown distribution `gauss`; valid are normal"),
+            ("TRADEOFF_DISTRIBUTIONS", ",", "`,` is a list of nothing"),
+            ("TRADEOFF_TRIALS", "1", "`1` is no whole number from 2"),
+            ("TRADEOFF_A", "a.npy", "`a.npy` is A alone"),
+            ("TRADEOFF_B", "b.npy", "`b.npy` is B alone"),
         ] {
             let message = read(&[(name, text)]).unwrap_err().to_string();
             assert!(message.contains(told) && message.contains(name), "{message}");

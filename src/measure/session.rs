@@ -539,8 +539,9 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         match case.work {
-            Work::Matmul { shape, kernel } => {
-                self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
+            Work::Matmul { shape, kernel, ref origin } => {
+                let problem = (shape, origin);
+                self.prepare_matmul(problem, kernel, case.precision, context, record, alter)
             }
             Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm } => {
                 let precision = case.precision;

@@ -162,7 +162,7 @@ impl Session {
 
     fn tune_case(&mut self, case: &Case, tell: &mut dyn FnMut(&str)) {
         let policy = self.selection.tune;
-        let Work::Matmul { shape, kernel: Some(kernel) } = case.work else { return };
+        let Work::Matmul { shape, kernel: Some(kernel), .. } = case.work else { return };
         let precision = case.precision;
         let device = self.devices().iter().map(|d| &d.info).find(|i| i.slug == case.device_slug);
         let Some(device) = device.cloned() else { return };
@@ -327,7 +327,10 @@ impl Session {
         };
         let source = KernelSource::with(kernel, case.precision, device, parameters.clone());
         let source = source.map_err(|error| error.to_string())?;
+        // It is to be right; what else its row would say is not looked at.
+        self.matmul.brief = true;
         let prepared = self.prepare_with(case, &|altered| *altered = source.clone());
+        self.matmul.brief = false;
         let mut prepared = prepared.map_err(|measured| measured.record.reason)?;
         // The least of three, since one alone may have met another program.
         let mut first_ns = f64::INFINITY;

@@ -103,9 +103,8 @@ impl MatmulTruth {
         check_finite("A", &problem.a.data, k)?;
         check_finite("B", &problem.b.data, n)?;
 
-        let mut a: Vec<f64> =
-            rows.iter().flat_map(|&i| problem.a.row(i)).map(|&x| f64::from(x)).collect();
-        let mut b: Vec<f64> = problem.b.data.iter().map(|&x| f64::from(x)).collect();
+        let mut a: Vec<f64> = rows.iter().flat_map(|&i| problem.given_row_of_a(i)).collect();
+        let mut b = problem.given_b();
         let of_each = |a: &[f64], b: &[f64]| multiply_each(a, b, &rows, [m, n, k]);
         let product = of_each(&a, &b);
         a.iter_mut().chain(&mut b).for_each(|x| *x = x.abs());
@@ -159,13 +158,15 @@ impl MatmulTruth {
     /// |product − exact| / (|A||B|) at one entry.
     fn check_entry(&self, problem: &MatmulProblem, entry: usize) -> Result<f64, TruthError> {
         let (row, column) = (self.rows[entry / self.n], entry % self.n);
-        let a = || problem.a.row(row).iter().copied();
-        let first = row / self.m * self.k;
-        let b = || problem.b.column(column).skip(first).take(self.k);
-        let exact = exact_dot(a(), b());
-        let exact_abs = exact_dot(a().map(f32::abs), b().map(f32::abs));
-        // At most k − 1 additions of exact products, and one rounding of the exact value.
-        let ku = self.k as f64 * F64_UNIT;
+        let a = problem.given_row_of_a(row);
+        let b = problem.given_column_of_b(column);
+        let b = &b[row / self.m * self.k..][..self.k];
+        let absolute = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let exact = exact_dot_f64(&a, b);
+        let exact_abs = exact_dot_f64(&absolute(&a), &absolute(b));
+        // At most k − 1 additions of products, which are exact unless they are of f64, and one
+        // rounding of the exact value.
+        let ku = (self.k + usize::from(problem.given_f64.is_some())) as f64 * F64_UNIT;
         let bound = ku / (1.0 - ku) * exact_abs;
         for (product, exact) in [(self.product[entry], exact), (self.abs_product[entry], exact_abs)]
         {
@@ -203,7 +204,7 @@ fn multiply_each(a: &[f64], b: &[f64], rows: &[usize], [m, n, k]: [usize; 3]) ->
 }
 
 /// The f64 product of row-major m×k and k×n matrices, on all threads.
-fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
+pub(crate) fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
     assert!(a.len() == m * k && b.len() == k * n);
     let mut c = vec![0.0; m * n];
     let (kk, nn) = (k as isize, n as isize);
@@ -247,6 +248,23 @@ pub fn exact_dot(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> 
     // xsum 0.1.6 rounds a negative sum away from zero wherever its lowest words are 0, even an
     // exact one (−1 becomes −1.0000000000000002), so the positive one of the two is read. Which
     // that is, and zero, it gets right.
+    let rounded = sum.sum();
+    if rounded < 0.0 { -negated.sum() } else { rounded }
+}
+
+/// Σ a·b of f64, exact and then rounded once, as long as no product is below 10⁻²⁹¹ or beyond f64: a
+/// product is the sum of its rounded value and of what `fma` says is left. Ends with the shorter.
+pub fn exact_dot_f64(a: &[f64], b: &[f64]) -> f64 {
+    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
+    for (&a, &b) in a.iter().zip(b) {
+        let product = a * b;
+        let left = a.mul_add(b, -product);
+        sum.add(product);
+        sum.add(left);
+        negated.add(-product);
+        negated.add(-left);
+    }
+    // As in `exact_dot`.
     let rounded = sum.sum();
     if rounded < 0.0 { -negated.sum() } else { rounded }
 }
@@ -357,6 +375,34 @@ mod tests {
             }
         }
         assert_eq!(exact_dot([].into_iter(), [].into_iter()), 0.0);
+    }
+
+    /// (1 + 2⁻³⁰)² − (1 + 2⁻²⁹) = 2⁻⁶⁰, which no f64 product shows.
+    #[test]
+    fn products_of_f64_are_exact_too() {
+        let e = |x: i32| 2f64.powi(x);
+        let (a, b) = ([1.0 + e(-30), -(1.0 + e(-29))], [1.0 + e(-30), 1.0]);
+        assert_eq!(exact_dot_f64(&a, &b), e(-60));
+        assert_eq!(exact_dot_f64(&a.map(|x| -x), &b), -e(-60));
+    }
+
+    /// Of operands given in f64 the truth is theirs, not that of their rounding to f32.
+    #[test]
+    fn what_was_given_in_f64_is_the_truth() {
+        let mut p = problem(3, 4, 5);
+        let widen = |x: &[f32]| x.iter().map(|&x| f64::from(x) * (1.0 + 2f64.powi(-30))).collect();
+        p.given_f64 = Some([widen(&p.a.data), widen(&p.b.data)]);
+        let given = MatmulTruth::of(&p, None).unwrap();
+        p.given_f64 = None;
+        let rounded = MatmulTruth::of(&p, None).unwrap();
+        for (given, (c, size)) in
+            given.product.iter().zip(rounded.product.iter().zip(&rounded.abs_product))
+        {
+            // (1 + 2⁻³⁰)² − 1, within some roundings of f64.
+            let more = (given - c) / c;
+            let noise = 40.0 * F64_UNIT * size / c.abs();
+            assert!((more - 2f64.powi(-29)).abs() < 2f64.powi(-58) + noise, "{more:e}");
+        }
     }
 
     proptest! {
