@@ -9,6 +9,7 @@ pub mod cache;
 mod case;
 mod cold;
 mod drawing;
+mod fingerprint;
 mod group;
 pub mod limits;
 mod matmul;
