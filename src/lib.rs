@@ -17,6 +17,7 @@
 
 pub mod compare;
 pub mod error;
+pub mod fingerprint;
 pub mod frontier;
 pub mod gpu;
 mod hexadecimal;

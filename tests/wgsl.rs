@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use tradeoff::fingerprint;
 use tradeoff::gpu::{Composed, DeviceInfo, PROBES, compose};
 use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
@@ -160,11 +161,21 @@ fn probe_modules() -> Vec<Module> {
             "probe/half.wgsl" => (vec!["widen"], F16),
             "probe/convert.wgsl" => (vec!["convert"], PACKING),
             "probe/timing.wgsl" => (vec!["timing"], Capabilities::empty()),
+            "probe/f16.wgsl" => (vec!["narrow", "add", "multiply_add", "load", "copy"], F16),
+            "probe/narrow.wgsl" => (vec!["pack", "quantize"], PACKING),
+            "probe/literals_f16.wgsl" => (vec!["written", "assigned", "loaded"], PACKING),
+            "probe/literals.wgsl" => (vec!["written", "assigned", "loaded"], Capabilities::empty()),
+            "probe/memory.wgsl" => (vec!["load", "store", "copy"], Capabilities::empty()),
+            "probe/compensated.wgsl" => (vec!["plain", "xor_zero"], Capabilities::empty()),
+            "probe/integers.wgsl" => (vec!["to_i32", "from_u32"], Capabilities::empty()),
+            "probe/functions.wgsl" => (vec!["divide", "logarithm"], Capabilities::empty()),
+            "probe/dot4.wgsl" => (vec!["of_signed", "of_unsigned"], Capabilities::empty()),
+            "probe/special.wgsl" => (vec!["compare", "extremes"], Capabilities::empty()),
             _ => (vec!["add", "multiply", "two_sum"], Capabilities::empty()),
         };
         Module { name: source.path.into(), composed: compose(&[source]), entry_points, needs }
     };
-    PROBES.into_iter().map(module).collect()
+    PROBES.into_iter().chain(fingerprint::PROBES).map(module).collect()
 }
 
 /// The kernels that rooflines are measured with.

@@ -7,6 +7,7 @@ mod frontier;
 mod list;
 mod merge;
 mod output;
+mod probe;
 mod progress;
 mod publish;
 mod ratio;
@@ -33,6 +34,7 @@ Examples:
   WGPU_BACKEND=vulkan tradeoff devices      of one backend only, and the CPU
   tradeoff devices --json | jq '.[].slug'   for other programs")]
     Devices(devices::Devices),
+    Probe(probe::Probe),
     List(list::List),
     Run(run::Run),
     Merge(merge::Merge),
@@ -49,6 +51,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
             Verb::Devices(verb) => verb.run(),
+            Verb::Probe(verb) => verb.run(),
             Verb::List(verb) => verb.run(),
             Verb::Run(verb) => verb.run(),
             Verb::Merge(verb) => verb.run(),

@@ -460,7 +460,7 @@ impl Context {
     }
 
     /// Whether kernels may use `pack2x16float` and `unpack2x16float`.
-    pub(super) fn has_packing(&self) -> bool {
+    pub(crate) fn has_packing(&self) -> bool {
         self.has_packing
     }
 

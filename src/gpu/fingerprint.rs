@@ -8,8 +8,8 @@ use crate::number::arithmetic::Ops;
 use crate::with_ops;
 use half::f16;
 
-pub(super) const ARITHMETIC: Source = crate::wgsl!("probe/arithmetic.wgsl");
-pub(super) const CONVERT: Source = crate::wgsl!("probe/convert.wgsl");
+pub(crate) const ARITHMETIC: Source = crate::wgsl!("probe/arithmetic.wgsl");
+pub(crate) const CONVERT: Source = crate::wgsl!("probe/convert.wgsl");
 pub(super) const HALF: Source = crate::wgsl!("probe/half.wgsl");
 
 /// What a device does where IEEE 754 and WGSL leave a choice.

@@ -18,6 +18,7 @@ pub use context::{Command, Context, Pipeline};
 pub use duplicate::buffer_bytes;
 pub use error::{GpuError, SelectionError};
 pub use fingerprint::Fingerprint;
+pub(crate) use fingerprint::{ARITHMETIC, CONVERT};
 pub use kernel::{Composed, Source, compose, compose_with};
 pub use timer::{Elapsed, TimingMethod};
 

@@ -9,6 +9,7 @@ pub mod cache;
 mod case;
 mod cold;
 mod drawing;
+mod fingerprint;
 mod group;
 mod judge;
 pub mod limits;

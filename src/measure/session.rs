@@ -16,9 +16,9 @@ use super::selection::Selection;
 use super::sgd::{SgdCache, Training};
 use super::statistics::Summary;
 use super::tune::Tuner;
+use crate::fingerprint::DeviceFingerprint;
 use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
 use crate::hexadecimal::hexadecimal;
-use crate::number::Arithmetic;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
 
@@ -393,6 +393,8 @@ pub struct Session {
     pub(super) tuner: Tuner,
     /// By device, where one was measured or cached.
     pub(super) rooflines: Vec<Option<Rc<Roofline>>>,
+    /// By device, once one was asked for.
+    pub(super) fingerprints: Vec<Option<Rc<DeviceFingerprint>>>,
     /// By device: whether its roofline was looked for.
     pub(super) roofs_sought: Vec<bool>,
     pub(super) matmul: MatmulCache,
@@ -406,6 +408,7 @@ impl Session {
             contexts: devices.iter().map(|_| None).collect(),
             tuner: Tuner::default(),
             rooflines: vec![None; devices.len()],
+            fingerprints: vec![None; devices.len()],
             roofs_sought: vec![false; devices.len()],
             devices,
             selection,
@@ -441,16 +444,6 @@ impl Session {
                 ("GNPS", (data.columns() as u64).saturating_mul(rows))
             }
         }
-    }
-
-    /// Fingerprints of the devices opened so far, by slug, for `run.json`; of the CPU, the
-    /// arithmetic that its mirrors use.
-    pub fn fingerprints(&self) -> serde_json::Value {
-        let gpus = self.opened().map(|c| (c.info.slug.clone(), serde_json::json!(c.fingerprint)));
-        let cpus = self.devices.iter().filter(|device| device.is_cpu());
-        let host = serde_json::json!({ "arithmetic": Arithmetic::host() });
-        let cpus = cpus.map(|device| (device.info.slug.clone(), host.clone()));
-        serde_json::Value::Object(gpus.chain(cpus).collect())
     }
 
     /// Prepares and verifies a case. What cannot be timed comes back as its finished row.
@@ -498,6 +491,7 @@ impl Session {
         record.seed = Some(self.selection.seed.into());
         record.trial = Some(self.selection.trial);
         let context = self.context(position)?;
+        record.fingerprint_sha256 = self.fingerprint(position)?.sha256.clone();
         record.cache = self.cache.name().to_owned();
         if context.is_some() {
             record.runtime_checks = Some(self.selection.checks);
