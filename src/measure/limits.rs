@@ -4,9 +4,9 @@
 use super::case::{Case, Work};
 use super::matmul;
 use crate::gpu::{DeviceInfo, GpuError};
-use crate::number::{Format, Precision};
+use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
-use crate::workload::matmul::{KernelSource, Shape, output_format};
+use crate::workload::matmul::{KernelSource, Shape, output_format, upload_format};
 use crate::workload::sgd::{Chunks, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
@@ -52,20 +52,26 @@ fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Opti
     let (lda, ldb) = (shape.lda() as u64, shape.ldb() as u64);
     let m = shape.m as u64;
     // B has as many rows as a row of A has numbers, padding included.
+    let uploaded = upload_format(source.precision);
+    let [in_a, in_b] =
+        ["A", "B"].map(|name| format!("buffer {name} in {} (bytes)", uploaded.name()));
+    let storage = source.precision.storage();
     let buffers = [
-        ("buffer A in f32 (bytes)", Format::F32, m, lda),
-        ("buffer B in f32 (bytes)", Format::F32, lda, ldb),
-        ("buffer C (bytes)", output_format(source.precision), m, ldb),
+        (in_a, uploaded, m, lda),
+        (in_b, uploaded, lda, ldb),
+        ("buffer C (bytes)".to_owned(), output_format(source.precision), m, ldb),
+        ("buffer A converted (bytes)".to_owned(), storage, m, lda),
+        ("buffer B converted (bytes)".to_owned(), storage, lda, ldb),
     ]
     .map(|(what, format, rows, columns)| (what, rows.saturating_mul(format.bytes(columns))));
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
-    let over = |(what, asked): (&str, u64), limit| {
-        (asked > limit).then(|| GpuError::OverLimit { what: what.to_owned(), asked, limit })
+    let over = |(what, asked): (String, u64), limit| {
+        (asked > limit).then(|| GpuError::OverLimit { what, asked, limit })
     };
     let too_large = buffers.into_iter().find_map(|buffer| over(buffer, limit));
     too_large.or_else(|| {
         let limit = device.max_workgroups_per_dimension.into();
-        let names = ["dispatch (workgroups in x)", "dispatch (workgroups in y)"];
+        let names = ["x", "y"].map(|axis| format!("dispatch (workgroups in {axis})"));
         let counts = source.workgroups(shape).map(u64::from);
         names.into_iter().zip(counts).find_map(|dispatch| over(dispatch, limit))
     })

@@ -111,7 +111,7 @@ impl Default for Selection {
     fn default() -> Self {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
-            precisions: Precision::all().collect(),
+            precisions: Precision::all().filter(|p| !p.is_wide()).collect(),
             kernels: Kernel::ALL.to_vec(),
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
@@ -214,7 +214,7 @@ impl Selection {
         let mut cases = vec![];
         for &shape in &self.shapes {
             for device in devices {
-                for &precision in self.precisions.iter().filter(|p| Precision::MATMUL.contains(p)) {
+                for &precision in self.precisions.iter().filter(|p| p.is_matmul()) {
                     let kernels: Vec<_> = if device.is_cpu() {
                         vec![None]
                     } else {

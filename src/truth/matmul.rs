@@ -1,9 +1,11 @@
-//! Truth of a matrix product: an f64 product, checked at sampled entries against the exact one.
+//! Truth of a matrix product: an f64 product, checked at sampled entries against the exact one, or
+//! the exact one.
 //!
 //! A product of two f32 is exact in f64, so the f64 product errs in its additions alone: by at
 //! most γ_k(2⁻⁵³)·|A||B|, 2²⁹ times below what one f32 rounding may cost. The judge of that is
 //! [`exact_dot`]. The f64 product is no truth for results that are themselves of f64 quality
-//! (compensated, double-single).
+//! (compensated, double-single, f64), nor where |AB| is far below |A||B|: for these
+//! [`MatmulTruth::exact`] sums every entry exactly and keeps it to twice the digits of f64.
 
 use rand::seq::index;
 use rayon::prelude::*;
@@ -17,6 +19,14 @@ const SAMPLED_ENTRIES: usize = 256;
 /// Unit roundoff of f64, 2⁻⁵³.
 pub(crate) const F64_UNIT: f64 = f64::EPSILON / 2.0;
 
+/// The truth of [`MatmulTruth::of`].
+pub const F64_PRODUCT: &str = "f64 product";
+/// The truth of [`MatmulTruth::exact`].
+pub const EXACT: &str = "exact";
+
+/// Products that an exact truth sums, or its rows are a sample; about a second on two cores.
+const EXACT_PRODUCTS: usize = 1 << 27;
+
 /// C = A·B and |A||B| for some rows of C, in f64, with what bounds and metrics need of A and B.
 #[derive(Clone, Debug)]
 pub struct MatmulTruth {
@@ -28,13 +38,16 @@ pub struct MatmulTruth {
     pub k: usize,
     /// The rows of C: `rows.len()`×n, row-major.
     pub product: Vec<f64>,
+    /// What `product` leaves of the exact values, each rounded once: C = product + tail to 106 bits.
+    /// Empty where `product` is not exact.
+    pub tail: Vec<f64>,
     /// The same rows of |A||B|, the product of the entrywise absolute values.
     pub abs_product: Vec<f64>,
     /// Σ_q |a_iq| of these rows of A.
     pub a_row_abs: Vec<f64>,
     /// Σ_q |b_qj| of the n columns of B.
     pub b_col_abs: Vec<f64>,
-    /// What computed `product`.
+    /// What computed `product`: [`F64_PRODUCT`] or [`EXACT`].
     pub reference: &'static str,
     /// Entries of `product` that were compared with their exact dot product.
     pub sampled_entries: usize,
@@ -116,15 +129,73 @@ impl MatmulTruth {
             n,
             k,
             product,
+            tail: vec![],
             abs_product,
             a_row_abs,
             b_col_abs,
-            reference: "f64 product",
+            reference: F64_PRODUCT,
             sampled_entries: 0,
             max_reference_error: 0.0,
         };
         truth.check(problem)?;
         Ok(truth)
+    }
+
+    /// The same with every entry of these rows summed exactly. Its errors are known to about 2⁻¹⁰⁰
+    /// of an entry, whatever cancels.
+    ///
+    /// # Errors
+    /// As [`MatmulTruth::of`], which computes |A||B| and is held to the exact entries here, each of
+    /// them.
+    pub fn exact(problem: &MatmulProblem, rows: Option<&[usize]>) -> Result<Self, TruthError> {
+        let mut truth = Self::of(problem, rows)?;
+        let (n, k) = (problem.n, problem.k);
+        let columns = transposed(&problem.b.data, k, n);
+        let exact = |entry: usize| {
+            let (i, j) = (truth.rows[entry / n], entry % n);
+            let b = columns[j * k..][..k].iter();
+            exact_dot_in_two(problem.a.row(i).iter().copied(), b.copied())
+        };
+        let entries: Vec<[f64; 2]> = (0..truth.product.len()).into_par_iter().map(exact).collect();
+        let ku = k as f64 * F64_UNIT;
+        for (entry, &[value, _]) in entries.iter().enumerate() {
+            let product = truth.product[entry];
+            // P is an f64 product too, and the exact value is rounded.
+            let bound = (ku / (1.0 - ku) + F64_UNIT) * truth.abs_product[entry] * (1.0 + 2.0 * ku);
+            let within = (product - value).abs() <= bound;
+            if !within {
+                let (row, column) = (truth.rows[entry / n], entry % n);
+                return Err(TruthError::Reference { row, column, product, exact: value, bound });
+            }
+        }
+        truth.product = entries.iter().map(|&[value, _]| value).collect();
+        truth.tail = entries.iter().map(|&[_, tail]| tail).collect();
+        (truth.reference, truth.sampled_entries) = (EXACT, entries.len());
+        truth.max_reference_error = 0.0;
+        Ok(truth)
+    }
+
+    /// computed − C at an entry, counted as in `product`. Infinite or NaN where `computed` is.
+    pub fn error(&self, entry: usize, computed: f64) -> f64 {
+        let error = computed - self.product[entry];
+        // The difference of two numbers within a factor of 2 is exact.
+        self.tail.get(entry).map_or(error, |tail| error - tail)
+    }
+
+    /// How far C itself may lie from what [`MatmulTruth::error`] takes for it.
+    pub fn uncertainty(&self, entry: usize) -> f64 {
+        if self.tail.is_empty() {
+            self.k as f64 * F64_UNIT * self.abs_product[entry]
+        } else {
+            // Half an ULP of the tail, and of the tail's subnormals.
+            self.product[entry].abs() * F64_UNIT * F64_UNIT + f64::from_bits(1)
+        }
+    }
+
+    /// Rows of C, all `m` or fewer, whose exact truth takes no more than about a second, but at
+    /// least `least`.
+    pub fn exact_rows(m: usize, n: usize, k: usize, least: usize) -> usize {
+        (EXACT_PRODUCTS / n.saturating_mul(k).max(1)).max(least).min(m)
     }
 
     /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows, saturated.
@@ -216,17 +287,67 @@ fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
 /// Σ a·b, exact and then rounded once to f64 (nearest, ties to even): a product of two f32 is
 /// exact in f64, and `xsum` (Neal 2015) adds exactly. Ends with the shorter of the two.
 pub fn exact_dot(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f64 {
-    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
+    let mut sum = ExactSum::new();
+    a.zip(b).for_each(|(a, b)| sum.add(f64::from(a) * f64::from(b)));
+    sum.rounded()
+}
+
+/// [`exact_dot`], and what its rounding leaves, rounded once.
+fn exact_dot_in_two(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> [f64; 2] {
+    let mut sum = ExactSum::new();
+    a.zip(b).for_each(|(a, b)| sum.add(f64::from(a) * f64::from(b)));
+    let rounded = sum.rounded();
+    sum.add(-rounded);
+    [rounded, sum.rounded()]
+}
+
+/// Σ a·b of f64, exact and then rounded once, and what that rounding leaves. A product is taken as
+/// two numbers by an fma, exactly where neither of them is below 2⁻¹⁰²² or infinite.
+pub fn exact_dot_f64(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> [f64; 2] {
+    let mut sum = ExactSum::new();
     for (a, b) in a.zip(b) {
-        let product = f64::from(a) * f64::from(b);
+        let product = a * b;
         sum.add(product);
-        negated.add(-product);
+        sum.add(a.mul_add(b, -product));
     }
-    // xsum 0.1.6 rounds a negative sum away from zero wherever its lowest words are 0, even an
-    // exact one (−1 becomes −1.0000000000000002), so the positive one of the two is read. Which
-    // that is, and zero, it gets right.
-    let rounded = sum.sum();
-    if rounded < 0.0 { -negated.sum() } else { rounded }
+    let rounded = sum.rounded();
+    sum.add(-rounded);
+    [rounded, sum.rounded()]
+}
+
+/// A sum of f64 without any rounding, and its negation.
+struct ExactSum {
+    sum: XsumSmall,
+    negated: XsumSmall,
+}
+
+impl ExactSum {
+    fn new() -> Self {
+        Self { sum: XsumSmall::new(), negated: XsumSmall::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, x: f64) {
+        self.sum.add(x);
+        self.negated.add(-x);
+    }
+
+    /// To nearest, ties to even. xsum 0.1.6 rounds a negative sum away from zero wherever its lowest
+    /// words are 0, even an exact one (−1 becomes −1.0000000000000002), so the positive one of the
+    /// two is read. Which that is, and zero, it gets right.
+    fn rounded(&mut self) -> f64 {
+        let rounded = self.sum.sum();
+        if rounded < 0.0 { -self.negated.sum() } else { rounded }
+    }
+}
+
+/// The columns of a row-major matrix, one after the other.
+fn transposed(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; data.len()];
+    out.par_chunks_mut(rows).enumerate().for_each(|(j, column)| {
+        column.iter_mut().zip(data[j..].iter().step_by(columns)).for_each(|(to, &x)| *to = x);
+    });
+    out
 }
 
 /// A seeded sample of `count` of the `m >= 1` rows of a matrix, ascending and distinct. The first
@@ -335,6 +456,58 @@ mod tests {
             }
         }
         assert_eq!(exact_dot([].into_iter(), [].into_iter()), 0.0);
+    }
+
+    /// Twice the digits of f64: what the rounded value leaves is there, of either sign, and an error
+    /// of 1e-30 is seen.
+    #[test]
+    fn exact_truth_knows_what_a_rounding_leaves() {
+        let mut p = problem(2, 2, 3);
+        let two = |e: i32| 2f32.powi(e);
+        p.a.data = vec![1.0, two(-30), two(-40), -1.0, -two(-30), two(-40)];
+        p.b.data = vec![1.0, 3.0, two(-30), two(-33), two(-30), 0.0];
+        let truth = MatmulTruth::exact(&p, None).unwrap();
+        let two = |e: i32| 2f64.powi(e);
+        // 1 + 2^-60 + 2^-70, 3 + 2^-63, and with the signs of the second row.
+        assert_eq!(truth.product, [1.0, 3.0, -1.0, -3.0]);
+        assert_eq!(truth.tail, [two(-60) + two(-70), two(-63), -two(-60) + two(-70), -two(-63)]);
+        assert_eq!((truth.reference, truth.sampled_entries), (EXACT, 4));
+        assert_eq!(truth.error(1, 3.0), -two(-63));
+        assert_eq!(truth.error(2, -1.0 - two(-52)), -two(-52) + two(-60) - two(-70));
+        assert!(
+            truth.uncertainty(0) < 1e-30
+                && MatmulTruth::of(&p, None).unwrap().uncertainty(0) > 1e-16
+        );
+        // (1 + 2^-52)² - 1 = 2^-51 + 2^-104, and the same without what cancels.
+        let x = 1.0 + two(-52);
+        let dot = |a: &[f64], b: &[f64]| exact_dot_f64(a.iter().copied(), b.iter().copied());
+        assert_eq!(dot(&[x, -1.0], &[x, 1.0]), [two(-51), two(-104)]);
+        assert_eq!(dot(&[-x], &[x]), [-1.0 - two(-51), -two(-104)]);
+    }
+
+    /// On awkward cancellation the exact truth and the f64 one agree within the latter's bound, and
+    /// the exact one is zero where it should be.
+    #[test]
+    fn exact_rows_are_a_sample_of_the_whole() {
+        let mut p = problem(9, 5, 40);
+        for i in 0..9 {
+            for q in 20..40 {
+                p.a.data[i * 40 + q] = -p.a.data[i * 40 + q - 20]; // every sum cancels to 0 …
+            }
+        }
+        for q in 20..40 {
+            for j in 0..5 {
+                p.b.data[q * 5 + j] = p.b.data[(q - 20) * 5 + j];
+            }
+        }
+        p.b.data[39 * 5 + 2] += 1.0; // … but for a column
+        let some = MatmulTruth::exact(&p, Some(&[0, 4])).unwrap();
+        let all = MatmulTruth::exact(&p, None).unwrap();
+        assert_eq!(some.product, [&all.product[..5], &all.product[20..25]].concat());
+        assert!(all.product.iter().enumerate().all(|(e, &x)| (x == 0.0) == (e % 5 != 2)));
+        assert_eq!(MatmulTruth::exact_rows(9, 5, 40, 16), 9);
+        assert_eq!(MatmulTruth::exact_rows(4096, 4096, 4096, 16), 16);
+        assert_eq!(MatmulTruth::exact_rows(512, 512, 512, 16), 512);
     }
 
     proptest! {

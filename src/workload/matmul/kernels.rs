@@ -29,11 +29,14 @@ impl Kernel {
 
     /// Whether the kernel exists at a precision, on whatever device.
     pub fn computes(self, precision: Precision) -> bool {
-        Precision::MATMUL.contains(&precision)
+        precision.is_matmul()
             && match self {
-                Self::Naive | Self::RegisterTiled => true,
+                Self::RegisterTiled => true,
+                // Its sums are single numbers of f32.
+                Self::Naive => !precision.is_wide(),
                 // Random bits for every product-add outweigh what shuffles save.
-                Self::Subgroup => !files::is_sr(precision),
+                // Words of one number each are what lanes hand to each other.
+                Self::Subgroup => !files::is_sr(precision) && !precision.is_wide(),
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
             }
@@ -110,7 +113,11 @@ impl F16Path {
             Kernel::Cooperative => true, // it exists in no other way
         };
         let path = if native { Self::Native } else { Self::Packed };
-        (precision.storage() == Format::F16).then_some(path)
+        match precision.storage() {
+            Format::F16 => Some(path),
+            Format::F16x2 => Some(Self::Packed), // two in a word
+            _ => None,
+        }
     }
 
     /// The word used in the CSV.

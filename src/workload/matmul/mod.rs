@@ -59,11 +59,11 @@ impl Shape {
     }
 
     /// The fewest bytes a conversion moves: A and B read in f32 (twice where a scale must be found
-    /// first) and written in the storage format. 0 for f32 storage, which needs none.
+    /// first) and written in the storage format. 0 for f32 and wider storage, which need none.
     pub fn conversion_bytes(self, precision: Precision) -> u64 {
         let numbers = (self.m * self.k + self.k * self.n) as u64;
         match precision.storage() {
-            Format::F32 => 0,
+            Format::F32 | Format::F32x2 | Format::F64 => 0,
             Format::Int8 => 2 * 4 * numbers + Format::Int8.bytes(numbers),
             format => 4 * numbers + format.bytes(numbers),
         }
@@ -89,9 +89,19 @@ fn apart(numbers: usize, more: usize) -> usize {
     if numbers.is_multiple_of(CONFLICT) { numbers + more } else { numbers }
 }
 
-/// The format of C: f16 for an f16 accumulator, else f32.
+/// The format in which the operands are uploaded: f32, or their own where that is wider.
+pub fn upload_format(precision: Precision) -> Format {
+    match precision.storage() {
+        wide @ (Format::F32x2 | Format::F64) => wide,
+        _ => Format::F32,
+    }
+}
+
+/// The format of C: that of an accumulator in f16 or f64 and of double-single operands, else f32.
 pub fn output_format(precision: Precision) -> Format {
     match precision.accumulator() {
+        Format::F64 => Format::F64,
+        Format::F32x2 if precision.storage() == Format::F32x2 => Format::F32x2,
         Format::F16 => Format::F16,
         _ => Format::F32,
     }
@@ -159,7 +169,7 @@ mod tests {
         for text in ["1660000", "16777216x16777216x16384", "1x4294967295x16777216"] {
             let shape: Shape = text.parse().unwrap();
             assert!(shape.operations() > 0);
-            for precision in Precision::MATMUL {
+            for precision in Precision::MATMUL.into_iter().chain(Precision::WIDE) {
                 assert!(shape.bytes(precision) > 0 && shape.conversion_bytes(precision) < 1 << 62);
             }
             assert!(4 * (shape.lda() * shape.ldb()).max(shape.m * shape.lda()) as u64 > 0);
@@ -176,5 +186,10 @@ mod tests {
         assert_eq!(shape.bytes(Precision::Int8), 10 + 15 + 4 * 6);
         assert_eq!(shape.conversion_bytes(Precision::Fp32), 0);
         assert_eq!(shape.conversion_bytes(Precision::Int8), 9 * 25);
+        assert_eq!(shape.bytes(Precision::Fp32Comp), shape.bytes(Precision::Fp32));
+        assert_eq!(shape.bytes(Precision::Fp32x2), shape.bytes(Precision::Fp64));
+        assert_eq!(shape.bytes(Precision::Bf16x3), 6 * 25 + 4 * 6);
+        assert_eq!(shape.conversion_bytes(Precision::Bf16x3), 10 * 25);
+        assert_eq!(shape.conversion_bytes(Precision::Fp64), 0);
     }
 }

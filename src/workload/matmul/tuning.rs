@@ -17,6 +17,7 @@ pub(super) fn options(
     let all = match kernel {
         Kernel::Naive => vec![Parameters::default()],
         Kernel::RegisterTiled if is_sr(precision) => vec![Parameters::default()],
+        Kernel::RegisterTiled if precision.is_wide() => wide(),
         Kernel::RegisterTiled => register_tiled(precision, device),
         Kernel::Subgroup => subgroup(precision, device),
         Kernel::Cooperative => cooperative(precision, device),
@@ -53,6 +54,9 @@ pub(super) fn supports(
 ) -> Result<(), String> {
     if matches!(kernel, Kernel::Subgroup | Kernel::Cooperative) {
         one_subgroup_size(device)?;
+    }
+    if precision.storage() == Format::F64 && !device.shader_f64 {
+        return Err("the device has no f64".to_owned());
     }
     if kernel == Kernel::Cooperative {
         if !device.shader_f16 {
@@ -108,18 +112,27 @@ pub(super) fn tile(
     }
 }
 
+/// Threads, block, depth, stages and swizzle of a register-tiled kernel.
+fn blocks(
+    [threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7],
+) -> Parameters {
+    Parameters::new(&[
+        ("threads_m", threads_m),
+        ("threads_n", threads_n),
+        ("block_m", block_m),
+        ("block_n", block_n),
+        ("depth", depth),
+        ("stages", stages),
+        ("swizzle", swizzle),
+    ])
+}
+
+/// Sums of several parts fill the registers sooner; their operands come straight from storage.
+fn wide() -> Vec<Parameters> {
+    [[8, 8, 4, 4, 4, 0, 16], [16, 16, 4, 4, 4, 0, 16], [8, 8, 8, 4, 4, 0, 16]].map(blocks).into()
+}
+
 fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
-    let set = |[threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7]| {
-        Parameters::new(&[
-            ("threads_m", threads_m),
-            ("threads_n", threads_n),
-            ("block_m", block_m),
-            ("block_n", block_n),
-            ("depth", depth),
-            ("stages", stages),
-            ("swizzle", swizzle),
-        ])
-    };
     // Straight from storage: best where workgroup memory is memory like any other.
     let direct = [[8, 8, 8, 8, 4, 0, 16], [8, 8, 4, 4, 4, 0, 16]];
     // Product-adds a stage: those of int8 take four numbers each, and a stage at most 32.
@@ -138,7 +151,7 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
         [&staged[..], &direct[..1]].concat()
     };
     let mut sets: Vec<_> = vec![];
-    for parameters in all.into_iter().map(set) {
+    for parameters in all.into_iter().map(blocks) {
         if !sets.contains(&parameters) {
             sets.push(parameters); // at int8 two of the depths are the same
         }
@@ -258,6 +271,7 @@ mod tests {
             subgroup_min: 32,
             subgroup_max: 32,
             shader_f16: true,
+            shader_f64: true,
             cooperative_matrices: vec!["16x16x16 f16·f16+f32".into(), "8x8x8 f16·f16+f16".into()],
             max_workgroup_bytes: 48 << 10,
             max_workgroup_invocations: 1024,
@@ -267,7 +281,9 @@ mod tests {
 
     fn pairs() -> impl Iterator<Item = (Kernel, Precision)> {
         let all = Kernel::ALL.into_iter();
-        let all = all.flat_map(|kernel| Precision::MATMUL.map(|precision| (kernel, precision)));
+        let precisions = || Precision::MATMUL.into_iter().chain(Precision::WIDE);
+        let all =
+            all.flat_map(move |kernel| precisions().map(move |precision| (kernel, precision)));
         all.filter(|&(kernel, precision)| kernel.computes(precision))
     }
 
@@ -341,6 +357,9 @@ mod tests {
         assert!(lacks(cooperative, &|d| d.cooperative_matrices.clear()).contains("16x16x16"));
         assert!(lacks(cooperative, &|d| d.shader_f16 = false).contains("no f16"));
         let tiled = Kernel::RegisterTiled;
+        let none = DeviceInfo { shader_f64: false, ..device("discrete") };
+        let lacking = supports(tiled, Precision::Fp64, &none).unwrap_err();
+        assert!(lacking.contains("no f64"), "{lacking}");
         assert!(lacks(cooperative, &|d| d.max_workgroup_bytes = 1 << 10).contains("bytes"));
         assert!(lacks(tiled, &|d| d.max_workgroup_invocations = 32).contains("256 threads"));
     }
