@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use tradeoff::fingerprint;
-use tradeoff::gpu::{Composed, DeviceInfo, PROBES, compose};
+use tradeoff::gpu::{Composed, DOUBLE, DeviceInfo, ERROR_FREE, PROBES, compose};
 use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
@@ -23,8 +23,10 @@ const PACKING: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 const SUBGROUP: Capabilities = Capabilities::SUBGROUP;
 /// Cooperative matrices.
 const MATRIX: Capabilities = Capabilities::COOPERATIVE_MATRIX;
+/// f64: wgpu's `SHADER_F64`.
+const F64: Capabilities = Capabilities::FLOAT64;
 /// All that a kernel may need.
-const OPTIONAL: Capabilities = F16.union(PACKING).union(SUBGROUP).union(MATRIX);
+const OPTIONAL: Capabilities = F16.union(PACKING).union(SUBGROUP).union(MATRIX).union(F64);
 
 struct Module {
     name: String,
@@ -44,6 +46,7 @@ fn devices() -> Vec<DeviceInfo> {
             devices.extend([false, true].map(|shader_f16| DeviceInfo {
                 device_type: device_type.into(),
                 shader_f16,
+                shader_f64: true,
                 subgroups: true,
                 subgroup_min: lanes,
                 subgroup_max: lanes,
@@ -79,6 +82,7 @@ fn product_modules(kernel: Kernel, precision: Precision) -> Vec<Module> {
                 Some(F16Path::Packed) => PACKING,
                 None => Capabilities::empty(),
             };
+            needs.set(F64, precision.storage() == Format::F64);
             match kernel {
                 Kernel::Subgroup => needs |= SUBGROUP,
                 Kernel::Cooperative => needs |= SUBGROUP | MATRIX,
@@ -106,7 +110,7 @@ fn product_modules(kernel: Kernel, precision: Precision) -> Vec<Module> {
 
 fn matmul_modules() -> Vec<Module> {
     let mut modules = Vec::new();
-    for precision in Precision::MATMUL {
+    for precision in Precision::matmul() {
         for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.computes(precision)) {
             modules.extend(product_modules(kernel, precision));
         }
@@ -175,7 +179,20 @@ fn probe_modules() -> Vec<Module> {
         };
         Module { name: source.path.into(), composed: compose(&[source]), entry_points, needs }
     };
-    PROBES.into_iter().chain(fingerprint::PROBES).map(module).collect()
+    let errors = Module {
+        name: "probe/error_free.wgsl".into(),
+        composed: compose(&ERROR_FREE),
+        entry_points: vec!["error_free"],
+        needs: Capabilities::empty(),
+    };
+    let double = Module {
+        name: DOUBLE.path.into(),
+        composed: compose(&[DOUBLE]),
+        entry_points: vec!["multiply_add"],
+        needs: F64,
+    };
+    let all = PROBES.into_iter().chain(fingerprint::PROBES).map(module);
+    all.chain([errors, double]).collect()
 }
 
 /// The kernels that rooflines are measured with.

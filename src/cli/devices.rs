@@ -66,6 +66,7 @@ fn properties(info: &DeviceInfo) -> Vec<(&'static str, String)> {
         ("workgroups", format!("{} in each dimension", info.max_workgroups_per_dimension)),
         ("subgroup", subgroup(info)),
         ("f16 arithmetic", yes(info.shader_f16)),
+        ("f64 arithmetic", yes(info.shader_f64)),
         ("timestamps", yes(info.timestamp_query)),
         ("cooperative matrices", matrices(info)),
     ]);

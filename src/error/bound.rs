@@ -11,9 +11,11 @@
 //! of the result its own roundings. Overflow is outside the model; an infinite result exceeds every
 //! bound. The error of the f64 truth itself is added, so that a ratio over 1 is the result's fault.
 
+mod wide;
+
 use rayon::prelude::*;
 
-use super::{distance, relative};
+use super::{relative, size};
 use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::truth::matmul::{F64_UNIT, MatmulTruth};
 
@@ -188,7 +190,7 @@ pub struct Worst {
     /// Column of C.
     pub column: usize,
     /// Its computed value.
-    pub computed: f32,
+    pub computed: f64,
     /// Its truth.
     pub truth: f64,
     /// Its bound.
@@ -207,6 +209,12 @@ impl Bound {
     /// The same with another bound on the growth of the accumulation's roundings in the place of γ_k.
     pub(super) fn with_gamma(&self, gamma: f64) -> Self {
         Self { inputs: self.inputs.clone(), gamma: Some(gamma) }
+    }
+
+    /// The same of operands whose conversions err otherwise.
+    pub fn with_conversions(&self, a: Conversion, b: Conversion) -> Self {
+        let inputs = BoundInputs { conversion_a: a, conversion_b: b, ..self.inputs.clone() };
+        Self { inputs, gamma: self.gamma }
     }
 
     /// Whether it bounds nothing, because k·u ≥ 1. Such a result is verified by its mirror alone.
@@ -240,9 +248,10 @@ impl Bound {
         let error = converted + accumulated;
         let magnitude = truth.product[i * truth.n + j].abs() + error;
         let output = self.inputs.output_relative * magnitude + self.inputs.output_absolute;
-        // The truth is an f64 product, P and the sums of |A| and |B| too, each within γ_k(2⁻⁵³);
-        // and some 30 operations led here.
-        (error + output + k * F64_UNIT * p) * (1.0 + 2.0 * (k + 32.0) * F64_UNIT)
+        // P and the sums of |A| and |B| are f64 sums, each within γ_k(2⁻⁵³); and some 30 operations
+        // led here.
+        let truth = truth.uncertainty(i * truth.n + j);
+        (error + output + truth) * (1.0 + 2.0 * (k + 32.0) * F64_UNIT)
     }
 
     /// Largest |Ĉ − C| / bound of `computed`, the rows `truth.rows` of Ĉ (row-major): over 1 the
@@ -251,7 +260,10 @@ impl Bound {
     ///
     /// # Panics
     /// If `computed` has not as many entries as the truth, or see [`Bound::at`].
-    pub fn ratio(&self, computed: &[f32], truth: &MatmulTruth) -> Option<f64> {
+    pub fn ratio<T>(&self, computed: &[T], truth: &MatmulTruth) -> Option<f64>
+    where
+        T: Copy + Into<f64> + Sync,
+    {
         self.worst(computed, truth).map(|worst| worst.ratio)
     }
 
@@ -272,7 +284,10 @@ impl Bound {
     ///
     /// # Panics
     /// As [`Bound::ratio`].
-    pub fn worst(&self, computed: &[f32], truth: &MatmulTruth) -> Option<Worst> {
+    pub fn worst<T>(&self, computed: &[T], truth: &MatmulTruth) -> Option<Worst>
+    where
+        T: Copy + Into<f64> + Sync,
+    {
         assert_eq!(computed.len(), truth.product.len(), "entries of the computed rows");
         if self.is_vacuous() {
             return None;
@@ -281,13 +296,13 @@ impl Bound {
         let entry = |e: usize| {
             let (i, j) = (e / n, e % n);
             let bound = self.at(i, j, truth);
-            let error = distance(computed[e], truth.product[e]);
+            let error = size(truth.error(e, computed[e].into()));
             // An infinite or undefined bound covers nothing.
             let ratio = if bound.is_finite() { relative(error, bound) } else { f64::INFINITY };
             Worst {
                 row: truth.rows[i],
                 column: j,
-                computed: computed[e],
+                computed: computed[e].into(),
                 truth: truth.product[e],
                 bound,
                 ratio,
@@ -314,7 +329,7 @@ pub enum BoundError {
 /// precisions have none and ignore them.
 ///
 /// # Errors
-/// [`BoundError`] if `precision` is not one of [`Precision::MATMUL`].
+/// [`BoundError`] if `precision` is none of a matrix product.
 pub fn matmul_bound(
     precision: Precision,
     k: usize,
@@ -322,8 +337,11 @@ pub fn matmul_bound(
     scales_b: &[f32],
     guarantee: Guarantee,
 ) -> Result<Bound, BoundError> {
-    if !Precision::MATMUL.contains(&precision) {
+    if !precision.is_matmul() {
         return Err(BoundError::NotMatmul(precision));
+    }
+    if precision.is_wide() {
+        return Ok(wide::bound(precision, k, guarantee));
     }
     let (storage, rounding) = (precision.storage(), precision.rounding());
     let convert = |scales: &[f32]| match storage {

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{distance, relative};
+use super::{relative, size};
 use crate::number::Format;
 use crate::truth::matmul::MatmulTruth;
 
@@ -44,14 +44,19 @@ pub struct ErrorMetrics {
 
 impl ErrorMetrics {
     /// Metrics of `computed`, the rows `truth.rows` of Ĉ (`truth.rows.len()`×n, row-major), whose
-    /// format is `output`.
+    /// format is `output`: f32 or f64 numbers.
     ///
     /// # Panics
     /// If `computed` has not as many entries as the truth.
-    pub fn of(computed: &[f32], truth: &MatmulTruth, output: Format) -> Self {
+    pub fn of<T>(computed: &[T], truth: &MatmulTruth, output: Format) -> Self
+    where
+        T: Copy + Into<f64> + Sync,
+    {
         assert_eq!(computed.len(), truth.product.len(), "entries of the computed rows");
-        let errors: Vec<f64> =
-            computed.par_iter().zip(&truth.product).map(|(&c, &t)| distance(c, t)).collect();
+        let errors: Vec<f64> = (0..computed.len())
+            .into_par_iter()
+            .map(|e| size(truth.error(e, computed[e].into())))
+            .collect();
         // Selecting a median runs on one thread, so the two share the pool with the rest.
         let relative_errors = || max_and_median(against(&errors, &truth.product, f64::abs));
         let ulps = || max_and_median(against(&errors, &truth.product, |t| ulp(t, output)));
@@ -69,7 +74,7 @@ impl ErrorMetrics {
             median_ulp,
             bias,
             bias_ci95_half_width,
-            non_finite: computed.iter().filter(|c| !c.is_finite()).count(),
+            non_finite: computed.iter().filter(|&&c| !c.into().is_finite()).count(),
         }
     }
 }
@@ -80,18 +85,23 @@ impl ErrorMetrics {
 /// binade for all |x| beyond it. The ULP distance |x̂ − x| / ulp(x) is a fraction, since x need not
 /// be a number of the format; rounding x to nearest errs by at most ½.
 ///
-/// Formats other than f16 and bf16 count as f32, the format of their results.
+/// A pair of f32 counts as a format of 48 bits, the least that its two parts always hold, down to
+/// the spacing of the f32 subnormals. Formats not named here count as f32, that of their results.
 pub fn ulp(x: f64, format: Format) -> f64 {
     let (precision, min_exponent, max_exponent) = match format {
         Format::F16 => (11, -14, 15),
         Format::Bf16 => (8, -126, 127),
+        Format::F32x2 => (48, -126 + 24, 127),
+        Format::F64 => (53, -1022, 1023),
         _ => (24, -126, 127),
     };
     // The exponent field of an f64; 0 for its subnormals, far below every format here.
     let exponent = ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023;
     let exponent = exponent.clamp(min_exponent, max_exponent) - (precision - 1);
-    // 2^exponent, a normal f64, from its bits: `powi` is a call for each entry of C.
-    f64::from_bits(((exponent + 1023) as u64) << 52)
+    // 2^exponent from its bits, as a normal f64 or a subnormal one: `powi` is a call for each entry.
+    let bits =
+        if exponent < -1022 { 1 << (exponent + 1074) } else { ((exponent + 1023) as u64) << 52 };
+    f64::from_bits(bits)
 }
 
 /// Mean of e = (Ĉ − C)/(|A||B|) and half the width of its 95 % confidence interval.
@@ -102,15 +112,16 @@ pub fn ulp(x: f64, format: Format) -> f64 {
 /// G/(G − 1)·Σ_i (Σ_j (e_ij − ē))² / N² over G rows and N entries, V_columns likewise, and V_entries
 /// is the variance as if all were independent; the largest of the four is used. The interval is
 /// ē ± 1.96·√V, which is approximate where rows or columns are few.
-pub fn bias(computed: &[f32], truth: &MatmulTruth) -> (f64, f64) {
+pub fn bias<T>(computed: &[T], truth: &MatmulTruth) -> (f64, f64)
+where
+    T: Copy + Into<f64> + Sync,
+{
     let n = truth.n;
-    let mut e: Vec<f64> = computed
-        .par_iter()
-        .zip(&truth.product)
-        .zip(&truth.abs_product)
-        .map(|((&c, &t), &p)| {
-            let error = f64::from(c) - t;
-            if error == 0.0 { 0.0 } else { error / p }
+    let mut e: Vec<f64> = (0..computed.len())
+        .into_par_iter()
+        .map(|at| {
+            let error = truth.error(at, computed[at].into());
+            if error == 0.0 { 0.0 } else { error / truth.abs_product[at] }
         })
         .collect();
     let count = e.len() as f64;
@@ -188,7 +199,7 @@ mod tests {
     #[test]
     fn by_hand() {
         let t = truth(2, &[1.0, -2.0, 4.0, 0.5], &[2.0, 2.0, 8.0, 1.0]);
-        let got = ErrorMetrics::of(&[1.5, -2.0, 3.0, 0.5], &t, Format::F16);
+        let got = ErrorMetrics::of(&[1.5f32, -2.0, 3.0, 0.5], &t, Format::F16);
         assert_eq!(got.entries, 4);
         assert_eq!(got.relative_frobenius, 1.25f64.sqrt() / 21.25f64.sqrt());
         assert_eq!(got.max_componentwise, 0.25);
@@ -202,10 +213,10 @@ mod tests {
     #[test]
     fn exact_results_have_no_error_even_where_the_scale_is_0() {
         let t = truth(3, &[0.0, 1.0, 2.0], &[0.0, 1.0, 2.0]);
-        let got = ErrorMetrics::of(&[-0.0, 1.0, 2.0], &t, Format::F32);
+        let got = ErrorMetrics::of(&[-0.0f32, 1.0, 2.0], &t, Format::F32);
         assert_eq!((got.relative_frobenius, got.max_relative, got.max_ulp), (0.0, 0.0, 0.0));
         assert_eq!((got.bias, got.bias_ci95_half_width), (0.0, 0.0));
-        let off = ErrorMetrics::of(&[1e-30, 1.0, 2.0], &t, Format::F32);
+        let off = ErrorMetrics::of(&[1e-30f32, 1.0, 2.0], &t, Format::F32);
         assert_eq!((off.max_relative, off.max_componentwise), (f64::INFINITY, f64::INFINITY));
     }
 
@@ -241,6 +252,10 @@ mod tests {
             (6.2e-5, Format::F16, e(-24)),
             (5e-5, Format::F16, e(-24)),
             (3.0, Format::Bf16, e(-6)),
+            (1.0, Format::F32x2, e(-47)),
+            (1e-44, Format::F32x2, e(-149)),
+            (-1.5, Format::F64, f64::EPSILON),
+            (0.0, Format::F64, f64::from_bits(1)),
         ] {
             assert_eq!(ulp(x, format), expected, "{x} in {format:?}");
         }
@@ -250,9 +265,9 @@ mod tests {
     #[test]
     fn bias_by_hand() {
         let t = truth(2, &[0.0; 4], &[1.0; 4]);
-        let (mean, half_width) = bias(&[1.0, 2.0, 3.0, 6.0], &t);
+        let (mean, half_width) = bias(&[1.0f32, 2.0, 3.0, 6.0], &t);
         assert_eq!((mean, half_width), (3.0, Z95 * 1.5));
-        assert_eq!(bias(&[2.0], &truth(1, &[1.0], &[1.0])), (1.0, f64::INFINITY));
+        assert_eq!(bias(&[2.0f32], &truth(1, &[1.0], &[1.0])), (1.0, f64::INFINITY));
     }
 
     /// Errors that rows and columns share: the interval holds the true bias as often as it says.
@@ -282,12 +297,12 @@ mod tests {
         #[test]
         fn rounding_to_nearest_is_within_half_an_ulp(x in -7e4f64..7e4, exponent in -40i32..1) {
             let x = x * 2f64.powi(exponent);
-            prop_assert!(distance(x as f32, x) <= 0.5 * ulp(x, Format::F32));
+            prop_assert!((f64::from(x as f32) - x).abs() <= 0.5 * ulp(x, Format::F32));
             let single = x as f32;
             let half = crate::number::round::f16_nearest(single);
             prop_assume!(half.is_finite());
             let x = f64::from(single);
-            prop_assert!(distance(half, x) <= 0.5 * ulp(x, Format::F16));
+            prop_assert!((f64::from(half) - x).abs() <= 0.5 * ulp(x, Format::F16));
         }
     }
 }

@@ -14,9 +14,9 @@ pub use parts::{Parts, Sums};
 pub use probabilistic::Probabilistic;
 pub use trials::Trials;
 
-/// |computed − truth|. What is not finite is infinitely wrong.
-fn distance(computed: f32, truth: f64) -> f64 {
-    if computed.is_finite() { (f64::from(computed) - truth).abs() } else { f64::INFINITY }
+/// The size of an error. What is not finite is infinitely wrong.
+fn size(error: f64) -> f64 {
+    if error.is_finite() { error.abs() } else { f64::INFINITY }
 }
 
 /// An error as a multiple of `scale`. No error is 0 whatever the scale; what is not a number is

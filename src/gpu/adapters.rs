@@ -36,6 +36,8 @@ pub struct DeviceInfo {
     pub subgroup_max: u32,
     /// Whether kernels may compute in f16.
     pub shader_f16: bool,
+    /// Whether kernels may compute in f64.
+    pub shader_f64: bool,
     /// Whether passes can write timestamps.
     pub timestamp_query: bool,
     /// Whether kernels may use subgroup operations.
@@ -174,6 +176,7 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
     let matrices = adapter.cooperative_matrix_properties();
     DeviceInfo {
         shader_f16: features.contains(wgpu::Features::SHADER_F16),
+        shader_f64: features.contains(wgpu::Features::SHADER_F64),
         timestamp_query: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         cooperative_matrices: matrices.iter().map(matrix_name).collect(),
@@ -218,6 +221,7 @@ fn identify(info: wgpu::AdapterInfo) -> DeviceInfo {
         subgroup_min: info.subgroup_min_size,
         subgroup_max: info.subgroup_max_size,
         shader_f16: false,
+        shader_f64: false,
         timestamp_query: false,
         subgroups: false,
         cooperative_matrices: Vec::new(),

@@ -165,6 +165,7 @@ impl Context {
     pub(super) fn open(adapter: &wgpu::Adapter, info: DeviceInfo) -> Result<Self, GpuError> {
         use wgpu::Features;
         let wanted = Features::SHADER_F16
+            | Features::SHADER_F64
             | Features::TIMESTAMP_QUERY
             | Features::SUBGROUP
             | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

@@ -4,16 +4,16 @@
 use rand::seq::index;
 use rayon::prelude::*;
 
-use super::matmul::{Inputs, same_bits};
+use super::matmul::Inputs;
 use super::session::Unmeasured;
 use crate::error::bound::Conversion;
 use crate::error::{Bound, Parts, Probabilistic, Sums, Trials};
 use crate::gpu::Context;
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::multiply;
+use crate::mirror::matmul::{entries, multiply};
 use crate::number::arithmetic::Ops;
 use crate::number::philox::{Stream, half_word, philox4x32};
-use crate::number::{Arithmetic, Format, Precision, Rounding, round};
+use crate::number::{Arithmetic, Entries, Format, Precision, Rounding, round};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{MatmulProblem, Matrix, Purpose, stream};
 use crate::record::{Record, Status};
@@ -93,7 +93,21 @@ impl Study {
 
     /// Fills the columns of a computed C, the rows of the truth. What depends on how the sums were
     /// rounded is left out where no mirror `models` the device.
-    pub(super) fn fill<T: Copy + Into<f64> + Sync>(
+    pub(super) fn fill(
+        &self,
+        computed: &Entries,
+        truth: &MatmulTruth,
+        precision: Precision,
+        models: bool,
+        record: &mut Record,
+    ) {
+        match computed {
+            Entries::Single(c) => self.fill_values(c, truth, precision, models, record),
+            wide => self.fill_values(&wide.values(), truth, precision, models, record),
+        }
+    }
+
+    fn fill_values<T: Copy + Into<f64> + Sync>(
         &self,
         computed: &[T],
         truth: &MatmulTruth,
@@ -252,6 +266,7 @@ fn subset(truth: &MatmulTruth, positions: &[usize]) -> MatmulTruth {
     MatmulTruth {
         rows: positions.iter().map(|&at| truth.rows[at]).collect(),
         product: rows_at(&truth.product, positions, truth.n),
+        tail: if truth.tail.is_empty() { vec![] } else { rows_at(&truth.tail, positions, truth.n) },
         abs_product: rows_at(&truth.abs_product, positions, truth.n),
         a_row_abs: positions.iter().map(|&at| truth.a_row_abs[at]).collect(),
         b_col_abs: truth.b_col_abs.clone(),
@@ -260,8 +275,8 @@ fn subset(truth: &MatmulTruth, positions: &[usize]) -> MatmulTruth {
 }
 
 /// Fills what the bounds with a probability say, and whether the one without says anything.
-pub(super) fn fill_bounds(
-    computed: &[f32],
+pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
+    computed: &[T],
     truth: &MatmulTruth,
     precision: Precision,
     bound: &Bound,
@@ -298,10 +313,9 @@ pub(super) fn from_f64(bound: Bound, problem: &MatmulProblem) -> Bound {
             .map(|eta| eta + tiny * (1.0 + conversion.relative))
             .collect(),
     };
-    let mut inputs = bound.inputs().clone();
-    inputs.conversion_a = both(&inputs.conversion_a);
-    inputs.conversion_b = both(&inputs.conversion_b);
-    Bound::new(inputs)
+    let inputs = bound.inputs();
+    let (a, b) = (both(&inputs.conversion_a), both(&inputs.conversion_b));
+    bound.with_conversions(a, b)
 }
 
 /// Why results that are not finite are the format's doing and not the kernel's: an operand or a sum
@@ -334,9 +348,10 @@ pub(super) fn overflow(
 /// The largest finite number of a floating-point format; integers are scaled to what they hold.
 fn largest(format: Format) -> f64 {
     match format {
-        Format::F16 => half::f16::MAX.to_f64(),
-        Format::Bf16 => half::bf16::MAX.to_f64(),
-        Format::F32 => f32::MAX.into(),
+        Format::F16 | Format::F16x2 => half::f16::MAX.to_f64(),
+        Format::Bf16 | Format::Bf16x3 => half::bf16::MAX.to_f64(),
+        Format::F32 | Format::F32x2 => f32::MAX.into(),
+        Format::F64 => f64::MAX,
         _ => f64::INFINITY,
     }
 }
@@ -350,13 +365,13 @@ pub(super) fn compare_runs(
     gpu: &GpuMatmul,
     inputs: &Inputs,
     checks: bool,
-    c: &[f32],
+    c: &Entries,
     record: &mut Record,
 ) -> Result<(), Unmeasured> {
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;
-    record.repeatable = Some(same_bits(&gpu.result(context)?, c));
+    record.repeatable = Some(gpu.entries(context)?.same_bits(c));
     let (problem, key) = (&inputs.problem, inputs.key);
     if problem.b.bytes() > SECOND_B_BYTES || problem.batch > 1 {
         return Ok(());
@@ -369,7 +384,7 @@ pub(super) fn compare_runs(
     alone.poison(context)?;
     context.run(alone.conversion(), 1)?;
     context.run(alone.product(), 1)?;
-    record.batch_invariant = Some(same_bits(&alone.result(context)?, &c[..problem.n]));
+    record.batch_invariant = Some(alone.entries(context)?.same_bits(&c.rows(&[0], problem.n)));
     Ok(())
 }
 
@@ -391,19 +406,19 @@ pub(super) fn compare_mirrors(
     precision: Precision,
     operands: &Operands,
     inputs: &Inputs,
-    c: &[f32],
+    c: &Entries,
     record: &mut Record,
 ) {
     let (problem, key, arithmetic) = (&inputs.problem, inputs.key, Arithmetic::host());
     let all: Vec<usize> = (0..inputs.rows()).collect();
-    let again = multiply(precision, arithmetic, operands, &all, key);
-    record.repeatable = Some(same_bits(&again, c));
+    let again = entries(precision, arithmetic, operands, 1, &all, key);
+    record.repeatable = Some(again.same_bits(c));
     if problem.batch > 1 {
         return;
     }
     let first = Operands::convert(precision, arithmetic, &first_row(problem), &problem.b, key);
-    let alone = multiply(precision, arithmetic, &first, &[0], key);
-    record.batch_invariant = Some(same_bits(&alone, &c[..problem.n]));
+    let alone = entries(precision, arithmetic, &first, 1, &[0], key);
+    record.batch_invariant = Some(alone.same_bits(&c.rows(&[0], problem.n)));
 }
 
 #[cfg(test)]

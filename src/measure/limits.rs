@@ -4,9 +4,9 @@
 use super::case::{Case, Work};
 use super::matmul;
 use crate::gpu::{DeviceInfo, GpuError};
-use crate::number::{Format, Precision};
+use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
-use crate::workload::matmul::{KernelSource, Shape, output_format};
+use crate::workload::matmul::{KernelSource, Shape, output_format, takes, upload_format};
 use crate::workload::sgd::{Chunks, check_schedule, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
@@ -24,10 +24,14 @@ pub fn available_host_bytes() -> u64 {
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
         Work::Matmul { shape, kernel, .. } => {
-            let unsupported = kernel.and_then(|k| {
-                let runs = k.runs(shape);
-                runs.and_then(|()| KernelSource::supports(k, case.precision, device)).err()
+            let taken = takes(case.precision, shape);
+            let supported = taken.and_then(|()| match kernel {
+                None => Ok(()),
+                Some(kernel) => kernel
+                    .runs(case.precision, shape)
+                    .and_then(|()| KernelSource::supports(kernel, case.precision, device)),
             });
+            let unsupported = supported.err();
             unsupported.or_else(|| host_skip(shape, host_bytes)).or_else(|| {
                 let source = KernelSource::of(kernel?, case.precision, device);
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
@@ -53,21 +57,29 @@ fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
 
 /// A buffer or a dispatch of the product that is over a limit of the device.
 fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Option<GpuError> {
+    let uploaded = upload_format(source.precision);
+    let [in_a, in_b] =
+        ["A", "B"].map(|name| format!("buffer {name} in {} (bytes)", uploaded.name()));
+    let storage = source.precision.storage();
+    let (a, b) = (shape.stored_numbers_of_a(), shape.stored_numbers_of_b());
+    let c = shape.stored_numbers_of_c();
     let buffers = [
-        ("buffer A in f32 (bytes)", Format::F32.bytes(shape.stored_numbers_of_a())),
-        ("buffer B in f32 (bytes)", Format::F32.bytes(shape.stored_numbers_of_b())),
-        ("buffer C (bytes)", output_format(source.precision).bytes(shape.stored_numbers_of_c())),
+        (in_a, uploaded.bytes(a)),
+        (in_b, uploaded.bytes(b)),
+        ("buffer C (bytes)".to_owned(), output_format(source.precision).bytes(c)),
+        ("buffer A converted (bytes)".to_owned(), storage.bytes(a)),
+        ("buffer B converted (bytes)".to_owned(), storage.bytes(b)),
     ];
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
-    let over = |(what, asked): (&str, u64), limit| {
-        (asked > limit).then(|| GpuError::OverLimit { what: what.to_owned(), asked, limit })
+    let over = |(what, asked): (String, u64), limit| {
+        (asked > limit).then(|| GpuError::OverLimit { what, asked, limit })
     };
     let too_large = buffers.into_iter().find_map(|buffer| over(buffer, limit));
     too_large.or_else(|| {
         let limit = device.max_workgroups_per_dimension.into();
         let names = ["x", "y", "z"].map(|axis| format!("dispatch (workgroups in {axis})"));
         let counts = source.workgroups(shape).map(u64::from);
-        names.iter().zip(counts).find_map(|(name, count)| over((name.as_str(), count), limit))
+        names.into_iter().zip(counts).find_map(|dispatch| over(dispatch, limit))
     })
 }
 

@@ -10,16 +10,17 @@ use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
-use crate::gpu::{Command, Context, TimingMethod};
+use crate::gpu::{Command, Context, TimingMethod, double_differs, lost_errors};
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::{PackedB, entry, multiply, multiply_in_slices, multiply_packed};
-use crate::number::{Arithmetic, Precision};
+use crate::mirror::matmul::{PackedB, entries, entry, multiply_packed};
+use crate::mirror::matmul_wide;
+use crate::number::{Arithmetic, Entries, Mismatches, Precision};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
 use crate::workload::matmul::{
-    GpuMatmul, Kernel, KernelSource, Shape, output_format, throughput_unit,
+    GpuMatmul, Kernel, KernelSource, Shape, output_format, takes, throughput_unit, upload_format,
 };
 
 /// Product-adds that a verification computes on the host; more, and it samples rows of C.
@@ -32,10 +33,11 @@ const CPU_CHECKED_ROWS: usize = 4;
 /// Alters a kernel before it is composed; does nothing outside tests of the harness.
 pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
 
-/// Problem and truth of the last shape, and the mirror's results on it.
+/// Problem and truths of the last shape, and the mirror's results on it.
 #[derive(Default)]
 pub struct MatmulCache {
-    problem: Option<Rc<Inputs>>,
+    /// With the f64 product for a truth, and with the exact one.
+    inputs: [Option<Rc<Inputs>>; 2],
     /// Seeds that stochastic roundings are repeated with.
     trials: u32,
     /// Whether a case is verified and nothing more.
@@ -45,7 +47,7 @@ pub struct MatmulCache {
 
 pub(super) struct Inputs {
     pub(super) shape: Shape,
-    pub(super) problem: MatmulProblem,
+    pub(super) problem: Rc<MatmulProblem>,
     origin: Origin,
     pub(super) truth: MatmulTruth,
     pub(super) key: Key,
@@ -68,7 +70,7 @@ impl Inputs {
 struct Mirrored {
     step_a: Vec<f32>,
     step_b: Vec<f32>,
-    c: Vec<f32>,
+    c: Entries,
     study: Study,
 }
 
@@ -84,17 +86,20 @@ impl Session {
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
         describe_origin(origin, record);
+        takes(precision, shape).map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         if let (Some(context), Some(kernel)) = (&context, kernel) {
             kernel
-                .runs(shape)
+                .runs(precision, shape)
                 .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
         self.matmul.trials = self.selection.trials;
-        let inputs = self.matmul.inputs(shape, origin, seed, trial)?;
+        let exact = precision.needs_exact_truth() || origin.needs_exact_truth();
+        let inputs = self.matmul.inputs(shape, origin, [seed, trial], exact)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
+        record.reference_fraction = Some(inputs.truth.rows.len() as f64 / inputs.rows() as f64);
         match (context, kernel) {
             (Some(context), Some(kernel)) => {
                 let (mut source, tuning) =
@@ -152,45 +157,58 @@ pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
         + MatmulTruth::host_bytes(rows, n, k, batch)
 }
 
+/// What a shape's operands are.
+fn problem(shape: Shape, origin: &Origin, seed: u64) -> Result<MatmulProblem, Unmeasured> {
+    let Shape { m, n, k, batch, .. } = shape;
+    match origin {
+        Origin::Seeded(distribution) => {
+            let (extents, budget) = ([m, n, k], isize::MAX as u64);
+            MatmulProblem::generate_batch_within(*distribution, extents, batch, seed, budget)
+                .map_err(|e| Unmeasured::new(Status::Skipped, e))
+        }
+        Origin::Files(files) => Ok(MatmulProblem::of_files(files, seed)),
+    }
+}
+
 impl MatmulCache {
-    /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
+    /// The problem and a truth of a shape; rows of C are sampled where the whole is too much work.
     fn inputs(
         &mut self,
         shape: Shape,
         origin: &Origin,
-        seed: u32,
-        trial: u32,
+        key: Key,
+        exact: bool,
     ) -> Result<Rc<Inputs>, Unmeasured> {
-        let key = [seed, trial];
-        if let Some(inputs) = &self.problem
-            && inputs.shape == shape
-            && inputs.origin == *origin
-            && inputs.key == key
-        {
+        let is_other = |inputs: &Rc<Inputs>| {
+            inputs.shape != shape || inputs.origin != *origin || inputs.key != key
+        };
+        if self.inputs.iter().flatten().any(is_other) {
+            self.inputs = [None, None];
+            self.mirrors.clear();
+        }
+        if let Some(inputs) = &self.inputs[usize::from(exact)] {
             return Ok(inputs.clone());
         }
-        self.problem = None;
-        self.mirrors.clear();
         let Shape { m, n, k, batch, .. } = shape;
         let all = batch * m;
-        let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
-        check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
-        let skipped = |e| Unmeasured::new(Status::Skipped, e);
-        let problem = match origin {
-            Origin::Seeded(distribution) => {
-                let (extents, budget) = ([m, n, k], isize::MAX as u64);
-                let seed = seed.into();
-                MatmulProblem::generate_batch_within(*distribution, extents, batch, seed, budget)
-                    .map_err(skipped)?
-            }
-            Origin::Files(files) => MatmulProblem::of_files(files, seed.into()),
+        let rows = if exact {
+            MatmulTruth::exact_rows(all, n, k, LEAST_ROWS)
+        } else {
+            (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS)
         };
-        let sample = (rows < all).then(|| sample_rows(all, rows, seed.into()));
-        let truth = MatmulTruth::of(&problem, sample.as_deref())
-            .map_err(|e| Unmeasured::new(Status::Failed, e))?;
+        check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
+        let seed = key[0].into();
+        let problem = match self.inputs.iter().flatten().next() {
+            Some(other) => other.problem.clone(),
+            None => Rc::new(problem(shape, origin, seed)?),
+        };
+        let sample = (rows < all).then(|| sample_rows(all, rows, seed));
+        let truth = if exact { MatmulTruth::exact } else { MatmulTruth::of };
+        let truth =
+            truth(&problem, sample.as_deref()).map_err(|e| Unmeasured::new(Status::Failed, e))?;
         let origin = origin.clone();
         let inputs = Rc::new(Inputs { shape, problem, origin, truth, key });
-        self.problem = Some(inputs.clone());
+        self.inputs[usize::from(exact)] = Some(inputs.clone());
         Ok(inputs)
     }
 
@@ -207,7 +225,7 @@ impl MatmulCache {
         }
         let (key, rows) = (inputs.key, &inputs.truth.rows);
         let operands = Operands::convert_stored(precision, arithmetic, &inputs.stored(), key);
-        let c = multiply_in_slices(precision, arithmetic, &operands, slices, rows, key);
+        let c = entries(precision, arithmetic, &operands, slices, rows, key);
         let study = Study::of(precision, arithmetic, &operands, inputs, self.trials);
         let Operands { step_a, step_b, .. } = operands;
         let mirrored = Rc::new(Mirrored { step_a, step_b, c, study });
@@ -224,6 +242,7 @@ fn prepare_gpu(
     checks: bool,
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
+    let unlike = unlike_f64(&context, source.precision)?;
     record.f16_path = source.f16_path.map_or("", |path| path.name()).to_owned();
     context.reset_peak();
     let gpu = GpuMatmul::prepare(&context, source, &inputs.stored(), inputs.key, checks)?;
@@ -233,15 +252,14 @@ fn prepare_gpu(
     gpu.poison(&context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;
-    let c = gpu.result(&context)?;
-    let n = inputs.problem.n;
-    let checked: Vec<f32> =
-        inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
+    let c = gpu.entries(&context)?;
+    let checked = c.rows(&inputs.truth.rows, inputs.problem.n);
 
     let started = Instant::now();
     let fingerprint = &context.fingerprint;
     let unmodelled = if source.kernel.has_mirror() {
-        fingerprint.unmodelled.as_ref().map(|answer| format!("this device ({answer})"))
+        let answer = fingerprint.unmodelled.as_ref().or(unlike.as_ref());
+        answer.map(|answer| format!("this device ({answer})"))
     } else {
         Some("a matrix unit".to_owned())
     };
@@ -260,7 +278,7 @@ fn prepare_gpu(
         let reason = format!("no mirror models {what} and the bound says nothing at this k");
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
-    let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
+    let expected = unmodelled.is_none().then_some(&mirrored.c);
     let fraction = inputs.truth.rows.len() as f64 / inputs.rows() as f64;
     let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
     let (truth, models) = (&inputs.truth, unmodelled.is_none());
@@ -275,9 +293,32 @@ fn prepare_gpu(
     }
     let method = context.timing;
     let total = [gpu.conversion(), gpu.product()].concat();
-    record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
+    record.result_sha256 = result_sha256(c.words());
     let runner = GpuRunner { context, gpu, total, verified: c };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), method))
+}
+
+/// Whether a device can be trusted with a precision whose results rest on more than its f32: a
+/// compensated sum on a compiler that leaves the errors in, f64 on an fma that the mirror can follow.
+/// What is unlike the mirror is returned; what would make a result of another precision than it says
+/// is an error.
+fn unlike_f64(context: &Context, precision: Precision) -> Result<Option<String>, Unmeasured> {
+    if precision.is_compensated() {
+        let skipped = |why| Err(Unmeasured::new(Status::Skipped, why));
+        if !context.fingerprint.rounds_to_nearest {
+            return skipped(
+                "this device does not round to nearest, so what a sum leaves cannot be had"
+                    .to_owned(),
+            );
+        }
+        if let Some(answer) = lost_errors(context)? {
+            return skipped(format!("this device's compiler loses what roundings leave: {answer}"));
+        }
+    }
+    if precision == Precision::Fp64 {
+        return Ok(double_differs(context, context.fingerprint.arithmetic)?);
+    }
+    Ok(None)
 }
 
 fn prepare_cpu(
@@ -291,10 +332,9 @@ fn prepare_cpu(
     let stored = inputs.stored().into_owned();
     let operands = Operands::convert_stored(precision, arithmetic, &stored, inputs.key);
     let all: Vec<usize> = (0..inputs.rows()).collect();
-    let c = multiply(precision, arithmetic, &operands, &all, inputs.key);
+    let c = entries(precision, arithmetic, &operands, 1, &all, inputs.key);
     let n = problem.n;
-    let checked: Vec<f32> =
-        inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
+    let checked = c.rows(&inputs.truth.rows, n);
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
     let bound = judge::from_f64(bound, problem);
@@ -303,25 +343,30 @@ fn prepare_cpu(
     // The mirror's blocks are checked against its definition, entry by entry.
     let key = inputs.key;
     let again = sample_rows(inputs.rows(), CPU_CHECKED_ROWS, key[0].into());
-    let entries = again.par_iter().flat_map_iter(|&i| (0..n).map(move |j| (i, j)));
-    let (mismatches, zeros) = entries
+    let places = again.par_iter().flat_map_iter(|&i| (0..n).map(move |j| (i, j)));
+    let found = places
         .map(|(i, j)| {
-            let expected = entry(precision, arithmetic, &operands, i, j, key);
-            let (mut mismatches, mut zeros) = (0, 0);
-            count_mismatch(c[i * n + j], expected, &mut mismatches, &mut zeros);
-            (mismatches, zeros)
+            let expected = if precision.is_wide() {
+                matmul_wide::entry(precision, arithmetic, &operands, i, j)
+            } else {
+                Entries::Single(vec![entry(precision, arithmetic, &operands, i, j, key)])
+            };
+            c.rows(&[i * n + j], 1).mismatches(&expected)
         })
-        .reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    record.mirror_mismatches = Some(mismatches);
-    record.mirror_signed_zero_mismatches = Some(zeros);
+        .reduce(Mismatches::default, |a, b| Mismatches {
+            entries: a.entries + b.entries,
+            signed_zeros: a.signed_zeros + b.signed_zeros,
+        });
+    record.mirror_mismatches = Some(found.entries);
+    record.mirror_signed_zero_mismatches = Some(found.signed_zeros);
     record.verified_fraction = Some(again.len() as f64 / inputs.rows() as f64);
-    let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
+    let verified = judge(&checked, found.entries, inputs, precision, &bound, record);
     let study = Study::of(precision, arithmetic, &operands, inputs, cache.trials);
     study.fill(&checked, &inputs.truth, precision, true, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
     judge::compare_mirrors(precision, &operands, inputs, &c, record);
-    record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
+    record.result_sha256 = result_sha256(c.words());
     let runner = CpuRunner {
         inputs: inputs.clone(),
         precision,
@@ -347,41 +392,41 @@ fn bound(
 
 /// Bits against the mirror, where one models the device; then error against truth and bound.
 fn verify(
-    computed: &[f32],
-    mirror: Option<&[f32]>,
+    computed: &Entries,
+    mirror: Option<&Entries>,
     fraction: f64,
     inputs: &Inputs,
     precision: Precision,
     bound: &Bound,
     record: &mut Record,
 ) -> Result<(), Unmeasured> {
-    let (mut mismatches, mut zeros) = (0, 0);
-    if let Some(mirror) = mirror {
-        for (&c, &expected) in computed.iter().zip(mirror) {
-            count_mismatch(c, expected, &mut mismatches, &mut zeros);
-        }
-        record.mirror_mismatches = Some(mismatches);
-        record.mirror_signed_zero_mismatches = Some(zeros);
+    let found = mirror.map(|mirror| computed.mismatches(mirror));
+    if let Some(found) = found {
+        record.mirror_mismatches = Some(found.entries);
+        record.mirror_signed_zero_mismatches = Some(found.signed_zeros);
         record.verified_fraction = Some(fraction);
     }
+    let mismatches = found.unwrap_or_default().entries;
     judge(computed, mismatches, inputs, precision, bound, record)
-}
-
-/// Equal bits: all NaNs are equal; zeros of different sign are equal and counted apart.
-fn count_mismatch(computed: f32, expected: f32, mismatches: &mut u64, zeros: &mut u64) {
-    if computed.to_bits() == expected.to_bits() || (computed.is_nan() && expected.is_nan()) {
-        return;
-    }
-    if computed == expected {
-        *zeros += 1;
-    } else {
-        *mismatches += 1;
-    }
 }
 
 /// Fills the error columns; an error over its bound or a bit off its mirror makes the row wrong.
 fn judge(
-    computed: &[f32],
+    computed: &Entries,
+    mismatches: u64,
+    inputs: &Inputs,
+    precision: Precision,
+    bound: &Bound,
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    match computed {
+        Entries::Single(c) => judge_values(c, mismatches, inputs, precision, bound, record),
+        wide => judge_values(&wide.values(), mismatches, inputs, precision, bound, record),
+    }
+}
+
+fn judge_values<T: Copy + Into<f64> + Sync>(
+    computed: &[T],
     mismatches: u64,
     inputs: &Inputs,
     precision: Precision,
@@ -431,7 +476,7 @@ struct GpuRunner {
     context: Rc<Context>,
     gpu: GpuMatmul,
     total: Vec<Command>,
-    verified: Vec<f32>,
+    verified: Entries,
 }
 
 impl Runner for GpuRunner {
@@ -462,7 +507,7 @@ impl Runner for GpuRunner {
     }
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
-        Ok(same_bits(&self.gpu.result(&self.context)?, &self.verified))
+        Ok(self.gpu.entries(&self.context)?.same_bits(&self.verified))
     }
 
     fn commands(&self) -> Option<Commands> {
@@ -481,8 +526,8 @@ struct CpuRunner {
     stored: Rc<Stored<'static>>,
     operands: Operands,
     rows: Vec<usize>,
-    c: Vec<f32>,
-    verified: Vec<f32>,
+    c: Entries,
+    verified: Entries,
 }
 
 impl CpuRunner {
@@ -494,9 +539,14 @@ impl CpuRunner {
     /// Packing B is part of the product, as in any BLAS.
     fn multiply(&mut self) {
         let Self { precision, operands, rows, c, inputs, .. } = self;
-        let packed = PackedB::of(operands);
         let arithmetic = Arithmetic::host();
-        multiply_packed(*precision, arithmetic, operands, &packed, rows, inputs.key, c);
+        match c {
+            Entries::Single(c) if !precision.is_wide() => {
+                let packed = PackedB::of(operands);
+                multiply_packed(*precision, arithmetic, operands, &packed, rows, inputs.key, c);
+            }
+            c => *c = matmul_wide::multiply(*precision, arithmetic, operands, rows),
+        }
     }
 }
 
@@ -506,7 +556,7 @@ impl Runner for CpuRunner {
     }
 
     fn side_stages(&self) -> &'static [Stage] {
-        if self.precision == Precision::Fp32 { &[] } else { SIDE_STAGES }
+        if upload_format(self.precision) == self.precision.storage() { &[] } else { SIDE_STAGES }
     }
 
     fn run(&mut self, stage: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
@@ -523,12 +573,12 @@ impl Runner for CpuRunner {
     }
 
     fn spoil(&mut self) -> Result<(), Unmeasured> {
-        self.c.fill(f32::NAN);
+        self.c.spoil();
         Ok(())
     }
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
-        Ok(same_bits(&self.c, &self.verified))
+        Ok(self.c.same_bits(&self.verified))
     }
 
     fn commands(&self) -> Option<Commands> {
@@ -539,14 +589,9 @@ impl Runner for CpuRunner {
         let Self { inputs, precision, stored, operands, rows, c, .. } = self;
         let (inputs, stored, operands, rows, c) =
             (inputs.clone(), stored.clone(), operands.clone(), rows.clone(), c.clone());
-        let bytes =
-            size_of_val(&operands.a[..]) + size_of_val(&operands.b[..]) + size_of_val(&c[..]);
-        let copy =
-            Self { inputs, precision: *precision, stored, operands, rows, c, verified: vec![] };
-        Some((Box::new(copy), bytes as u64))
+        let bytes = operands.bytes() + c.bytes();
+        let verified = Entries::Single(vec![]);
+        let copy = Self { inputs, precision: *precision, stored, operands, rows, c, verified };
+        Some((Box::new(copy), bytes))
     }
-}
-
-pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

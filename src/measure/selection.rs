@@ -145,7 +145,7 @@ impl Default for Selection {
             shapes: vec![Shape::square(256), Shape::square(512)],
             singles: vec![],
             origins: vec![Origin::Seeded(Distribution::Normal)],
-            precisions: Precision::all().collect(),
+            precisions: Precision::standard().collect(),
             kernels: Kernel::ALL.to_vec(),
             schedules: vec![],
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
@@ -310,7 +310,7 @@ impl Selection {
         let problems = self.shapes.iter().flat_map(|&s| self.origins.iter().map(move |o| (s, o)));
         for (shape, origin) in problems {
             for device in devices {
-                for &precision in self.precisions.iter().filter(|p| Precision::MATMUL.contains(p)) {
+                for &precision in self.precisions.iter().filter(|p| p.is_matmul()) {
                     let kernels: Vec<_> = if device.is_cpu() {
                         vec![None]
                     } else {

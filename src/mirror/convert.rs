@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::reciprocal::reciprocal;
+use super::split;
 use crate::number::arithmetic::Ops;
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::philox::{Stream, along_second};
@@ -43,6 +44,15 @@ pub struct Operands {
     pub step_a: Vec<f32>,
     /// int8: likewise for B, one or one a column of each product.
     pub step_b: Vec<f32>,
+    /// Numbers of several parts: what `a` leaves of them, part after part, each as long. A part of f16x2
+    /// counts 2⁻¹¹ of what it holds.
+    pub lower_a: Vec<Vec<f32>>,
+    /// Likewise for B.
+    pub lower_b: Vec<Vec<f32>>,
+    /// f64 operands: A in the place of `a`; empty elsewhere.
+    pub a_f64: Vec<f64>,
+    /// Likewise B.
+    pub b_f64: Vec<f64>,
 }
 
 impl Operands {
@@ -65,6 +75,9 @@ impl Operands {
         stored: &Stored<'_>,
         key: Key,
     ) -> Self {
+        if precision.is_wide() {
+            return split::operands(precision, arithmetic, stored);
+        }
         let Stored { layout, batch, ref a, ref b } = *stored;
         let (m, n, k) = (stored.m(), stored.n(), stored.k());
         let axis_a = if layout.a_transposed() { Axis::Column } else { Axis::Row };
@@ -85,7 +98,17 @@ impl Operands {
                 (elementwise(format, a, flush), vec![], elementwise(format, b, flush), vec![])
             }
         };
-        Self { m, n, k, layout, batch, a, b, step_a, step_b }
+        let (lower_a, lower_b, a_f64, b_f64) = (vec![], vec![], vec![], vec![]);
+        Self { m, n, k, layout, batch, a, b, step_a, step_b, lower_a, lower_b, a_f64, b_f64 }
+    }
+}
+
+impl Operands {
+    /// Bytes that both matrices occupy, every part of them.
+    pub fn bytes(&self) -> u64 {
+        let singles = [&self.a, &self.b].into_iter().chain(&self.lower_a).chain(&self.lower_b);
+        let singles: usize = singles.map(Vec::len).sum();
+        4 * singles as u64 + 8 * (self.a_f64.len() + self.b_f64.len()) as u64
     }
 }
 

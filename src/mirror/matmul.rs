@@ -10,11 +10,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::convert::{Key, Operands};
+use super::matmul_wide;
 use crate::number::arithmetic::Ops;
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::philox::{Stream, along_second, half_word, philox4x32};
 use crate::number::round::NormalF16;
-use crate::number::{Arithmetic, Format, Precision, Rounding, round};
+use crate::number::{Arithmetic, Entries, Format, Precision, Rounding, round};
 use crate::with_ops;
 
 /// Columns of C that one block holds in registers.
@@ -95,6 +96,23 @@ pub fn multiply(
     let mut c = vec![0.0; rows.len() * operands.n];
     multiply_packed(precision, arithmetic, operands, &packed, rows, key, &mut c);
     c
+}
+
+/// C at any precision of matrix products, in the format that it has there: [`multiply_in_slices`], or
+/// [`matmul_wide::multiply`], whose kernels cut nothing into slices.
+pub fn entries(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    slices: u32,
+    rows: &[usize],
+    key: Key,
+) -> Entries {
+    if precision.is_wide() {
+        matmul_wide::multiply(precision, arithmetic, operands, rows)
+    } else {
+        Entries::Single(multiply_in_slices(precision, arithmetic, operands, slices, rows, key))
+    }
 }
 
 /// [`multiply`] as a kernel does it that cuts k into `slices` slices, a power of two: each is summed in

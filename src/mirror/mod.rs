@@ -4,5 +4,7 @@
 
 pub mod convert;
 pub mod matmul;
+pub mod matmul_wide;
 pub mod reciprocal;
 pub mod sgd;
+mod split;

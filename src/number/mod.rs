@@ -1,6 +1,7 @@
 //! Formats, roundings, random bits and the names of precisions. Knows nothing else of the crate.
 
 pub mod arithmetic;
+mod entries;
 mod fixed;
 pub mod lanes;
 pub mod philox;
@@ -8,6 +9,7 @@ mod precision;
 pub mod round;
 
 pub use arithmetic::Arithmetic;
+pub use entries::{Entries, Mismatches};
 pub use fixed::Fixed;
 pub use precision::{Precision, PrecisionError, Scaling};
 
@@ -30,6 +32,14 @@ pub enum Format {
     Fixed8,
     /// 16-bit fixed point: integers in [−32767, 32767] times a power-of-two step.
     Fixed16,
+    /// Two f16, x = hi + lo·2⁻¹¹: 22 bits in the range of f16.
+    F16x2,
+    /// Three bf16, x = x₀ + x₁ + x₂: the 24 bits of an f32.
+    Bf16x3,
+    /// Two f32, x = hi + lo (double-single): about 48 bits in the range of f32.
+    F32x2,
+    /// IEEE binary64, unit roundoff 2⁻⁵³.
+    F64,
 }
 
 impl Format {
@@ -44,13 +54,19 @@ impl Format {
             Self::Fixed4 => "fixed4",
             Self::Fixed8 => "fixed8",
             Self::Fixed16 => "fixed16",
+            Self::F16x2 => "f16x2",
+            Self::Bf16x3 => "bf16x3",
+            Self::F32x2 => "f32x2",
+            Self::F64 => "f64",
         }
     }
 
     /// Bits of one stored number.
     pub const fn bits(self) -> u32 {
         match self {
-            Self::F32 | Self::Int32 => 32,
+            Self::F32x2 | Self::F64 => 64,
+            Self::Bf16x3 => 48,
+            Self::F32 | Self::Int32 | Self::F16x2 => 32,
             Self::F16 | Self::Bf16 | Self::Fixed16 => 16,
             Self::Int8 | Self::Fixed8 => 8,
             Self::Fixed4 => 4,
@@ -69,6 +85,11 @@ impl Format {
             Self::F32 => 1.0 / 16_777_216.0,
             Self::F16 => 1.0 / 2048.0,
             Self::Bf16 => 1.0 / 256.0,
+            // Of a pair, the half ULP of its lower part: 2⁻²² and 2⁻⁴⁸.
+            Self::F16x2 => 1.0 / 4_194_304.0,
+            Self::Bf16x3 => 1.0 / 16_777_216.0,
+            Self::F32x2 => 1.0 / 281_474_976_710_656.0,
+            Self::F64 => f64::EPSILON / 2.0,
             Self::Int8 | Self::Int32 | Self::Fixed4 | Self::Fixed8 | Self::Fixed16 => 0.0,
         }
     }

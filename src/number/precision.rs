@@ -43,6 +43,11 @@ pub enum Precision {
     Int8Rowwise,
     Int8Sr,
     Int8SrRowwise,
+    Fp16x2,
+    Bf16x3,
+    Fp32Comp,
+    Fp32x2,
+    Fp64,
     D32fM32f,
     D16fM16f,
     D16fM16fSr,
@@ -81,7 +86,8 @@ const fn spec(
 }
 
 impl Precision {
-    /// The matmul precisions, in the order in which they are measured.
+    /// The matmul precisions that are measured unless others are named, in the order in which they are
+    /// measured: one of each kind that many devices have.
     pub const MATMUL: [Self; 9] = [
         Self::Fp32,
         Self::Fp16,
@@ -93,6 +99,11 @@ impl Precision {
         Self::Int8Sr,
         Self::Int8SrRowwise,
     ];
+
+    /// The matmul precisions about as good as f32 and beyond it, from the narrowest: sums of 16-bit
+    /// operands, compensated and double-single sums, f64. Measured where they are asked for by name.
+    pub const WIDE: [Self; 5] =
+        [Self::Fp16x2, Self::Bf16x3, Self::Fp32Comp, Self::Fp32x2, Self::Fp64];
 
     /// The SGD settings, in the order in which they are measured.
     pub const SGD: [Self; 12] = [
@@ -110,13 +121,57 @@ impl Precision {
         Self::D32fM8Sr,
     ];
 
+    /// Those that are measured unless others are named.
+    pub const SGD_STANDARD: [Self; 7] = [
+        Self::D32fM32f,
+        Self::D16fM16f,
+        Self::D16fM16fSr,
+        Self::D8M8,
+        Self::D8M8Sr,
+        Self::D8M32f,
+        Self::D16M16Sr,
+    ];
+
     /// Every precision of every workload.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::MATMUL.into_iter().chain(Self::SGD)
+        Self::matmul().chain(Self::SGD)
+    }
+
+    /// Every precision of matrix products.
+    pub fn matmul() -> impl Iterator<Item = Self> + Clone {
+        Self::MATMUL.into_iter().chain(Self::WIDE)
+    }
+
+    /// What is measured unless precisions are named: [`Precision::MATMUL`] and
+    /// [`Precision::SGD_STANDARD`].
+    pub fn standard() -> impl Iterator<Item = Self> {
+        Self::MATMUL.into_iter().chain(Self::SGD_STANDARD)
+    }
+
+    /// Whether it is a precision of matrix products, default or not.
+    pub fn is_matmul(self) -> bool {
+        Self::matmul().any(|precision| precision == self)
+    }
+
+    /// Whether it is one of [`Precision::WIDE`].
+    pub fn is_wide(self) -> bool {
+        Self::WIDE.contains(&self)
+    }
+
+    /// Whether its sums carry the errors of their own roundings, and so depend on a compiler that
+    /// leaves them in.
+    pub const fn is_compensated(self) -> bool {
+        matches!(self, Self::Fp32Comp | Self::Fp32x2)
+    }
+
+    /// Whether its results are so good that an f64 product is no truth for them.
+    pub const fn needs_exact_truth(self) -> bool {
+        self.is_compensated() || matches!(self, Self::Fp64)
     }
 
     const fn spec(self) -> Spec {
-        use Format::{Bf16, F16, F32, Fixed4, Fixed8, Fixed16, Int8, Int32};
+        use Format::{Bf16, Bf16x3, F16, F16x2, F32, F32x2, F64, Int8, Int32};
+        use Format::{Fixed4, Fixed8, Fixed16};
         use Rounding::{Nearest, Stochastic};
         use Scaling::{Rowwise, Tensor};
         match self {
@@ -131,6 +186,11 @@ impl Precision {
             Self::Int8SrRowwise => {
                 spec("int8-sr-rowwise", None, Int8, Int32, Stochastic, Some(Rowwise))
             }
+            Self::Fp16x2 => spec("fp16x2", None, F16x2, F32, Nearest, None),
+            Self::Bf16x3 => spec("bf16x3", None, Bf16x3, F32, Nearest, None),
+            Self::Fp32Comp => spec("fp32-comp", None, F32, F32x2, Nearest, None),
+            Self::Fp32x2 => spec("fp32x2", None, F32x2, F32x2, Nearest, None),
+            Self::Fp64 => spec("fp64", None, F64, F64, Nearest, None),
             Self::D32fM32f => spec("D32fM32f", Some("fp32"), F32, F32, Nearest, None),
             Self::D16fM16f => spec("D16fM16f", Some("fp16"), F16, F16, Nearest, None),
             Self::D16fM16fSr => spec("D16fM16f-SR", Some("fp16-sr"), F16, F16, Stochastic, None),
@@ -225,6 +285,7 @@ mod tests {
     fn every_name_reads_back() {
         for p in Precision::all() {
             assert_eq!(p.to_string().parse::<Precision>().unwrap(), p);
+            assert!(p.is_matmul() != Precision::SGD.contains(&p));
         }
     }
 

@@ -66,6 +66,11 @@ impl Origin {
             Self::Files(files) => format!("npy-{:.8}", files.sha256),
         }
     }
+
+    /// Whether its products lie so far below |A||B| that an f64 product is no truth for them.
+    pub fn needs_exact_truth(&self) -> bool {
+        matches!(self, Self::Seeded(distribution) if distribution.needs_exact())
+    }
 }
 
 /// The same numbers.

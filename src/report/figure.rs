@@ -194,6 +194,11 @@ impl Style {
             Ok(P::Int8Sr | P::D8M8Sr) => hollow(VERMILION, Shape::Diamond),
             Ok(P::Int8Rowwise | P::D8M32f) => filled(PURPLE, Shape::Pentagon),
             Ok(P::Int8SrRowwise) => hollow(PURPLE, Shape::Pentagon),
+            Ok(P::Fp16x2) => filled(BLUE, Shape::Pentagon),
+            Ok(P::Bf16x3) => hollow(ORANGE, Shape::TriangleDown),
+            Ok(P::Fp32Comp) => hollow(BLACK, Shape::Circle),
+            Ok(P::Fp32x2) => filled(GREEN, Shape::Circle),
+            Ok(P::Fp64) => filled(GREEN, Shape::Square),
             Ok(P::D16M16Sr) => hollow(GREEN, Shape::TriangleDown),
             Ok(P::D16bM16b) => filled(ORANGE, Shape::TriangleDown),
             Ok(P::D16bM16bSr) => hollow(ORANGE, Shape::TriangleDown),
@@ -240,7 +245,8 @@ mod tests {
 
     #[test]
     fn no_two_settings_of_a_workload_look_alike() {
-        for settings in [&Precision::MATMUL[..], &Precision::SGD[..]] {
+        let matmul = [&Precision::MATMUL[..], &Precision::WIDE].concat();
+        for settings in [&matmul[..], &Precision::SGD] {
             let styles: Vec<Style> =
                 settings.iter().map(|p| Style::of_precision(p.name())).collect();
             for (i, style) in styles.iter().enumerate() {

@@ -62,11 +62,13 @@ pub fn gloss(precision: &str) -> String {
     let bits = |format: Format| {
         let kind = match format {
             Format::Bf16 => " (bfloat16)",
+            Format::F16x2 | Format::F32x2 => " (pairs)",
+            Format::Bf16x3 => " (triples of bfloat16)",
             _ if whole(precision.name()) => " whole numbers",
             Format::Fixed4 | Format::Fixed8 | Format::Fixed16 => " fixed-point",
             _ => "",
         };
-        format!("{}-bit{kind}", width(format))
+        format!("{}-bit{kind}", format.bits())
     };
     let mut text = format!(
         "{read} {}, {written} {}",
@@ -80,16 +82,6 @@ pub fn gloss(precision: &str) -> String {
         text += ", rounded at random";
     }
     text
-}
-
-/// Bits of a number of a format.
-const fn width(format: Format) -> u32 {
-    match format {
-        Format::F32 | Format::Int32 => 32,
-        Format::F16 | Format::Bf16 | Format::Fixed16 => 16,
-        Format::Int8 | Format::Fixed8 => 8,
-        Format::Fixed4 => 4,
-    }
 }
 
 /// `1.9 times as fast as fp32`; a difference that the intervals do not settle is said to be none.

@@ -1,9 +1,11 @@
-//! Truth of a matrix product: an f64 product, checked at sampled entries against the exact one.
+//! Truth of a matrix product: an f64 product, checked at sampled entries against the exact one, or
+//! the exact one.
 //!
 //! A product of two f32 is exact in f64, so the f64 product errs in its additions alone: by at
 //! most γ_k(2⁻⁵³)·|A||B|, 2²⁹ times below what one f32 rounding may cost. The judge of that is
 //! [`exact_dot`]. The f64 product is no truth for results that are themselves of f64 quality
-//! (compensated, double-single).
+//! (compensated, double-single, f64), nor where |AB| is far below |A||B|: for these
+//! [`MatmulTruth::exact`] sums every entry exactly and keeps it to twice the digits of f64.
 
 use rand::seq::index;
 use rayon::prelude::*;
@@ -16,6 +18,14 @@ const SAMPLED_ENTRIES: usize = 256;
 
 /// Unit roundoff of f64, 2⁻⁵³.
 pub(crate) const F64_UNIT: f64 = f64::EPSILON / 2.0;
+
+/// The truth of [`MatmulTruth::of`].
+pub const F64_PRODUCT: &str = "f64 product";
+/// The truth of [`MatmulTruth::exact`].
+pub const EXACT: &str = "exact";
+
+/// Products that an exact truth sums, or its rows are a sample; about a second on two cores.
+const EXACT_PRODUCTS: usize = 1 << 27;
 
 /// C = A·B and |A||B| for some rows of C, in f64, with what bounds and metrics need of A and B.
 #[derive(Clone, Debug)]
@@ -30,13 +40,16 @@ pub struct MatmulTruth {
     pub k: usize,
     /// The rows of C: `rows.len()`×n, row-major.
     pub product: Vec<f64>,
+    /// What `product` leaves of the exact values, each rounded once: C = product + tail to 106 bits.
+    /// Empty where `product` is not exact.
+    pub tail: Vec<f64>,
     /// The same rows of |A||B|, the product of the entrywise absolute values.
     pub abs_product: Vec<f64>,
     /// Σ_q |a_iq| of these rows of A.
     pub a_row_abs: Vec<f64>,
     /// Σ_q |b_qj| of the n columns of B, of each product.
     pub b_col_abs: Vec<f64>,
-    /// What computed `product`.
+    /// What computed `product`: [`F64_PRODUCT`] or [`EXACT`].
     pub reference: &'static str,
     /// Entries of `product` that were compared with their exact dot product.
     pub sampled_entries: usize,
@@ -122,10 +135,11 @@ impl MatmulTruth {
             n,
             k,
             product,
+            tail: vec![],
             abs_product,
             a_row_abs,
             b_col_abs,
-            reference: "f64 product",
+            reference: F64_PRODUCT,
             sampled_entries: 0,
             max_reference_error: 0.0,
         };
@@ -133,12 +147,64 @@ impl MatmulTruth {
         Ok(truth)
     }
 
+    /// The same with every entry of these rows summed exactly. Its errors are known to about 2⁻¹⁰⁰
+    /// of an entry, whatever cancels.
+    ///
+    /// # Errors
+    /// As [`MatmulTruth::of`], which computes |A||B| and is held to the exact entries here, each of
+    /// them.
+    pub fn exact(problem: &MatmulProblem, rows: Option<&[usize]>) -> Result<Self, TruthError> {
+        let mut truth = Self::of(problem, rows)?;
+        let entries = exact_entries(problem, &truth.rows);
+        // A product of f32 is exact in f64, one of f64 is rounded. P is an f64 product too, and the
+        // exact value is rounded.
+        let ku = truth.k as f64 * F64_UNIT;
+        let unit = ku / (1.0 - ku) + F64_UNIT;
+        for (entry, &[value, _]) in entries.iter().enumerate() {
+            let product = truth.product[entry];
+            let bound = unit * truth.abs_product[entry] * (1.0 + 2.0 * ku);
+            let within = (product - value).abs() <= bound;
+            if !within {
+                let (row, column) = (truth.rows[entry / truth.n], entry % truth.n);
+                return Err(TruthError::Reference { row, column, product, exact: value, bound });
+            }
+        }
+        truth.product = entries.iter().map(|&[value, _]| value).collect();
+        truth.tail = entries.iter().map(|&[_, tail]| tail).collect();
+        (truth.reference, truth.sampled_entries) = (EXACT, entries.len());
+        truth.max_reference_error = 0.0;
+        Ok(truth)
+    }
+
+    /// computed − C at an entry, counted as in `product`. Infinite or NaN where `computed` is.
+    pub fn error(&self, entry: usize, computed: f64) -> f64 {
+        let error = computed - self.product[entry];
+        // The difference of two numbers within a factor of 2 is exact.
+        self.tail.get(entry).map_or(error, |tail| error - tail)
+    }
+
+    /// How far C itself may lie from what [`MatmulTruth::error`] takes for it.
+    pub fn uncertainty(&self, entry: usize) -> f64 {
+        if self.tail.is_empty() {
+            self.k as f64 * F64_UNIT * self.abs_product[entry]
+        } else {
+            // Half an ULP of the tail, and of the tail's subnormals.
+            self.product[entry].abs() * F64_UNIT * F64_UNIT + f64::from_bits(1)
+        }
+    }
+
+    /// Rows of C, all `m` or fewer, whose exact truth takes no more than about a second, but at
+    /// least `least`.
+    pub fn exact_rows(m: usize, n: usize, k: usize, least: usize) -> usize {
+        (EXACT_PRODUCTS / n.saturating_mul(k).max(1)).max(least).min(m)
+    }
+
     /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows of `batch`
-    /// products, saturated.
+    /// products, or [`MatmulTruth::exact`], saturated.
     pub fn host_bytes(rows: usize, n: usize, k: usize, batch: usize) -> u128 {
         let (rows, n, k, batch) = (rows as u128, n as u128, k as u128, batch as u128);
         let elements = rows.saturating_mul(k).saturating_add(batch * k.saturating_mul(n));
-        elements.saturating_add(rows.saturating_mul(n).saturating_mul(2)).saturating_mul(8)
+        elements.saturating_add(rows.saturating_mul(n).saturating_mul(5)).saturating_mul(8)
     }
 
     /// Compares sampled entries of both products with exact dot products.
@@ -162,8 +228,9 @@ impl MatmulTruth {
         let b = problem.given_column_of_b(column);
         let b = &b[row / self.m * self.k..][..self.k];
         let absolute = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
-        let exact = exact_dot_f64(&a, b);
-        let exact_abs = exact_dot_f64(&absolute(&a), &absolute(b));
+        let dot = |a: &[f64], b: &[f64]| exact_dot_f64(a.iter().copied(), b.iter().copied())[0];
+        let exact = dot(&a, b);
+        let exact_abs = dot(&absolute(&a), &absolute(b));
         // At most k − 1 additions of products, which are exact unless they are of f64, and one
         // rounding of the exact value.
         let ku = (self.k + usize::from(problem.given_f64.is_some())) as f64 * F64_UNIT;
@@ -239,34 +306,93 @@ pub(crate) fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Ve
 /// Σ a·b, exact and then rounded once to f64 (nearest, ties to even): a product of two f32 is
 /// exact in f64, and `xsum` (Neal 2015) adds exactly. Ends with the shorter of the two.
 pub fn exact_dot(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f64 {
-    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
-    for (a, b) in a.zip(b) {
-        let product = f64::from(a) * f64::from(b);
-        sum.add(product);
-        negated.add(-product);
-    }
-    // xsum 0.1.6 rounds a negative sum away from zero wherever its lowest words are 0, even an
-    // exact one (−1 becomes −1.0000000000000002), so the positive one of the two is read. Which
-    // that is, and zero, it gets right.
-    let rounded = sum.sum();
-    if rounded < 0.0 { -negated.sum() } else { rounded }
+    let mut sum = ExactSum::new();
+    a.zip(b).for_each(|(a, b)| sum.add(f64::from(a) * f64::from(b)));
+    sum.rounded()
 }
 
-/// Σ a·b of f64, exact and then rounded once, as long as no product is below 10⁻²⁹¹ or beyond f64: a
-/// product is the sum of its rounded value and of what `fma` says is left. Ends with the shorter.
-pub fn exact_dot_f64(a: &[f64], b: &[f64]) -> f64 {
-    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
-    for (&a, &b) in a.iter().zip(b) {
+/// [`exact_dot`], and what its rounding leaves, rounded once.
+fn exact_dot_in_two(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> [f64; 2] {
+    let mut sum = ExactSum::new();
+    a.zip(b).for_each(|(a, b)| sum.add(f64::from(a) * f64::from(b)));
+    let rounded = sum.rounded();
+    sum.add(-rounded);
+    [rounded, sum.rounded()]
+}
+
+/// Σ a·b of f64, exact and then rounded once, and what that rounding leaves. A product is taken as
+/// two numbers by an fma, exactly where neither of them is below 2⁻¹⁰²² or infinite.
+pub fn exact_dot_f64(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> [f64; 2] {
+    let mut sum = ExactSum::new();
+    for (a, b) in a.zip(b) {
         let product = a * b;
-        let left = a.mul_add(b, -product);
         sum.add(product);
-        sum.add(left);
-        negated.add(-product);
-        negated.add(-left);
+        sum.add(a.mul_add(b, -product));
     }
-    // As in `exact_dot`.
-    let rounded = sum.sum();
-    if rounded < 0.0 { -negated.sum() } else { rounded }
+    let rounded = sum.rounded();
+    sum.add(-rounded);
+    [rounded, sum.rounded()]
+}
+
+/// A sum of f64 without any rounding, and its negation.
+struct ExactSum {
+    sum: XsumSmall,
+    negated: XsumSmall,
+}
+
+impl ExactSum {
+    fn new() -> Self {
+        Self { sum: XsumSmall::new(), negated: XsumSmall::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, x: f64) {
+        self.sum.add(x);
+        self.negated.add(-x);
+    }
+
+    /// To nearest, ties to even. xsum 0.1.6 rounds a negative sum away from zero wherever its lowest
+    /// words are 0, even an exact one (−1 becomes −1.0000000000000002), so the positive one of the
+    /// two is read. Which that is, and zero, it gets right.
+    fn rounded(&mut self) -> f64 {
+        let rounded = self.sum.sum();
+        if rounded < 0.0 { -self.negated.sum() } else { rounded }
+    }
+}
+
+/// [`exact_dot_f64`] of every entry of some rows of C, of operands as they were given.
+fn exact_entries(problem: &MatmulProblem, rows: &[usize]) -> Vec<[f64; 2]> {
+    let (m, n, k) = (problem.m, problem.n, problem.k);
+    if let Some([a, b]) = &problem.given_f64 {
+        let columns: Vec<_> = b.chunks_exact(k * n).map(|b| transposed(b, k, n)).collect();
+        return each_entry(rows, n, |i, j| {
+            let b = &columns[i / m][j * k..][..k];
+            exact_dot_f64(a[i * k..][..k].iter().copied(), b.iter().copied())
+        });
+    }
+    let b = problem.b.data.chunks_exact(k * n);
+    let columns: Vec<_> = b.map(|b| transposed(b, k, n)).collect();
+    each_entry(rows, n, |i, j| {
+        let b = &columns[i / m][j * k..][..k];
+        exact_dot_in_two(problem.a.row(i).iter().copied(), b.iter().copied())
+    })
+}
+
+fn each_entry(
+    rows: &[usize],
+    n: usize,
+    of: impl Fn(usize, usize) -> [f64; 2] + Sync,
+) -> Vec<[f64; 2]> {
+    (0..rows.len() * n).into_par_iter().map(|entry| of(rows[entry / n], entry % n)).collect()
+}
+
+/// The columns of a row-major matrix, one after the other.
+fn transposed<T: Copy + Default + Send + Sync>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
+    let mut out = vec![T::default(); data.len()];
+    out.par_chunks_mut(rows).enumerate().for_each(|(j, column)| {
+        column.iter_mut().zip(data[j..].iter().step_by(columns)).for_each(|(to, &x)| *to = x);
+    });
+    out
 }
 
 /// A seeded sample of `count` of the `m >= 1` rows of a matrix, ascending and distinct. The first
@@ -382,8 +508,9 @@ mod tests {
     fn products_of_f64_are_exact_too() {
         let e = |x: i32| 2f64.powi(x);
         let (a, b) = ([1.0 + e(-30), -(1.0 + e(-29))], [1.0 + e(-30), 1.0]);
-        assert_eq!(exact_dot_f64(&a, &b), e(-60));
-        assert_eq!(exact_dot_f64(&a.map(|x| -x), &b), -e(-60));
+        let dot = |a: [f64; 2]| exact_dot_f64(a.into_iter(), b.into_iter());
+        assert_eq!(dot(a), [e(-60), 0.0]);
+        assert_eq!(dot(a.map(|x| -x)), [-e(-60), 0.0]);
     }
 
     /// Of operands given in f64 the truth is theirs, not that of their rounding to f32.
@@ -403,6 +530,84 @@ mod tests {
             let noise = 40.0 * F64_UNIT * size / c.abs();
             assert!((more - 2f64.powi(-29)).abs() < 2f64.powi(-58) + noise, "{more:e}");
         }
+    }
+
+    /// Twice the digits of f64: what the rounded value leaves is there, of either sign, and an error
+    /// of 1e-30 is seen.
+    #[test]
+    fn exact_truth_knows_what_a_rounding_leaves() {
+        let mut p = problem(2, 2, 3);
+        let two = |e: i32| 2f32.powi(e);
+        p.a.data = vec![1.0, two(-30), two(-40), -1.0, -two(-30), two(-40)];
+        p.b.data = vec![1.0, 3.0, two(-30), two(-33), two(-30), 0.0];
+        let truth = MatmulTruth::exact(&p, None).unwrap();
+        let two = |e: i32| 2f64.powi(e);
+        // 1 + 2^-60 + 2^-70, 3 + 2^-63, and with the signs of the second row.
+        assert_eq!(truth.product, [1.0, 3.0, -1.0, -3.0]);
+        assert_eq!(truth.tail, [two(-60) + two(-70), two(-63), -two(-60) + two(-70), -two(-63)]);
+        assert_eq!((truth.reference, truth.sampled_entries), (EXACT, 4));
+        assert_eq!(truth.error(1, 3.0), -two(-63));
+        assert_eq!(truth.error(2, -1.0 - two(-52)), -two(-52) + two(-60) - two(-70));
+        assert!(
+            truth.uncertainty(0) < 1e-30
+                && MatmulTruth::of(&p, None).unwrap().uncertainty(0) > 1e-16
+        );
+        // (1 + 2^-52)² - 1 = 2^-51 + 2^-104, and the same without what cancels.
+        let x = 1.0 + two(-52);
+        let dot = |a: &[f64], b: &[f64]| exact_dot_f64(a.iter().copied(), b.iter().copied());
+        assert_eq!(dot(&[x, -1.0], &[x, 1.0]), [two(-51), two(-104)]);
+        assert_eq!(dot(&[-x], &[x]), [-1.0 - two(-51), -two(-104)]);
+    }
+
+    /// On awkward cancellation the exact truth and the f64 one agree within the latter's bound, and
+    /// the exact one is zero where it should be.
+    #[test]
+    fn exact_rows_are_a_sample_of_the_whole() {
+        let mut p = problem(9, 5, 40);
+        for i in 0..9 {
+            for q in 20..40 {
+                p.a.data[i * 40 + q] = -p.a.data[i * 40 + q - 20]; // every sum cancels to 0 …
+            }
+        }
+        for q in 20..40 {
+            for j in 0..5 {
+                p.b.data[q * 5 + j] = p.b.data[(q - 20) * 5 + j];
+            }
+        }
+        p.b.data[39 * 5 + 2] += 1.0; // … but for a column
+        let some = MatmulTruth::exact(&p, Some(&[0, 4])).unwrap();
+        let all = MatmulTruth::exact(&p, None).unwrap();
+        assert_eq!(some.product, [&all.product[..5], &all.product[20..25]].concat());
+        assert!(all.product.iter().enumerate().all(|(e, &x)| (x == 0.0) == (e % 5 != 2)));
+        assert_eq!(MatmulTruth::exact_rows(9, 5, 40, 16), 9);
+        assert_eq!(MatmulTruth::exact_rows(4096, 4096, 4096, 16), 16);
+        assert_eq!(MatmulTruth::exact_rows(512, 512, 512, 16), 512);
+    }
+
+    /// Of several products, each of its own A and B; of operands given in f64, of these.
+    #[test]
+    fn exact_truth_of_batches_and_of_f64() {
+        let mut p =
+            MatmulProblem::generate_batch_within(Distribution::Normal, [3, 4, 5], 2, 5, u64::MAX)
+                .unwrap();
+        let whole = MatmulTruth::exact(&p, None).unwrap();
+        let of = |entry: usize| {
+            let (row, j) = (entry / 4, entry % 4);
+            let b = (0..5).map(|q| p.b.data[(row / 3 * 5 + q) * 4 + j]);
+            exact_dot(p.a.row(row).iter().copied(), b)
+        };
+        assert_eq!(whole.product, (0..24).map(of).collect::<Vec<_>>());
+        let some = MatmulTruth::exact(&p, Some(&[1, 4])).unwrap();
+        assert_eq!(some.product, [&whole.product[4..8], &whole.product[16..20]].concat());
+        let widen = |x: &[f32]| x.iter().map(|&x| f64::from(x) * (1.0 + 2f64.powi(-30))).collect();
+        let [a, b]: [Vec<f64>; 2] = [widen(&p.a.data), widen(&p.b.data)];
+        p.given_f64 = Some([a.clone().into(), b.clone().into()]);
+        let given = MatmulTruth::exact(&p, Some(&[4])).unwrap();
+        let column = (0..5).map(|q| b[(5 + q) * 4 + 2]);
+        assert_eq!(
+            [given.product[2], given.tail[2]],
+            exact_dot_f64(a[20..25].iter().copied(), column)
+        );
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 mod devices;
 mod matmul;
 mod numbers;
+mod wide;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ fn trials(required: &Required, devices: &[Arc<Device>]) -> Vec<Trial> {
         let mut trials = numbers::trials(device);
         trials.push(matmul::random_shapes(device, random_cases));
         trials.extend(matmul::trials(device));
+        trials.extend(wide::trials(device));
         trials
     };
     // In turns, so that threads wait for different devices.

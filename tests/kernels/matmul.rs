@@ -180,7 +180,7 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     ] {
         cases.push(case(stored(layout, batch, shape), Data::Normal, batch == 2));
     }
-    cases.retain(|case| source.kernel.runs(case.shape).is_ok());
+    cases.retain(|case| source.kernel.runs(source.precision, case.shape).is_ok());
     for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
         cases.push(case(shape(19, 21, 35), data, false));
     }
@@ -246,7 +246,7 @@ fn edge_cases(source: &KernelSource) -> Vec<Case> {
             vec![shape(9, 11, 3 * long), stored(Layout::Tt, 3, shape(rows + 1, 5, long))]
         });
     }
-    shapes.retain(|&shape| source.kernel.runs(shape).is_ok());
+    shapes.retain(|&shape| source.kernel.runs(source.precision, shape).is_ok());
     shapes.into_iter().enumerate().map(|(at, shape)| case(shape, at % 2 == 1)).collect()
 }
 
@@ -345,7 +345,7 @@ fn check_random(device: &Device, cases: u32) -> Result<(), Failed> {
                 Kernel::Gemv => shape.n = 1,
                 _ => {}
             }
-            if source.kernel.runs(shape).is_err() {
+            if source.kernel.runs(source.precision, shape).is_err() {
                 shape = Shape::new(m, n, k);
             }
             let case = Case { shape, data: Data::Normal, checks, seed };

@@ -1,18 +1,18 @@
 //! A matrix product on a GPU: buffers, and the commands of its conversion and its product.
 
 use super::kernels::KernelSource;
-use super::{Shape, output_format};
+use super::{Shape, output_format, upload_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
 use crate::number::philox::Stream;
-use crate::number::{Format, Scaling, round};
+use crate::number::{Entries, Format, Scaling, round};
 use crate::problem::layout::Stored;
 use crate::problem::matrix::Matrix;
 
 /// Threads a row of the 2-D grid of an elementwise kernel.
 const GRID_ROW: usize = 64 * 1024;
 
-/// A prepared product: operands uploaded in f32, all pipelines compiled.
+/// A prepared product: operands uploaded in f32 or wider, all pipelines compiled.
 pub struct GpuMatmul {
     shape: Shape,
     output: Format,
@@ -42,12 +42,16 @@ impl GpuMatmul {
         let shape = Shape::of(operands);
         let builder = Builder { context, source, shape, key, checks };
         let output = output_format(source.precision);
-        let source_a = context.buffer("A in f32", 4 * shape.stored_numbers_of_a())?;
-        let source_b = context.buffer("B in f32", 4 * shape.stored_numbers_of_b())?;
+        let uploaded = upload_format(source.precision);
+        let source_buffer = |name, numbers: u64| {
+            context.buffer(&format!("{name} in {}", uploaded.name()), uploaded.bytes(numbers))
+        };
+        let source_a = source_buffer("A", shape.stored_numbers_of_a())?;
+        let source_b = source_buffer("B", shape.stored_numbers_of_b())?;
         let c = context.buffer("C", output.bytes(shape.stored_numbers_of_c()))?;
         let mut compile_ns = 0.0;
         let (converted, maxima, conversion) = match source.precision.storage() {
-            Format::F32 => ([source_a.clone(), source_b.clone()], None, vec![]),
+            format if format == uploaded => ([source_a.clone(), source_b.clone()], None, vec![]),
             Format::Int8 => builder.quantization(&source_a, &source_b, &mut compile_ns)?,
             format => builder.elementwise(format, &source_a, &source_b, &mut compile_ns)?,
         };
@@ -67,6 +71,11 @@ impl GpuMatmul {
             constants.push(("PER_VECTOR", builder.per_vector()));
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
+        // A new buffer holds zeros, which compilers do not know.
+        let zero = context.buffer("a run-time zero", 4)?;
+        if source.precision.is_compensated() {
+            bindings.push((3, &zero));
+        }
         let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
         let mut product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
@@ -80,9 +89,9 @@ impl GpuMatmul {
         }
         let (rows_a, rows_b) = (shape.stored_rows_of_a(), shape.stored_rows_of_b());
         let padded_a = padded(&operands.a, shape.batch, rows_a, shape.lda());
-        context.upload(&source_a, bytemuck::cast_slice(&padded_a))?;
+        context.upload(&source_a, &encoded(uploaded, &padded_a))?;
         let padded_b = padded(&operands.b, shape.batch, rows_b, shape.ldb());
-        context.upload(&source_b, bytemuck::cast_slice(&padded_b))?;
+        context.upload(&source_b, &encoded(uploaded, &padded_b))?;
         let (wgsl_sha256, operands) = (source.sha256(), converted);
         Ok(Self {
             shape,
@@ -97,7 +106,7 @@ impl GpuMatmul {
         })
     }
 
-    /// Conversion of both operands; empty for f32.
+    /// Conversion of both operands; empty for f32 and wider.
     pub fn conversion(&self) -> &[Command] {
         &self.conversion
     }
@@ -116,26 +125,43 @@ impl GpuMatmul {
         Ok(())
     }
 
-    /// C without its padding, m×n row-major, that of one product above the next one's; f16 entries as
-    /// f32.
+    /// C without its padding, m×n row-major, that of one product above the next one's, in its own
+    /// format; f16 entries as f32.
+    ///
+    /// # Errors
+    /// [`GpuError`] where the device does not hand it out.
+    pub fn entries(&self, context: &Context) -> Result<Entries, GpuError> {
+        let n = self.shape.n;
+        let row_bytes = self.output.bytes(self.shape.ldc() as u64);
+        let raw = context.read(&self.c, 0, self.output.bytes(self.shape.stored_numbers_of_c()))?;
+        let rows = raw.chunks_exact(row_bytes as usize);
+        let f32_of = |bytes: [u8; 4]| f32::from_le_bytes(bytes);
+        Ok(match self.output {
+            Format::F16 => Entries::Single(
+                numbers(rows, n).map(|h| round::f16_unpack(u16::from_le_bytes(h), false)).collect(),
+            ),
+            Format::F32x2 => Entries::Pair(
+                numbers(rows, n)
+                    .map(|x: [u8; 8]| {
+                        let [a, b, c, d, e, f, g, h] = x;
+                        [f32_of([a, b, c, d]), f32_of([e, f, g, h])]
+                    })
+                    .collect(),
+            ),
+            Format::F64 => Entries::Double(numbers(rows, n).map(f64::from_le_bytes).collect()),
+            _ => Entries::Single(numbers(rows, n).map(f32_of).collect()),
+        })
+    }
+
+    /// [`GpuMatmul::entries`] as f32, to which those of a wider format are rounded.
+    ///
+    /// # Errors
+    /// As [`GpuMatmul::entries`].
     pub fn result(&self, context: &Context) -> Result<Vec<f32>, GpuError> {
-        let bytes = self.output.bytes(self.shape.stored_numbers_of_c());
-        let raw = context.read(&self.c, 0, bytes)?;
-        let mut c = Vec::with_capacity(self.shape.batch * self.shape.m * self.shape.n);
-        let row_bytes = self.output.bytes(self.shape.ldc() as u64) as usize;
-        for row in raw.chunks_exact(row_bytes) {
-            match self.output {
-                Format::F16 => c.extend(
-                    row.as_chunks().0[..self.shape.n]
-                        .iter()
-                        .map(|&h| round::f16_unpack(u16::from_le_bytes(h), false)),
-                ),
-                _ => c.extend(
-                    row.as_chunks().0[..self.shape.n].iter().map(|&x| f32::from_le_bytes(x)),
-                ),
-            }
-        }
-        Ok(c)
+        Ok(match self.entries(context)? {
+            Entries::Single(c) => c,
+            wide => wide.values().into_iter().map(|x| x as f32).collect(),
+        })
     }
 
     /// The converted operands A and B as the device holds them, padding included.
@@ -176,7 +202,7 @@ impl Builder<'_> {
 
     /// Those that the kernels which read every layout have beside the problem's.
     fn layout_constants(&self) -> Vec<(&'static str, f64)> {
-        if !self.source.kernel.reads_transposed() {
+        if !self.source.kernel.reads_transposed(self.source.precision) {
             return vec![];
         }
         let layout = self.shape.layout;
@@ -275,6 +301,26 @@ impl Builder<'_> {
             ([self.shape.stored_rows_of_b(), self.shape.ldb()], layout.b_transposed());
         let (to_b, maxima_b) = convert("B converted", b, Stream::ConvertB, n, size_b, along_k)?;
         Ok(([to_a, to_b], Some([maxima_a, maxima_b]), commands))
+    }
+}
+
+/// The first `n` numbers of each row, of `BYTES` bytes each.
+fn numbers<'a, const BYTES: usize>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    n: usize,
+) -> impl Iterator<Item = [u8; BYTES]> {
+    rows.flat_map(move |row| row.as_chunks().0[..n].iter().copied())
+}
+
+/// f32 numbers in the format in which they are uploaded: as they are, each with a lower part of 0, or
+/// as f64.
+fn encoded(format: Format, numbers: &[f32]) -> Vec<u8> {
+    match format {
+        Format::F32x2 => {
+            numbers.iter().flat_map(|x| [*x, 0.0]).flat_map(f32::to_le_bytes).collect()
+        }
+        Format::F64 => numbers.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
+        _ => bytemuck::cast_slice(numbers).to_vec(),
     }
 }
 

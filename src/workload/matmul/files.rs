@@ -16,6 +16,7 @@ pub(super) fn product(
     let staged = parameters.get("stages").unwrap_or(0) > 0;
     let files = match kernel {
         Kernel::Naive => naive(precision, f16_path),
+        Kernel::RegisterTiled if precision.is_wide() => wide(precision),
         Kernel::RegisterTiled if is_sr(precision) => register_tiled_sr(f16_path),
         Kernel::RegisterTiled if staged => {
             by_fours(precision, f16_path, wgsl!("matmul/shared_tiled.wgsl"))
@@ -36,6 +37,9 @@ pub(super) fn product(
         Kernel::Naive => {
             all.extend(transposed(precision.storage(), f16_path));
             all.push(wgsl!("matmul/operands.wgsl"));
+        }
+        Kernel::RegisterTiled if precision.is_wide() => {
+            all.push(wgsl!("matmul/operands_x4_nn.wgsl"));
         }
         Kernel::RegisterTiled | Kernel::Gemv => {
             all.push(transposed_by_fours(precision.storage(), f16_path));
@@ -114,6 +118,47 @@ fn register_tiled_sr(f16_path: Option<F16Path>) -> Vec<Source> {
     files
 }
 
+/// Numbers of several parts, compensated sums, and f64, in the structure that goes straight to storage.
+fn wide(precision: Precision) -> Vec<Source> {
+    const PAIRS: [Source; 2] = [wgsl!("shared/pair4.wgsl"), wgsl!("matmul/pair_sums.wgsl")];
+    const ERROR_FREE: Source = wgsl!("shared/error_free.wgsl");
+    const OUT_F32: Source = wgsl!("number/out_f32x4.wgsl");
+    let mut files = match precision {
+        Precision::Fp16x2 => vec![
+            wgsl!("number/f16_split_x4.wgsl"),
+            wgsl!("matmul/accumulate_f16_split_x4.wgsl"),
+            OUT_F32,
+        ],
+        Precision::Bf16x3 => vec![
+            wgsl!("number/bf16_split_x4.wgsl"),
+            wgsl!("matmul/accumulate_bf16_split_x4.wgsl"),
+            OUT_F32,
+        ],
+        Precision::Fp32x2 => vec![
+            wgsl!("number/f32_pair_x4.wgsl"),
+            ERROR_FREE,
+            wgsl!("matmul/accumulate_f32_pair_x4.wgsl"),
+            wgsl!("number/out_f32_pair_x4.wgsl"),
+        ],
+        Precision::Fp64 => vec![
+            wgsl!("number/f64x4.wgsl"),
+            wgsl!("matmul/accumulate_f64x4.wgsl"),
+            wgsl!("number/out_f64x4.wgsl"),
+        ],
+        _ => vec![
+            wgsl!("number/f32x4.wgsl"),
+            ERROR_FREE,
+            wgsl!("matmul/accumulate_f32_compensated_x4.wgsl"),
+            OUT_F32,
+        ],
+    };
+    if precision != Precision::Fp64 {
+        files.splice(0..0, PAIRS);
+    }
+    files.push(wgsl!("matmul/register_tiled.wgsl"));
+    files
+}
+
 /// On matrix units, with fragments of the size that the parameters name.
 fn cooperative(precision: Precision, parameters: &Parameters) -> Vec<Source> {
     let small = parameters.get("size") == Some(8);
@@ -166,14 +211,19 @@ fn transposed_by_fours(storage: Format, f16_path: Option<F16Path>) -> Source {
 }
 
 /// The files of the conversion to the storage format of `precision`: the one kernel of a 16-bit
-/// format, or the two of int8 (maxima, then quantisation). Empty for f32.
+/// format, or the two of int8 (maxima, then quantisation). Empty for f32 and what is wider.
 pub fn conversion_sources(precision: Precision) -> Vec<Vec<Source>> {
     let elementwise = |format: Source| {
         vec![vec![wgsl!("shared/rounding.wgsl"), format, wgsl!("matmul/convert.wgsl")]]
     };
+    let split = |format: Source| {
+        vec![vec![wgsl!("shared/rounding.wgsl"), format, wgsl!("matmul/convert_split.wgsl")]]
+    };
     match precision.storage() {
         Format::F16 => elementwise(wgsl!("number/convert_f16.wgsl")),
         Format::Bf16 => elementwise(wgsl!("number/convert_bf16.wgsl")),
+        Format::F16x2 => split(wgsl!("number/convert_f16_split.wgsl")),
+        Format::Bf16x3 => split(wgsl!("number/convert_bf16_split.wgsl")),
         Format::Int8 => {
             let mut quantize = vec![
                 wgsl!("matmul/problem.wgsl"),

@@ -36,15 +36,18 @@ impl Kernel {
 
     /// Whether the kernel exists at a precision, on whatever device.
     pub fn computes(self, precision: Precision) -> bool {
-        Precision::MATMUL.contains(&precision)
+        precision.is_matmul()
             && match self {
-                Self::Naive | Self::RegisterTiled => true,
+                Self::RegisterTiled => true,
+                // Its sums are single numbers of f32.
+                Self::Naive => !precision.is_wide(),
                 // Random bits for every product-add outweigh what shuffles save.
-                Self::Subgroup => !files::is_sr(precision),
+                // Words of one number each are what lanes hand to each other.
+                Self::Subgroup => !files::is_sr(precision) && !precision.is_wide(),
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
                 // It reads each number of the matrix once, and is as fast as that.
-                Self::Gemv => !files::is_sr(precision),
+                Self::Gemv => !files::is_sr(precision) && !precision.is_wide(),
             }
     }
 
@@ -55,21 +58,22 @@ impl Kernel {
     }
 
     /// Whether it reads operands that are stored transposed.
-    pub fn reads_transposed(self) -> bool {
-        matches!(self, Self::Naive | Self::RegisterTiled | Self::Gemv)
+    pub fn reads_transposed(self, precision: Precision) -> bool {
+        matches!(self, Self::Naive | Self::RegisterTiled | Self::Gemv) && !only_nn(precision)
     }
 
-    /// Whether the kernel runs a shape in its layout and batch.
+    /// Whether the kernel runs a shape in its layout and batch, at a precision that it computes at.
     ///
     /// # Errors
     /// What it does not run, in words for the reason of a skipped row.
-    pub fn runs(self, shape: Shape) -> Result<(), String> {
+    pub fn runs(self, precision: Precision, shape: Shape) -> Result<(), String> {
+        takes(precision, shape)?;
         if !self.is_for(shape) {
             return Err(format!(
                 "{self} multiplies by vectors alone: m or n must be 1, not {shape}"
             ));
         }
-        if shape.layout != Layout::Nn && !self.reads_transposed() {
+        if shape.layout != Layout::Nn && !self.reads_transposed(precision) {
             return Err(format!(
                 "{self} reads operands in the layout nn alone, not {}",
                 shape.layout
@@ -132,6 +136,26 @@ impl FromStr for Kernel {
     }
 }
 
+/// Whether operands of a precision lie as they are multiplied and in no other way: numbers of several
+/// parts, or of 64 bits, that no kernel transposes in registers.
+fn only_nn(precision: Precision) -> bool {
+    precision.is_wide()
+}
+
+/// Whether there are kernels, and a mirror, of a precision for the layout and batch of a shape.
+///
+/// # Errors
+/// What there is not, in words for the reason of a skipped row.
+pub fn takes(precision: Precision, shape: Shape) -> Result<(), String> {
+    if shape.layout != Layout::Nn && only_nn(precision) {
+        return Err(format!(
+            "at {precision} operands are read in the layout nn alone, not {}",
+            shape.layout
+        ));
+    }
+    Ok(())
+}
+
 /// How a kernel reads f16 operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum F16Path {
@@ -153,7 +177,11 @@ impl F16Path {
             Kernel::Cooperative => true, // it exists in no other way
         };
         let path = if native { Self::Native } else { Self::Packed };
-        (precision.storage() == Format::F16).then_some(path)
+        match precision.storage() {
+            Format::F16 => Some(path),
+            Format::F16x2 => Some(Self::Packed), // two in a word
+            _ => None,
+        }
     }
 
     /// The word used in the CSV.

@@ -10,15 +10,25 @@ mod tuning;
 
 pub use device::GpuMatmul;
 pub use files::conversion_sources;
-pub use kernels::{F16Path, Kernel, KernelSource, TuningError};
+pub use kernels::{F16Path, Kernel, KernelSource, TuningError, takes};
 pub use parameters::{Parameters, ParametersError};
 pub use shape::{Shape, ShapeError};
 
 use crate::number::{Format, Precision};
 
-/// The format of C: f16 for an f16 accumulator, else f32.
+/// The format in which the operands are uploaded: f32, or their own where that is wider.
+pub fn upload_format(precision: Precision) -> Format {
+    match precision.storage() {
+        wide @ (Format::F32x2 | Format::F64) => wide,
+        _ => Format::F32,
+    }
+}
+
+/// The format of C: that of an accumulator in f16 or f64 and of double-single operands, else f32.
 pub fn output_format(precision: Precision) -> Format {
     match precision.accumulator() {
+        Format::F64 => Format::F64,
+        Format::F32x2 if precision.storage() == Format::F32x2 => Format::F32x2,
         Format::F16 => Format::F16,
         _ => Format::F32,
     }

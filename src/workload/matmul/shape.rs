@@ -76,12 +76,12 @@ impl Shape {
     }
 
     /// The fewest bytes a conversion moves: A and B read in f32 (twice where a scale must be found
-    /// first) and written in the storage format. 0 for f32 storage, which needs none.
+    /// first) and written in the storage format. 0 for f32 and wider storage, which need none.
     pub fn conversion_bytes(self, precision: Precision) -> u64 {
         let [a, b, _] = self.numbers();
         let numbers = a + b;
         match precision.storage() {
-            Format::F32 => 0,
+            Format::F32 | Format::F32x2 | Format::F64 => 0,
             Format::Int8 => 2 * 4 * numbers + Format::Int8.bytes(numbers),
             format => 4 * numbers + format.bytes(numbers),
         }
@@ -247,7 +247,7 @@ mod tests {
         {
             let shape: Shape = text.parse().unwrap();
             assert!(shape.operations() > 0);
-            for precision in Precision::MATMUL {
+            for precision in Precision::matmul() {
                 assert!(shape.bytes(precision) > 0 && shape.conversion_bytes(precision) < 1 << 62);
             }
             assert!(4 * shape.stored_numbers_of_a().max(shape.stored_numbers_of_b()) > 0);
@@ -264,6 +264,11 @@ mod tests {
         assert_eq!(shape.bytes(Precision::Int8), 10 + 15 + 4 * 6);
         assert_eq!(shape.conversion_bytes(Precision::Fp32), 0);
         assert_eq!(shape.conversion_bytes(Precision::Int8), 9 * 25);
+        assert_eq!(shape.bytes(Precision::Fp32Comp), shape.bytes(Precision::Fp32));
+        assert_eq!(shape.bytes(Precision::Fp32x2), shape.bytes(Precision::Fp64));
+        assert_eq!(shape.bytes(Precision::Bf16x3), 6 * 25 + 4 * 6);
+        assert_eq!(shape.conversion_bytes(Precision::Bf16x3), 10 * 25);
+        assert_eq!(shape.conversion_bytes(Precision::Fp64), 0);
         let seven = Shape { batch: 7, layout: Layout::Tt, ..shape };
         assert_eq!(seven.operations(), 7 * 60);
         assert_eq!(seven.bytes(Precision::Fp32), 7 * shape.bytes(Precision::Fp32));

@@ -17,6 +17,7 @@ pub(super) fn options(
     let all = match kernel {
         Kernel::Naive => vec![Parameters::default()],
         Kernel::RegisterTiled if is_sr(precision) => vec![Parameters::default()],
+        Kernel::RegisterTiled if precision.is_wide() => wide(),
         Kernel::RegisterTiled => register_tiled(precision, device),
         Kernel::Subgroup => subgroup(precision, device),
         Kernel::Cooperative => cooperative(precision, device),
@@ -75,6 +76,9 @@ pub(super) fn supports(
     if matches!(kernel, Kernel::Subgroup | Kernel::Cooperative) {
         one_subgroup_size(device)?;
     }
+    if precision.storage() == Format::F64 && !device.shader_f64 {
+        return Err("the device has no f64".to_owned());
+    }
     if kernel == Kernel::Cooperative {
         if !device.shader_f16 {
             return Err("the device has no f16 of its own".to_owned());
@@ -131,20 +135,30 @@ pub(super) fn tile(
     }
 }
 
+/// Slices, threads, block, depth, stages and swizzle of a register-tiled kernel.
+fn blocks(
+    slices: u32,
+    [threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7],
+) -> Parameters {
+    Parameters::new(&[
+        ("threads_m", threads_m),
+        ("threads_n", threads_n),
+        ("block_m", block_m),
+        ("block_n", block_n),
+        ("depth", depth),
+        ("stages", stages),
+        ("slices", slices),
+        ("swizzle", swizzle),
+    ])
+}
+
+/// Sums of several parts fill the registers sooner; their operands come straight from storage.
+fn wide() -> Vec<Parameters> {
+    let tiles = [[8, 8, 4, 4, 4, 0, 16], [16, 16, 4, 4, 4, 0, 16], [8, 8, 8, 4, 4, 0, 16]];
+    tiles.map(|tile| blocks(1, tile)).into()
+}
+
 fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
-    let set =
-        |slices, [threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7]| {
-            Parameters::new(&[
-                ("threads_m", threads_m),
-                ("threads_n", threads_n),
-                ("block_m", block_m),
-                ("block_n", block_n),
-                ("depth", depth),
-                ("stages", stages),
-                ("slices", slices),
-                ("swizzle", swizzle),
-            ])
-        };
     // Straight from storage: best where workgroup memory is memory like any other.
     let direct = [[8, 8, 8, 8, 4, 0, 16], [8, 8, 4, 4, 4, 0, 16]];
     // Product-adds a stage: those of int8 take four numbers each, and a stage at most 32.
@@ -166,8 +180,8 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
     let small = if is_software(device) { direct[1] } else { staged[4] };
     let sliced = if may_slice(precision) { &SLICES[..] } else { &[] };
     let mut sets: Vec<_> = vec![];
-    let whole = all.into_iter().map(|tile| set(1, tile));
-    for parameters in whole.chain(sliced.iter().map(|&slices| set(slices, small))) {
+    let whole = all.into_iter().map(|tile| blocks(1, tile));
+    for parameters in whole.chain(sliced.iter().map(|&slices| blocks(slices, small))) {
         if !sets.contains(&parameters) {
             sets.push(parameters); // at int8 two of the depths are the same
         }
@@ -304,6 +318,7 @@ mod tests {
             subgroup_min: 32,
             subgroup_max: 32,
             shader_f16: true,
+            shader_f64: true,
             cooperative_matrices: vec!["16x16x16 f16·f16+f32".into(), "8x8x8 f16·f16+f16".into()],
             max_workgroup_bytes: 48 << 10,
             max_workgroup_invocations: 1024,
@@ -313,7 +328,9 @@ mod tests {
 
     fn pairs() -> impl Iterator<Item = (Kernel, Precision)> {
         let all = Kernel::ALL.into_iter();
-        let all = all.flat_map(|kernel| Precision::MATMUL.map(|precision| (kernel, precision)));
+        let precisions = Precision::matmul;
+        let all =
+            all.flat_map(move |kernel| precisions().map(move |precision| (kernel, precision)));
         all.filter(|&(kernel, precision)| kernel.computes(precision))
     }
 
@@ -396,6 +413,9 @@ mod tests {
         assert!(lacks(cooperative, &|d| d.cooperative_matrices.clear()).contains("16x16x16"));
         assert!(lacks(cooperative, &|d| d.shader_f16 = false).contains("no f16"));
         let tiled = Kernel::RegisterTiled;
+        let none = DeviceInfo { shader_f64: false, ..device("discrete") };
+        let lacking = supports(tiled, Precision::Fp64, &none).unwrap_err();
+        assert!(lacking.contains("no f64"), "{lacking}");
         assert!(lacks(cooperative, &|d| d.max_workgroup_bytes = 1 << 10).contains("bytes"));
         assert!(lacks(tiled, &|d| d.max_workgroup_invocations = 32).contains("256 threads"));
     }

@@ -1,0 +1,184 @@
+//! Whether a device's compiler leaves the errors of sums and products in the form in which kernels
+//! write them, and what its f64 does. Asked before a result that rests on either is published.
+
+use super::context::Context;
+use super::error::GpuError;
+use super::kernel::{Source, compose};
+use crate::number::Arithmetic;
+use crate::wgsl;
+
+/// The files of the probe of errors: the very functions that the kernels use, and the questions.
+pub const ERROR_FREE: [Source; 3] =
+    [wgsl!("shared/pair4.wgsl"), wgsl!("shared/error_free.wgsl"), wgsl!("probe/error_free.wgsl")];
+/// The probe of f64, which needs `SHADER_F64`.
+pub const DOUBLE: Source = wgsl!("probe/double.wgsl");
+
+/// Cases of four numbers.
+const CASES: u32 = 256;
+const WORKGROUP_SIZE: u32 = 64;
+
+/// Normal numbers between 2⁻²⁰ and 2²⁰ of either sign: no error of a product or a sum underflows.
+fn operands() -> Vec<[f32; 4]> {
+    let mut state = 1u64;
+    let mut number = || {
+        // Knuth's MMIX generator, whose upper half is good enough here.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let bits = (state >> 32) as u32;
+        f32::from_bits((bits & 0x807f_ffff) | (107 + (state >> 20) as u32 % 40) << 23)
+    };
+    (0..CASES).map(|_| [number(), number(), number(), number()]).collect()
+}
+
+/// Whether sums and products come with their errors, exact to the bit: `None`, or what came instead.
+///
+/// # Errors
+/// [`GpuError`] where the probe does not run.
+pub fn lost_errors(context: &Context) -> Result<Option<String>, GpuError> {
+    let operands = operands();
+    let from = context.buffer("probe operands", 16 * u64::from(CASES))?;
+    let to = context.buffer("probe results", 64 * u64::from(CASES))?;
+    let zero = context.buffer("a run-time zero", 4)?;
+    context.upload(&from, bytemuck::cast_slice(&operands))?;
+    let pipeline = context.compile(&compose(&ERROR_FREE), "error_free", &[], false)?;
+    let bindings = [(0, &from), (1, &to), (3, &zero)];
+    let command = context.dispatch(&pipeline, &bindings, [CASES / WORKGROUP_SIZE, 1, 1])?;
+    context.run(&[command], 1)?;
+    let raw = context.read(&to, 0, 64 * u64::from(CASES))?;
+    let answers: Vec<[[f32; 4]; 4]> = bytemuck::pod_collect_to_vec(&raw);
+    Ok(judge_errors(&operands, &answers))
+}
+
+/// The first answer that is no sum or product with its exact error.
+fn judge_errors(operands: &[[f32; 4]], answers: &[[[f32; 4]; 4]]) -> Option<String> {
+    operands.iter().zip(answers).find_map(|(x, [sums, sum_errors, products, product_errors])| {
+        (0..4).find_map(|lane| {
+            let (a, b) = (x[lane], x[(lane + 1) % 4]);
+            // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
+            let (a64, b64) = (f64::from(a), f64::from(b));
+            let sum_error = exact_sum_error(a, b);
+            let product_error = (a64 * b64 - f64::from(a * b)) as f32;
+            let expected = [a + b, sum_error, a * b, product_error];
+            let got = [sums[lane], sum_errors[lane], products[lane], product_errors[lane]];
+            let what = ["sum", "error of the sum", "product", "error of the product"];
+            (0..4).find(|&i| got[i] != expected[i]).map(|i| {
+                let ([got, expected], what) = ([got[i], expected[i]], what[i]);
+                format!("the {what} of {a:e} and {b:e} came out as {got:e}, not {expected:e}")
+            })
+        })
+    })
+}
+
+/// (a + b) − fl(a + b), by TwoSum in a language that reassociates nothing.
+fn exact_sum_error(a: f32, b: f32) -> f32 {
+    let sum = a + b;
+    let of_b = sum - a;
+    (a - (sum - of_b)) + (b - of_b)
+}
+
+/// Whether the device's f64 fma does what that of f32 does: fused or not as `arithmetic` says, to
+/// nearest, subnormals kept. `None`, or the first answer that is another.
+///
+/// # Errors
+/// [`GpuError`] where the probe does not run, as where the device has no f64.
+pub fn double_differs(
+    context: &Context,
+    arithmetic: Arithmetic,
+) -> Result<Option<String>, GpuError> {
+    let operands = double_operands();
+    let count = operands.len();
+    let from = context.buffer("probe operands", 32 * count as u64)?;
+    let to = context.buffer("probe results", 8 * count as u64)?;
+    context.upload(&from, bytemuck::cast_slice(&operands))?;
+    let pipeline = context.compile(&compose(&[DOUBLE]), "multiply_add", &[], false)?;
+    let workgroups = [count.div_ceil(WORKGROUP_SIZE as usize) as u32, 1, 1];
+    let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
+    context.run(&[command], 1)?;
+    let raw = context.read(&to, 0, 8 * count as u64)?;
+    let answers: Vec<f64> = bytemuck::pod_collect_to_vec(&raw);
+    let differs = |(&[a, b, c, _], &got): (&[f64; 4], &f64)| {
+        let expected = if arithmetic.fused_fma { a.mul_add(b, c) } else { a * b + c };
+        (got != expected).then(|| format!("f64 fma of {a:e}, {b:e} and {c:e} gave {got:e}"))
+    };
+    Ok(operands.iter().zip(&answers).find_map(differs))
+}
+
+/// Factors whose product cancels the third number but for its rounding, sums that round, and
+/// subnormals.
+fn double_operands() -> Vec<[f64; 4]> {
+    let fours = operands();
+    let wide = fours.iter().map(|&[a, b, c, d]| {
+        let (a, b) = (f64::from(a) + f64::from(c) * 1e-12, f64::from(b) + f64::from(d) * 1e-12);
+        [a, b, if c > 0.0 { -(a * b) } else { f64::from(d) }, 0.0]
+    });
+    let tiny = [
+        [f64::MIN_POSITIVE, 0.25, 0.0, 0.0],
+        [f64::MIN_POSITIVE * 1.5, 1.0, -f64::MIN_POSITIVE, 0.0],
+        [f64::from_bits(3), 1024.0, f64::MIN_POSITIVE, 0.0],
+    ];
+    wide.chain(tiny).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::arithmetic::Ops;
+    use crate::with_ops;
+
+    fn answers(model: Arithmetic) -> Vec<[[f32; 4]; 4]> {
+        let answer = |x: &[f32; 4]| {
+            let mut answer = [[0.0; 4]; 4];
+            for lane in 0..4 {
+                let (a, b) = (x[lane], x[(lane + 1) % 4]);
+                with_ops!(model, O => {
+                    answer[0][lane] = O::add(a, b);
+                    answer[2][lane] = O::mul(a, b);
+                    answer[3][lane] = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
+                });
+                answer[1][lane] = exact_sum_error(a, b);
+            }
+            answer
+        };
+        operands().iter().map(answer).collect()
+    }
+
+    #[test]
+    fn errors_that_a_compiler_took_away_are_missed() {
+        let all = answers(Arithmetic::host());
+        assert_eq!(judge_errors(&operands(), &all), None);
+        for row in [1, 3] {
+            let mut gone = all.clone();
+            gone.iter_mut().for_each(|answer| answer[row] = [0.0; 4]);
+            let told = judge_errors(&operands(), &gone).unwrap();
+            assert!(told.starts_with("the error of the") && told.contains("not"), "{told}");
+        }
+        let mut off = all;
+        off[200][3][2] = f32::from_bits(off[200][3][2].to_bits() ^ 1);
+        assert!(judge_errors(&operands(), &off).unwrap().contains("product"));
+    }
+
+    #[test]
+    fn most_sums_and_products_have_errors() {
+        let all = answers(Arithmetic::host());
+        for row in [1, 3] {
+            let with = all.iter().flat_map(|answer| answer[row]).filter(|&x| x != 0.0).count();
+            assert!(with > 700, "{with} of 1024");
+        }
+    }
+
+    /// The form in the kernels survives on every device here, and its f64 is what is said of it.
+    #[test]
+    fn this_machine_keeps_the_errors() {
+        super::super::tests::on_each_device(|context| {
+            if context.fingerprint.rounds_to_nearest {
+                assert_eq!(lost_errors(context), Ok(None), "{}", context.info.slug);
+            }
+            if context.info.shader_f64 {
+                let arithmetic = context.fingerprint.arithmetic;
+                assert_eq!(double_differs(context, arithmetic), Ok(None), "{}", context.info.slug);
+                let other = Arithmetic { fused_fma: !arithmetic.fused_fma, ..arithmetic };
+                assert!(double_differs(context, other).unwrap().is_some());
+            }
+        });
+    }
+}

@@ -1,0 +1,119 @@
+//! Mirror of the conversions to numbers of several parts, and the operands that are wider than f32.
+//!
+//! Operands wider than f32 are uploaded as they are: there is nothing to convert, and an f32 becomes
+//! a pair whose lower part is 0, or the f64 equal to it.
+
+use rayon::prelude::*;
+
+use super::convert::Operands;
+use crate::number::arithmetic::Ops;
+use crate::number::{Arithmetic, Format, Precision, round};
+use crate::problem::layout::Stored;
+use crate::problem::matrix::Matrix;
+use crate::with_ops;
+
+/// What the lower part of f16x2 is scaled by.
+const F16_SPLIT: f32 = 2048.0;
+
+/// Operands at one of [`Precision::WIDE`].
+pub(super) fn operands(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    stored: &Stored<'_>,
+) -> Operands {
+    let Stored { layout, batch, ref a, ref b } = *stored;
+    let parts = |x: &Matrix| parts(precision.storage(), arithmetic, &x.data);
+    let wide = |x: &Matrix| match precision.storage() {
+        Format::F64 => x.data.iter().map(|&x| x.into()).collect(),
+        _ => vec![],
+    };
+    let (mut lower_a, mut lower_b) = (parts(a), parts(b));
+    Operands {
+        m: stored.m(),
+        n: stored.n(),
+        k: stored.k(),
+        layout,
+        batch,
+        a: lower_a.remove(0),
+        b: lower_b.remove(0),
+        step_a: vec![],
+        step_b: vec![],
+        lower_a,
+        lower_b,
+        a_f64: wide(a),
+        b_f64: wide(b),
+    }
+}
+
+/// The numbers part by part, the first first; one part where the format has no others.
+fn parts(format: Format, arithmetic: Arithmetic, numbers: &[f32]) -> Vec<Vec<f32>> {
+    match format {
+        Format::F16x2 => {
+            let flush = arithmetic.flush_f16_subnormals;
+            with_ops!(arithmetic, O => split(numbers, |x| f16_pair::<O>(x, flush)))
+        }
+        Format::Bf16x3 => with_ops!(arithmetic, O => split(numbers, bf16_triple::<O>)),
+        Format::F32x2 => vec![numbers.to_vec(), vec![0.0; numbers.len()]],
+        _ => vec![numbers.to_vec()],
+    }
+}
+
+/// x = hi + lo / 2048 as `number/convert_f16_split.wgsl` finds the two, as they are loaded again.
+fn f16_pair<O: Ops>(x: f32, flush: bool) -> [f32; 2] {
+    let hi = round::f16_nearest(x);
+    let lo = round::f16_nearest(O::mul(O::add(x, -hi), F16_SPLIT));
+    [hi, lo].map(|part| round::f16_unpack(round::f16_pack(part), flush))
+}
+
+/// x = x₀ + x₁ + x₂ as `number/convert_bf16_split.wgsl` finds the three.
+fn bf16_triple<O: Ops>(x: f32) -> [f32; 3] {
+    let (mut left, mut parts) = (x, [0.0; 3]);
+    for part in &mut parts {
+        *part = round::bf16_unpack(round::bf16_nearest(left));
+        left = O::add(left, -*part);
+    }
+    parts
+}
+
+fn split<const P: usize>(numbers: &[f32], parts: impl Fn(f32) -> [f32; P] + Sync) -> Vec<Vec<f32>> {
+    let mut out = vec![vec![0.0; numbers.len()]; P];
+    let all: Vec<[f32; P]> = numbers.par_iter().map(|&x| parts(x)).collect();
+    for (p, out) in out.iter_mut().enumerate() {
+        out.par_iter_mut().zip(&all).for_each(|(to, parts)| *to = parts[p]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: Arithmetic =
+        Arithmetic { fused_fma: false, flush_f32_subnormals: false, flush_f16_subnormals: false };
+
+    fn parts_of(format: Format, x: f32) -> Vec<f64> {
+        parts(format, PLAIN, &[x]).into_iter().map(|part| part[0].into()).collect()
+    }
+
+    proptest! {
+        /// Three bf16 hold every f32 from 2^-110 on, and below it to half of 2^-133.
+        #[test]
+        fn triples_hold_24_bits(x in -1e38f32..1e38, exponent in -120i32..1) {
+            let x = x * 2f32.powi(exponent);
+            let left = f64::from(x) - parts_of(Format::Bf16x3, x).iter().sum::<f64>();
+            let kept = x.abs() >= 2f32.powi(-110);
+            prop_assert!(left.abs() <= if kept { 0.0 } else { 2f64.powi(-134) }, "{x}: {left}");
+        }
+
+        /// Pairs of f16 hold 22 bits from 2^-14 on, and below it to half of 2^-35.
+        #[test]
+        fn f16_pairs_hold_22_bits(x in -65_000f32..65_000.0, exponent in -40i32..1) {
+            let x = x * 2f32.powi(exponent);
+            let parts = parts_of(Format::F16x2, x);
+            let left = f64::from(x) - (parts[0] + parts[1] / 2048.0);
+            let bound = (f64::from(x).abs() * 2f64.powi(-22)).max(2f64.powi(-36));
+            prop_assert!(left.abs() <= bound, "{x}: {left:e}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The matmul kernels about as good as f32 and beyond it: the bits of C, and its error against the
+//! exact product.
+
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+use tradeoff::error::{Bound, Guarantee, matmul_bound};
+use tradeoff::gpu::Context;
+use tradeoff::mirror::convert::Operands;
+use tradeoff::mirror::matmul::entries;
+use tradeoff::number::{Entries, Precision};
+use tradeoff::problem::layout::{Layout, Stored};
+use tradeoff::problem::matrix::{Distribution, MatmulProblem};
+use tradeoff::truth::matmul::MatmulTruth;
+use tradeoff::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
+
+use crate::devices::Device;
+
+const KEY: [u32; 2] = [0x5eed, 7];
+
+/// What the elements of A and B are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    /// Standard normal.
+    Normal,
+    /// A about 1e-30, in every fifth row 1e-42, B about 1e-10: parts, products and errors underflow.
+    Tiny,
+    /// Exponents from -26 to 12 along k, and sums that cancel to what the last pair leaves.
+    Cancelling,
+    /// Up to the largest f32: sums overflow, and what is not finite meets.
+    Huge,
+}
+
+impl Data {
+    fn problem(self, shape: Shape) -> Result<MatmulProblem, Failed> {
+        let Shape { m, n, k, batch, .. } = shape;
+        let (distribution, most) = (Distribution::Normal, u64::MAX);
+        let mut p = MatmulProblem::generate_batch_within(distribution, [m, n, k], batch, 5, most)?;
+        let scale = |exponent: i32| 2f64.powi(exponent);
+        let largest = f64::from(f32::MAX);
+        let times =
+            |x: &mut f32, by: f64| *x = (f64::from(*x) * by).clamp(-largest, largest) as f32;
+        match self {
+            Self::Normal => {}
+            Self::Tiny => {
+                for (e, x) in p.a.data.iter_mut().enumerate() {
+                    times(x, if e / k % 5 == 4 { 1e-42 } else { 1e-30 });
+                }
+                p.b.data.iter_mut().for_each(|x| times(x, 1e-10));
+            }
+            Self::Cancelling => {
+                for (e, x) in p.a.data.iter_mut().enumerate() {
+                    times(x, scale((e % k / 2 * 7 % 39) as i32 - 26));
+                }
+                for q in (1..k).step_by(2) {
+                    for i in 0..batch * m {
+                        p.a.data[i * k + q] = -p.a.data[i * k + q - 1];
+                    }
+                    for (product, j) in (0..batch).flat_map(|p| (0..n).map(move |j| (p, j))) {
+                        let before = p.b.data[(product * k + q - 1) * n + j];
+                        p.b.data[(product * k + q) * n + j] = before * (1.0 + f32::EPSILON * 3.0);
+                    }
+                }
+            }
+            Self::Huge => {
+                for (e, x) in p.a.data.iter_mut().enumerate() {
+                    times(x, scale((e * 29 % 128) as i32));
+                }
+            }
+        }
+        Ok(p)
+    }
+}
+
+/// A device's kernels of these precisions, with every set of parameters.
+fn sources(device: &Device) -> Vec<KernelSource> {
+    let info = device.info();
+    let kernel = Kernel::RegisterTiled;
+    let all =
+        Precision::WIDE.into_iter().filter(|&p| KernelSource::supports(kernel, p, info).is_ok());
+    let with = |precision| {
+        let all = KernelSource::candidates(kernel, precision, Shape::square(1024), info);
+        all.into_iter().filter_map(move |p| KernelSource::with(kernel, precision, info, p).ok())
+    };
+    all.flat_map(with).collect()
+}
+
+pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
+    let mut trials = vec![];
+    let mut before = None;
+    for source in sources(device) {
+        let (rows, columns) = source.tile;
+        let mut cases = vec![(Shape::new(rows + 1, columns - 1, 17), Data::Normal, false)];
+        if before.replace(source.precision) != Some(source.precision) {
+            cases.extend([
+                (Shape::square(1), Data::Normal, true),
+                (Shape::new(5, 130, 515), Data::Normal, false),
+                (Shape::new(19, 21, 36), Data::Tiny, false),
+                (Shape { batch: 3, ..Shape::new(9, 21, 36) }, Data::Cancelling, true),
+                (Shape::new(19, 21, 36), Data::Huge, false),
+            ]);
+        }
+        for (shape, data, checks) in cases {
+            let parameters = source.parameters.to_string().replace(' ', ",");
+            let name = format!("{}/{parameters}/{shape}-{data:?}", source.precision);
+            let source = source.clone();
+            trials.push(
+                device.trial(name, move |device| check(device, &source, shape, data, checks)),
+            );
+        }
+    }
+    trials.push(device.trial("wide/compensation_shows".into(), compensation_shows));
+    trials
+}
+
+fn compute(
+    context: &Context,
+    source: &KernelSource,
+    problem: &MatmulProblem,
+    checks: bool,
+) -> Result<Entries, Failed> {
+    let stored = Stored::new(Layout::Nn, problem.batch, &problem.a, &problem.b);
+    let gpu = GpuMatmul::prepare(context, source, &stored, KEY, checks)?;
+    gpu.poison(context)?;
+    context.run(gpu.conversion(), 1)?;
+    context.run(gpu.product(), 1)?;
+    Ok(gpu.entries(context)?)
+}
+
+fn bound_of(context: &Context, precision: Precision, k: usize) -> Result<Bound, Failed> {
+    let fingerprint = &context.fingerprint;
+    let guarantee = Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest);
+    Ok(matmul_bound(precision, k, &[], &[], guarantee)?)
+}
+
+fn check(
+    device: &Device,
+    source: &KernelSource,
+    shape: Shape,
+    data: Data,
+    checks: bool,
+) -> Result<(), Failed> {
+    let precision = source.precision;
+    let problem = data.problem(shape)?;
+    device.with(|context| {
+        let c = compute(context, source, &problem, checks)?;
+        let fingerprint = &context.fingerprint;
+        if fingerprint.unmodelled.is_none() {
+            let arithmetic = fingerprint.arithmetic;
+            let stored = Stored::new(Layout::Nn, shape.batch, &problem.a, &problem.b);
+            let operands = Operands::convert_stored(precision, arithmetic, &stored, KEY);
+            let rows: Vec<_> = (0..shape.batch * shape.m).collect();
+            let mirror = entries(precision, arithmetic, &operands, 1, &rows, KEY);
+            let found = c.mismatches(&mirror);
+            if found.entries > 0 {
+                let (c, mirror) = (c.values(), mirror.values());
+                let first = (0..c.len()).find(|&e| c[e] != mirror[e]);
+                let first = first.map(|e| (e / shape.n, e % shape.n, c[e], mirror[e]));
+                return Err(format!(
+                    "{} of {} entries differ from the mirror, the first {first:?}",
+                    found.entries,
+                    c.len()
+                )
+                .into());
+            }
+        }
+        let truth = MatmulTruth::exact(&problem, None)?;
+        let overflows = data == Data::Huge && precision != Precision::Fp64;
+        let bound = bound_of(context, precision, shape.k)?;
+        let worst = bound.worst(&c.values(), &truth);
+        match worst {
+            _ if overflows => Ok(()),
+            Some(worst) if worst.ratio <= 1.0 => Ok(()),
+            worst => Err(format!("over its bound: {worst:?}").into()),
+        }
+    })
+}
+
+/// What a plain f32 sum of k = 256 loses is more than the bound of each compensated one allows, and
+/// each keeps to it: the compensation took place.
+fn compensation_shows(device: &Device) -> Result<(), Failed> {
+    let shape = Shape::new(32, 64, 256);
+    let problem = Data::Normal.problem(shape)?;
+    let truth = MatmulTruth::exact(&problem, None)?;
+    for precision in [Precision::Fp32Comp, Precision::Fp32x2] {
+        let ratio = |of: Precision| {
+            device.with(|context| {
+                let source = KernelSource::of(Kernel::RegisterTiled, of, device.info());
+                let c = compute(context, &source, &problem, false)?.values();
+                let bound = bound_of(context, precision, shape.k)?;
+                Ok(bound.ratio(&c, &truth).unwrap_or(f64::INFINITY))
+            })
+        };
+        let (plain, compensated) = (ratio(Precision::Fp32)?, ratio(precision)?);
+        if !(compensated <= 1.0 && plain > 1.0) {
+            let bound =
+                format!("of the bound of {precision}: plain {plain}, compensated {compensated}");
+            return Err(bound.into());
+        }
+    }
+    Ok(())
+}
