@@ -12,6 +12,8 @@ pub enum Scaling {
     Tensor,
     /// One scale for each row of A and each column of B.
     Rowwise,
+    /// One scale for each 32 numbers along k.
+    Block32,
 }
 
 impl Scaling {
@@ -20,6 +22,7 @@ impl Scaling {
         match self {
             Self::Tensor => "tensor",
             Self::Rowwise => "rowwise",
+            Self::Block32 => "block32",
         }
     }
 }
@@ -42,6 +45,15 @@ pub enum Precision {
     Int8Rowwise,
     Int8Sr,
     Int8SrRowwise,
+    Bf16Sr,
+    Fp8E4m3,
+    Fp8E4m3Sr,
+    Fp8E5m2,
+    Fp8E5m2Sr,
+    Mxfp8,
+    Mxint8,
+    Int4,
+    Int4Sr,
     D32fM32f,
     D16fM16f,
     D16fM16fSr,
@@ -75,8 +87,9 @@ const fn spec(
 }
 
 impl Precision {
-    /// The matmul precisions, in the order in which they are measured.
-    pub const MATMUL: [Self; 9] = [
+    /// The matmul precisions that are measured unless others are named: one of each kind that many
+    /// devices have.
+    pub const STANDARD: [Self; 9] = [
         Self::Fp32,
         Self::Fp16,
         Self::Fp16Acc16,
@@ -87,6 +100,9 @@ impl Precision {
         Self::Int8Sr,
         Self::Int8SrRowwise,
     ];
+
+    /// All matmul precisions, in the order in which they are measured: the standard ones first.
+    pub const MATMUL: [Self; 9] = Self::STANDARD;
 
     /// The SGD settings, in the order in which they are measured.
     pub const SGD: [Self; 7] = [
@@ -104,10 +120,16 @@ impl Precision {
         Self::MATMUL.into_iter().chain(Self::SGD)
     }
 
+    /// What is measured unless precisions are named: [`Precision::STANDARD`] and the SGD settings.
+    pub fn standard() -> impl Iterator<Item = Self> {
+        Self::STANDARD.into_iter().chain(Self::SGD)
+    }
+
     const fn spec(self) -> Spec {
-        use Format::{Bf16, F16, F32, Fixed8, Fixed16, Int8, Int32};
+        use Format::{Bf16, E4m3, E5m2, F16, F32, Fixed8, Fixed16, Int4, Int8, Int32};
+        use Format::{MxFp8, MxInt8};
         use Rounding::{Nearest, Stochastic};
-        use Scaling::{Rowwise, Tensor};
+        use Scaling::{Block32, Rowwise, Tensor};
         match self {
             Self::Fp32 => spec("fp32", None, F32, F32, Nearest, None),
             Self::Fp16 => spec("fp16", None, F16, F32, Nearest, None),
@@ -120,6 +142,15 @@ impl Precision {
             Self::Int8SrRowwise => {
                 spec("int8-sr-rowwise", None, Int8, Int32, Stochastic, Some(Rowwise))
             }
+            Self::Bf16Sr => spec("bf16-sr", None, Bf16, Bf16, Stochastic, None),
+            Self::Fp8E4m3 => spec("fp8-e4m3", None, E4m3, F32, Nearest, None),
+            Self::Fp8E4m3Sr => spec("fp8-e4m3-sr", None, E4m3, F32, Stochastic, None),
+            Self::Fp8E5m2 => spec("fp8-e5m2", None, E5m2, F32, Nearest, None),
+            Self::Fp8E5m2Sr => spec("fp8-e5m2-sr", None, E5m2, F32, Stochastic, None),
+            Self::Mxfp8 => spec("mxfp8", None, MxFp8, F32, Nearest, Some(Block32)),
+            Self::Mxint8 => spec("mxint8", None, MxInt8, F32, Nearest, Some(Block32)),
+            Self::Int4 => spec("int4", None, Int4, F32, Nearest, Some(Block32)),
+            Self::Int4Sr => spec("int4-sr", None, Int4, F32, Stochastic, Some(Block32)),
             Self::D32fM32f => spec("D32fM32f", Some("fp32"), F32, F32, Nearest, None),
             Self::D16fM16f => spec("D16fM16f", Some("fp16"), F16, F16, Nearest, None),
             Self::D16fM16fSr => spec("D16fM16f-SR", Some("fp16-sr"), F16, F16, Stochastic, None),
@@ -150,7 +181,8 @@ impl Precision {
         self.spec().accumulator
     }
 
-    /// Rounding of the accumulator (fp16-sr), of the operands (int8-sr) or of the model (SGD).
+    /// Rounding of the accumulator after every product-add (fp16-sr, bf16-sr), of the operands on
+    /// conversion (int8-sr, int4-sr, fp8-e4m3-sr, fp8-e5m2-sr) or of the model (SGD).
     pub const fn rounding(self) -> Rounding {
         self.spec().rounding
     }

@@ -182,6 +182,17 @@ pub fn bf16_nearest(x: f32) -> u16 {
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
 
+/// Bits of a bf16 neighbour of `x`, by the 16 low bits of `random`. The dropped fraction f has 16
+/// bits, and f + (2¹⁶ − 1 − r) carries exactly where r < f.
+#[inline(always)]
+pub fn bf16_stochastic(x: f32, random: u32) -> u16 {
+    let bits = x.to_bits();
+    if bits & !SIGN > INFINITY {
+        return ((bits >> 16) as u16 & 0x8000) | 0x7fc0;
+    }
+    ((bits + (!random & 0xffff)) >> 16) as u16
+}
+
 /// The bf16 with these bits as an f32, exactly.
 #[inline(always)]
 pub fn bf16_unpack(bits: u16) -> f32 {

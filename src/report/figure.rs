@@ -195,6 +195,15 @@ impl Style {
             Ok(P::Int8Rowwise | P::D8M32f) => filled(PURPLE, Shape::Pentagon),
             Ok(P::Int8SrRowwise) => hollow(PURPLE, Shape::Pentagon),
             Ok(P::D16M16Sr) => hollow(GREEN, Shape::TriangleDown),
+            Ok(P::Bf16Sr) => hollow(ORANGE, Shape::TriangleDown),
+            Ok(P::Fp8E4m3) => filled(GREEN, Shape::Square),
+            Ok(P::Fp8E4m3Sr) => hollow(GREEN, Shape::Square),
+            Ok(P::Fp8E5m2) => filled(GREEN, Shape::Triangle),
+            Ok(P::Fp8E5m2Sr) => hollow(GREEN, Shape::Triangle),
+            Ok(P::Mxfp8) => filled(BLUE, Shape::Diamond),
+            Ok(P::Mxint8) => filled(SKY, Shape::Diamond),
+            Ok(P::Int4) => filled(VERMILION, Shape::Pentagon),
+            Ok(P::Int4Sr) => hollow(VERMILION, Shape::Pentagon),
             Err(_) => Self::nth(name.bytes().map(usize::from).sum()),
         }
     }

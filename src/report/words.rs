@@ -62,33 +62,27 @@ pub fn gloss(precision: &str) -> String {
     let bits = |format: Format| {
         let kind = match format {
             Format::Bf16 => " (bfloat16)",
+            Format::MxInt8 => " whole numbers",
             _ if whole(precision.name()) => " whole numbers",
             Format::Fixed8 | Format::Fixed16 => " fixed-point",
             _ => "",
         };
-        format!("{}-bit{kind}", width(format))
+        format!("{}-bit{kind}", format.bits())
     };
     let mut text = format!(
         "{read} {}, {written} {}",
         bits(precision.storage()),
         bits(precision.accumulator())
     );
-    if precision.scaling() == Some(Scaling::Rowwise) {
-        text += ", a scale for each row and column";
+    match precision.scaling() {
+        Some(Scaling::Rowwise) => text += ", a scale for each row and column",
+        Some(Scaling::Block32) => text += ", a scale for each 32 of them",
+        _ => {}
     }
     if precision.rounding() == Rounding::Stochastic {
         text += ", rounded at random";
     }
     text
-}
-
-/// Bits of a number of a format.
-const fn width(format: Format) -> u32 {
-    match format {
-        Format::F32 | Format::Int32 => 32,
-        Format::F16 | Format::Bf16 | Format::Fixed16 => 16,
-        Format::Int8 | Format::Fixed8 => 8,
-    }
 }
 
 /// `1.9 times as fast as fp32`; a difference that the intervals do not settle is said to be none.
