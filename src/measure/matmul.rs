@@ -12,7 +12,7 @@ use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::{PackedB, entry, multiply, multiply_packed};
-use crate::number::{Arithmetic, Precision};
+use crate::number::{Arithmetic, Precision, Rounding, round};
 use crate::problem::matrix::{Distribution, MatmulProblem};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
@@ -96,6 +96,8 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.m = Some(m as u64);
     record.n = Some(n as u64);
     record.k = Some(k as u64);
+    record.rounding_bits =
+        (precision.rounding() == Rounding::Stochastic).then_some(round::ROUNDING_BITS);
     record.output_format = output_format(precision).name().to_owned();
     record.problem = "seeded".to_owned();
     record.distribution = Distribution::Normal.name().to_owned();

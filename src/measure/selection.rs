@@ -111,7 +111,7 @@ impl Default for Selection {
     fn default() -> Self {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
-            precisions: Precision::all().collect(),
+            precisions: Precision::standard().collect(),
             kernels: Kernel::ALL.to_vec(),
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
@@ -149,7 +149,11 @@ impl Selection {
             selection.shapes = shapes(text)?;
         }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
-            let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
+            let named = |text: &str| match text {
+                "all" => Ok(Precision::all().collect()),
+                _ => Precision::parse_all(text),
+            };
+            let found = list("TRADEOFF_PRECISIONS", text, named)?.concat();
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
         }
         if let Some(text) = get("TRADEOFF_KERNELS") {

@@ -102,7 +102,26 @@ impl Precision {
     ];
 
     /// All matmul precisions, in the order in which they are measured: the standard ones first.
-    pub const MATMUL: [Self; 9] = Self::STANDARD;
+    pub const MATMUL: [Self; 18] = [
+        Self::Fp32,
+        Self::Fp16,
+        Self::Fp16Acc16,
+        Self::Fp16Sr,
+        Self::Bf16,
+        Self::Int8,
+        Self::Int8Rowwise,
+        Self::Int8Sr,
+        Self::Int8SrRowwise,
+        Self::Bf16Sr,
+        Self::Fp8E4m3,
+        Self::Fp8E4m3Sr,
+        Self::Fp8E5m2,
+        Self::Fp8E5m2Sr,
+        Self::Mxfp8,
+        Self::Mxint8,
+        Self::Int4,
+        Self::Int4Sr,
+    ];
 
     /// The SGD settings, in the order in which they are measured.
     pub const SGD: [Self; 7] = [

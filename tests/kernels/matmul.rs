@@ -12,7 +12,7 @@ use tradeoff::error::{Guarantee, matmul_bound};
 use tradeoff::gpu::{Context, DeviceInfo, Fingerprint};
 use tradeoff::mirror::{convert::Key, convert::Operands, matmul::multiply};
 use tradeoff::number::philox::philox4x32;
-use tradeoff::number::{Arithmetic, Format, Precision};
+use tradeoff::number::{Arithmetic, Format, Fp8, Precision, Rounding};
 use tradeoff::problem::matrix::{Distribution, MatmulProblem, Matrix};
 use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape, output_format};
@@ -143,6 +143,9 @@ const fn shape(m: usize, n: usize, k: usize) -> Shape {
 fn cases(source: &KernelSource) -> Vec<Case> {
     let (rows, columns) = source.tile;
     let case = |shape, data, checks| Case { shape, data, checks, seed: 1 };
+    if !Precision::STANDARD.contains(&source.precision) {
+        return narrow_cases(source);
+    }
     let mut cases: Vec<_> = [
         shape(1, 1, 1),
         shape(1, 130, 5),
@@ -174,10 +177,34 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     cases
 }
 
+/// Fewer, since structures are tried with the standard precisions: around a tile and around a block of
+/// 32, and the numbers that conversions and scales find awkward.
+fn narrow_cases(source: &KernelSource) -> Vec<Case> {
+    let (rows, columns) = source.tile;
+    let case = |shape, data, checks| Case { shape, data, checks, seed: 1 };
+    let mut cases = vec![
+        case(shape(1, 1, 1), Data::Normal, false),
+        case(shape(rows + 1, columns - 1, 33), Data::Normal, true),
+        case(shape(37, 43, 300), Data::Normal, false),
+    ];
+    for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
+        cases.push(case(shape(19, 21, 67), data, false));
+    }
+    cases
+}
+
 /// The cases of a kernel with other parameters: around its tile and past it, checked and not.
 fn edge_cases(source: &KernelSource) -> Vec<Case> {
     let (rows, columns) = source.tile;
     let case = |shape, checks| Case { shape, data: Data::Normal, checks, seed: 1 };
+    if !Precision::STANDARD.contains(&source.precision) {
+        // The formats of fp8 differ in constants alone.
+        let is_tried = source.precision == Precision::Fp8E4m3;
+        return is_tried
+            .then(|| case(shape(rows + 1, columns + 5, 73), true))
+            .into_iter()
+            .collect();
+    }
     vec![
         case(shape(rows + 1, columns - 1, 37), false),
         case(shape(2 * rows - 1, columns + 5, 73), true),
@@ -237,6 +264,15 @@ pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
         for case in cases(&all[0]) {
             let (name, source) = (format!("{}/{case}", name(&all[0])), all[0].clone());
             trials.push(device.trial(name, move |device| check(device, &source, case)));
+        }
+        if all[0].precision.rounding() == Rounding::Stochastic {
+            for rounding_bits in [4, 13] {
+                let source = KernelSource { rounding_bits, ..all[0].clone() };
+                let case =
+                    Case { shape: shape(19, 21, 67), data: Data::Normal, checks: false, seed: 2 };
+                let name = format!("{}/{case}-{rounding_bits}-random-bits", name(&source));
+                trials.push(device.trial(name, move |device| check(device, &source, case)));
+            }
         }
         for source in &all[1..] {
             if !tried.insert(source.composed().sha256) {
@@ -307,8 +343,10 @@ fn check(device: &Device, source: &KernelSource, case: Case) -> Result<(), Faile
     let problem = case.data.problem(case.shape, case.seed)?;
     let computed = device.with(|context| compute(context, source, &problem, case.checks))?;
     let fingerprint = &computed.fingerprint;
-    let convert =
-        |arithmetic| Operands::convert(precision, arithmetic, &problem.a, &problem.b, KEY);
+    let convert = |arithmetic| {
+        let (a, b, bits) = (&problem.a, &problem.b, source.rounding_bits);
+        Operands::convert_with_bits(precision, arithmetic, a, b, KEY, bits)
+    };
     let operands = convert(fingerprint.arithmetic);
     if fingerprint.unmodelled.is_none() {
         // The mirror of the conversion at least. What a device reads of an f16 subnormal is not what it stores.
@@ -362,26 +400,39 @@ fn same_bytes(name: &str, got: &[u8], expected: &[u8]) -> Result<(), Failed> {
 fn pack_a(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
     let element = |i, q| if q < shape.k { operands.a[i * shape.k + q] } else { 0.0 };
     let places = (0..shape.m).flat_map(|i| (0..shape.lda()).map(move |q| (i, q)));
-    places.flat_map(|(i, q)| encode(element(i, q), format)).collect()
+    join(places.flat_map(|(i, q)| encode(element(i, q), format)).collect(), format)
 }
 
-/// B likewise: LDA rows of LDB, but for int8, which keeps four rows of a column side by side.
+/// B likewise: LDA rows of LDB, but for integers and formats with blocks, which keep the rows of a
+/// column side by side that a word holds.
 fn pack_b(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
     let inside = |q, j| q < shape.k && j < shape.n;
     let element = |q, j| if inside(q, j) { operands.b[q * shape.n + j] } else { 0.0 };
-    let together = if format == Format::Int8 { 4 } else { 1 };
+    let is_packed = format == Format::Int8 || format.is_blocked();
+    let together = if is_packed { 32 / format.bits() as usize } else { 1 };
     let rows = (0..shape.lda()).step_by(together);
     let words = rows.flat_map(|q| (0..shape.ldb()).map(move |j| (q, j)));
     let places = words.flat_map(|(q, j)| (q..q + together).map(move |q| (q, j)));
-    places.flat_map(|(q, j)| encode(element(q, j), format)).collect()
+    join(places.flat_map(|(q, j)| encode(element(q, j), format)).collect(), format)
 }
 
-/// The bytes of a number that `format` holds exactly, by crates that the kernels know nothing of.
+/// Pairs of nibbles as bytes, the lower one first.
+fn join(bytes: Vec<u8>, format: Format) -> Vec<u8> {
+    if format != Format::Int4 {
+        return bytes;
+    }
+    bytes.chunks(2).map(|pair| pair[0] & 15 | pair[1] << 4).collect()
+}
+
+/// The bytes of a number that `format` holds exactly, int4 in a byte of its own, by crates that the
+/// kernels know nothing of; fp8 by code that the vectors of `tests/oracle` hold to one.
 fn encode(x: f32, format: Format) -> Vec<u8> {
     match format {
         Format::F16 => f16::from_f32(x).to_le_bytes().into(),
         Format::Bf16 => bf16::from_f32(x).to_le_bytes().into(),
-        Format::Int8 => (x as i8).to_le_bytes().into(),
+        Format::Int8 | Format::Int4 | Format::MxInt8 => (x as i8).to_le_bytes().into(),
+        Format::E4m3 | Format::MxFp8 => vec![Fp8::E4M3.nearest(x)],
+        Format::E5m2 => vec![Fp8::E5M2.nearest(x)],
         _ => x.to_le_bytes().into(),
     }
 }
@@ -443,6 +494,11 @@ fn may_overflow(
         let integers = 127.0 * 127.0 * problem.k as f64;
         let scaled = integers * max(&operands.step_a);
         return 4.0 * scaled.max(scaled * max(&operands.step_b)) > output;
+    }
+    if precision.storage().is_blocked() {
+        // The sum of a block meets the scale of A before that of B.
+        let scaled = 32.0 * 512.0 * max(&problem.a.data);
+        return 4.0 * scaled.max(sums) > output;
     }
     let storage = largest(precision.storage());
     4.0 * sums > output || max(&problem.a.data).max(max(&problem.b.data)) > storage

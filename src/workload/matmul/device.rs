@@ -1,10 +1,13 @@
 //! A matrix product on a GPU: buffers, and the commands of its conversion and its product.
 
+mod narrow;
+
+use super::files::is_sr;
 use super::kernels::KernelSource;
 use super::{Shape, output_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
-use crate::number::{Format, Scaling, round};
+use crate::number::{Format, Rounding, Scaling, round};
 use crate::problem::matrix::Matrix;
 
 /// Threads a row of the 2-D grid of an elementwise kernel.
@@ -46,15 +49,22 @@ impl GpuMatmul {
         let (operands, maxima, conversion) = match source.precision.storage() {
             Format::F32 => ([source_a.clone(), source_b.clone()], None, vec![]),
             Format::Int8 => builder.quantization(&source_a, &source_b, &mut compile_ns)?,
+            format if format.is_blocked() => {
+                builder.blocks(format, &source_a, &source_b, &mut compile_ns)?
+            }
+            Format::E4m3 | Format::E5m2 => builder.bytes(&source_a, &source_b, &mut compile_ns)?,
             format => builder.elementwise(format, &source_a, &source_b, &mut compile_ns)?,
         };
         let composed = source.composed();
         let mut constants = builder.problem_constants();
         let mut bindings = vec![(0, &operands[0]), (1, &operands[1]), (2, &c)];
         if let Some([maxima_a, maxima_b]) = &maxima {
-            constants.push(("PER_VECTOR", builder.per_vector()));
+            if source.precision.storage() == Format::Int8 {
+                constants.push(("PER_VECTOR", builder.per_vector()));
+            }
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
+        constants.extend(builder.rounding_constants(is_sr(source.precision)));
         let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
         let product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
@@ -79,7 +89,7 @@ impl GpuMatmul {
         context.upload(&self.c, &vec![0xff; self.c.bytes() as usize])
     }
 
-    /// C without its padding, m×n row-major; f16 entries as f32.
+    /// C without its padding, m×n row-major; 16-bit entries as f32.
     pub fn result(&self, context: &Context) -> Result<Vec<f32>, GpuError> {
         let ldc = self.shape.ldb();
         let bytes = self.output.bytes((self.shape.m * ldc) as u64);
@@ -92,6 +102,11 @@ impl GpuMatmul {
                     row.as_chunks().0[..self.shape.n]
                         .iter()
                         .map(|&h| round::f16_unpack(u16::from_le_bytes(h), false)),
+                ),
+                Format::Bf16 => c.extend(
+                    row.as_chunks().0[..self.shape.n]
+                        .iter()
+                        .map(|&h| round::bf16_unpack(u16::from_le_bytes(h))),
                 ),
                 _ => c.extend(
                     row.as_chunks().0[..self.shape.n].iter().map(|&x| f32::from_le_bytes(x)),
@@ -117,7 +132,7 @@ struct Builder<'a> {
     checks: bool,
 }
 
-/// Converted operands, int8's maxima, and the commands that make them.
+/// Converted operands, what their scales are made of (int8: maxima), and the commands that make them.
 type Converted = ([Buffer; 2], Option<[Buffer; 2]>, Vec<Command>);
 
 impl Builder<'_> {
@@ -133,6 +148,18 @@ impl Builder<'_> {
             ("SEED", f64::from(self.key[0])),
             ("TRIAL", f64::from(self.key[1])),
         ]
+    }
+
+    /// The constant of the kernels that draw random bits.
+    fn rounding_constants(&self, draws: bool) -> Option<(&'static str, f64)> {
+        draws.then_some(("ROUNDING_BITS", f64::from(self.source.rounding_bits)))
+    }
+
+    /// The same for the kernels that convert the operands.
+    fn conversion_constants(&self) -> Vec<(&'static str, f64)> {
+        let precision = self.source.precision;
+        let draws = precision.rounding() == Rounding::Stochastic && !is_sr(precision);
+        self.problem_constants().into_iter().chain(self.rounding_constants(draws)).collect()
     }
 
     fn per_vector(&self) -> f64 {
@@ -191,7 +218,7 @@ impl Builder<'_> {
         };
         let per_vector = self.per_vector();
         let scales = |vectors: usize| if per_vector == 0.0 { 1 } else { vectors as u64 };
-        let mut quantize_constants = self.problem_constants();
+        let mut quantize_constants = self.conversion_constants();
         quantize_constants.push(("PER_VECTOR", per_vector));
         let groups = |x: usize, y: usize| [x.div_ceil(8) as u32, y.div_ceil(8) as u32, 1];
         let mut commands = vec![];

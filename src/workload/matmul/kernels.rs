@@ -7,7 +7,7 @@ use super::files::{self, conversion_sources};
 use super::parameters::Parameters;
 use super::{Shape, tuning};
 use crate::gpu::{Composed, DeviceInfo, Source, compose_with};
-use crate::number::{Format, Precision};
+use crate::number::{Format, Precision, round};
 
 /// The structure of a product kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,9 @@ impl Kernel {
         Precision::MATMUL.contains(&precision)
             && match self {
                 Self::Naive | Self::RegisterTiled => true,
-                // Random bits for every product-add outweigh what shuffles save.
-                Self::Subgroup => !files::is_sr(precision),
+                // Random bits for every product-add outweigh what shuffles save; a word that is handed
+                // on has left its block's scale behind.
+                Self::Subgroup => !files::is_sr(precision) && !precision.storage().is_blocked(),
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
             }
@@ -139,6 +140,8 @@ pub struct KernelSource {
     pub parameters: Parameters,
     /// Rows and columns of C that a workgroup covers.
     pub tile: (usize, usize),
+    /// Random bits of one stochastic rounding, 1 to 16.
+    pub rounding_bits: u32,
 }
 
 /// Parameters that a kernel cannot have on a device.
@@ -232,6 +235,7 @@ impl KernelSource {
             conversion: conversion_sources(precision),
             tile: tuning::tile(kernel, precision, &parameters),
             parameters,
+            rounding_bits: round::ROUNDING_BITS,
         }
     }
 

@@ -4,6 +4,7 @@
 mod device;
 mod files;
 mod kernels;
+mod narrow;
 mod parameters;
 mod tuning;
 
@@ -64,6 +65,7 @@ impl Shape {
         let numbers = (self.m * self.k + self.k * self.n) as u64;
         match precision.storage() {
             Format::F32 => 0,
+            format if format.is_blocked() => 2 * 4 * numbers + format.bytes(numbers),
             Format::Int8 => 2 * 4 * numbers + Format::Int8.bytes(numbers),
             format => 4 * numbers + format.bytes(numbers),
         }
@@ -89,10 +91,10 @@ fn apart(numbers: usize, more: usize) -> usize {
     if numbers.is_multiple_of(CONFLICT) { numbers + more } else { numbers }
 }
 
-/// The format of C: f16 for an f16 accumulator, else f32.
+/// The format of C: that of a 16-bit accumulator, else f32.
 pub fn output_format(precision: Precision) -> Format {
     match precision.accumulator() {
-        Format::F16 => Format::F16,
+        short @ (Format::F16 | Format::Bf16) => short,
         _ => Format::F32,
     }
 }
@@ -100,7 +102,7 @@ pub fn output_format(precision: Precision) -> Format {
 /// The unit of a matmul's throughput: integer products are no floating-point operations.
 pub fn throughput_unit(precision: Precision) -> &'static str {
     match precision.storage() {
-        Format::Int8 => "GOP/s",
+        Format::Int8 | Format::Int4 => "GOP/s",
         _ => "GFLOP/s",
     }
 }
