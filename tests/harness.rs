@@ -659,7 +659,8 @@ fn no_samples_and_absurd_ones_are_no_measurement() {
 #[test]
 fn the_hook_changes_nothing_by_itself() {
     let (_guard, gpus) = gpus();
-    let mut session = session(&gpus, selection());
+    let precisions = Precision::MATMUL.to_vec();
+    let mut session = session(&gpus, Selection { precisions, ..selection() });
     for gpu in &gpus {
         for precision in Precision::MATMUL {
             let case = find(&session, gpu, Kernel::Naive, precision);

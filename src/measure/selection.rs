@@ -149,7 +149,7 @@ impl Selection {
             selection.shapes = shapes(text)?;
         }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
-            let named = |text: &str| match text {
+            let named = |text: &str| match text.to_ascii_lowercase().as_str() {
                 "all" => Ok(Precision::all().collect()),
                 _ => Precision::parse_all(text),
             };
@@ -340,6 +340,10 @@ mod tests {
         assert_eq!(s.learning_rates, rates);
         assert!(s.checks);
         assert_eq!(s.seed, Selection::default().seed);
+        let all = read(&[("TRADEOFF_PRECISIONS", "all")]).unwrap().precisions;
+        assert!(all.iter().copied().eq(Precision::all()));
+        assert!(Precision::standard().eq(Selection::default().precisions));
+        assert!(all.len() > Selection::default().precisions.len());
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
         let s = s.unwrap();
         assert_eq!(s.shapes, [Shape::square(8), Shape { m: 257, n: 131, k: 73 }]);
