@@ -117,6 +117,7 @@ fn matmul_modules() -> Vec<Module> {
         let conversions = conversion_sources(precision);
         let entry_points: &[&[_]] = match conversions.len() {
             0 => &[],
+            1 if precision.storage().is_blocked() => &[&["of_a", "of_b"]],
             1 => &[&["convert"]],
             _ => &[&["of_rows", "of_columns"], &["of_rows", "of_columns"]],
         };
@@ -279,9 +280,10 @@ fn no_module_is_valid_without_what_it_needs() {
 #[test]
 fn every_product_becomes_spirv() {
     let shape = [("M", 300.0), ("N", 200.0), ("K", 100.0), ("LDA", 128.0), ("LDB", 200.0)];
-    let others = [("LDC", 200.0), ("SEED", 1.0), ("TRIAL", 0.0), ("PER_VECTOR", 0.0)];
+    let others = [("LDC", 200.0), ("SEED", 1.0), ("TRIAL", 0.0)];
+    let settings = [("PER_VECTOR", 0.0), ("ROUNDING_BITS", 16.0)];
     let stored = [("LDK", 128.0), ("BATCH", 2.0), ("A_TRANSPOSED", 0.0), ("B_TRANSPOSED", 1.0)];
-    let constants = shape.into_iter().chain(others).chain(stored);
+    let constants = shape.into_iter().chain(others).chain(settings).chain(stored);
     let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
     let entry = naga::back::spv::PipelineOptions {
         shader_stage: naga::ShaderStage::Compute,

@@ -1,6 +1,6 @@
-// C = A·B with an f16 accumulator rounded stochastically after every product-add, and a block of
+// C = A·B with a 16-bit accumulator rounded stochastically after every product-add, and a block of
 // 2 x 4 entries of C in each thread's registers: small, because each entry holds 128 random bits.
-// Random bits as in accumulate_f16_sr.wgsl, so it equals `naive` bit for bit.
+// Random bits as in accumulate_sr.wgsl, so it equals `naive` bit for bit.
 const ROWS: u32 = 2u; // of C, a thread
 
 fn random_bits(i: u32, j: u32, block: u32) -> vec4<u32> {
@@ -35,7 +35,8 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
                 for (var r = 0u; r < ROWS; r++) {
                     let exact = fma(vec4<f32>(rows[r][s]), b, sums[r]);
                     for (var c = 0u; c < 4u; c++) {
-                        sums[r][c] = f16_stochastic(exact[c], half_word(bits[r][c], 4u * part + s));
+                        let random = rounding_bits(bits[r][c], 4u * part + s);
+                        sums[r][c] = sum_stochastic(exact[c], random);
                     }
                 }
             }

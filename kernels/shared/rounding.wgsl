@@ -66,6 +66,15 @@ fn bf16_nearest(x: f32) -> u32 {
     return select(rounded, ((bits >> 16u) & 0x8000u) | 0x7fc0u, is_nan);
 }
 
+// Bits of a bf16 neighbour of x by the 16 low bits of `random`: the dropped 16 bits and 2^16 - 1 - random
+// carry exactly where random is below them.
+fn bf16_stochastic(x: f32, random: u32) -> u32 {
+    let bits = bitcast<u32>(x);
+    let rounded = (bits + (~random & 0xffffu)) >> 16u;
+    let is_nan = (bits & ~SIGN_BIT) > INFINITY_BITS;
+    return select(rounded, ((bits >> 16u) & 0x8000u) | 0x7fc0u, is_nan);
+}
+
 // x rounded to an integer of magnitude at most `limit`: beyond it saturates, NaN becomes 0.
 fn integer_nearest(x: f32, limit: i32) -> i32 {
     let a = integer_magnitude(x, limit);

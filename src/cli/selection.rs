@@ -16,7 +16,8 @@ pub struct SelectionArgs {
     /// Workload [TRADEOFF_WORKLOADS; default: all]
     #[arg(value_parser = PossibleValuesParser::new(["matmul", "sgd", "all"]))]
     workload: Option<String>,
-    /// Precisions of either workload, such as fp16,int8,D8M8-SR [TRADEOFF_PRECISIONS; default: all]
+    /// Precisions of either workload, such as fp16,int8,D8M8-SR, or all [TRADEOFF_PRECISIONS; default:
+    /// the standard ones]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     precision: Option<String>,
     /// Matmul sizes [TRADEOFF_SIZES; default: 256,512]

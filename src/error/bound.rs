@@ -16,6 +16,7 @@ mod wide;
 use rayon::prelude::*;
 
 use super::{relative, size};
+use crate::number::block::{BLOCK, INT4_LIMIT};
 use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::truth::matmul::{F64_UNIT, MatmulTruth};
 
@@ -29,7 +30,7 @@ const F16_TINY: f64 = F16_MIN_NORMAL / 1024.0;
 const BF16_TINY: f64 = F32_MIN_NORMAL / 128.0;
 /// Largest magnitude of a quantised operand.
 const INT8_LIMIT: f64 = 127.0;
-/// Roundings, in units of 2⁻²⁴, between x and the number that int8 conversion rounds to an integer:
+/// Roundings, in units of 2⁻²⁴, between x and the number that int8 and int4 conversion round to an integer:
 /// the scale and its reciprocal (a division each, in WGSL accurate to 2.5 ULP, so 5 units) and
 /// their product with x (2 where rounding is not to nearest): 12, raised to a power of two.
 const INT8_CONVERSION_UNITS: f64 = 16.0;
@@ -128,9 +129,21 @@ impl Conversion {
         Self { relative, absolute: vec![absolute] }
     }
 
-    /// Conversion to integers in [−127, 127] times a scale Δ: half a step to nearest, a whole one
-    /// stochastically.
-    fn int8(scales: &[f32], rounding: Rounding, guarantee: Guarantee) -> Self {
+    /// Conversion to fp8 and to the Microscaling formats, whose largest absolute errors are given:
+    /// those of subnormals and of saturated numbers. Scaling by powers of two adds none.
+    fn narrow(format: Format, absolute: &[f32], rounding: Rounding) -> Self {
+        let units = match rounding {
+            Rounding::Nearest => 1.0,
+            Rounding::Stochastic => 2.0,
+        };
+        let absolute = absolute.iter().map(|&error| f64::from(error)).collect();
+        Self { relative: units * format.unit_roundoff(), absolute }
+    }
+
+    /// Conversion to integers in [−127, 127] (int8) or [−7, 7] (int4) times a scale Δ: half a step to
+    /// nearest, a whole one stochastically.
+    fn integers(format: Format, scales: &[f32], rounding: Rounding, guarantee: Guarantee) -> Self {
+        let limit = if format == Format::Int4 { f64::from(INT4_LIMIT) } else { INT8_LIMIT };
         let steps = match rounding {
             Rounding::Nearest => 0.5,
             Rounding::Stochastic => 1.0,
@@ -140,7 +153,7 @@ impl Conversion {
             let scale = f64::from(scale);
             // The scale of such tiny data, or its reciprocal, may be anything from 0 to infinity,
             // but neither operand nor converted operand exceeds what it stands for.
-            let vanishing = 2.0 * INT8_LIMIT * (scale + F32_MIN_NORMAL);
+            let vanishing = 2.0 * limit * (scale + F32_MIN_NORMAL);
             if scale < F32_MIN_NORMAL { vanishing } else { steps * scale + flushed }
         };
         Self {
@@ -160,6 +173,8 @@ impl Conversion {
 pub struct BoundInputs {
     /// Length of each dot product.
     pub k: usize,
+    /// Roundings of relative error `accumulate_unit` on the way of any product into its sum, at most.
+    pub roundings: usize,
     /// u_a and η_a.
     pub conversion_a: Conversion,
     /// u_b and η_b.
@@ -202,7 +217,7 @@ pub struct Worst {
 impl Bound {
     /// The bound that these parts give.
     pub fn new(inputs: BoundInputs) -> Self {
-        let gamma = gamma(inputs.k, inputs.accumulate_unit);
+        let gamma = gamma(inputs.roundings, inputs.accumulate_unit);
         Self { inputs, gamma }
     }
 
@@ -324,9 +339,10 @@ pub enum BoundError {
 /// The bound for a matrix product of precision `precision` and inner dimension `k`, on a device that
 /// gives `guarantee`.
 ///
-/// `scales_a` and `scales_b` are the scales Δ that int8 used: one, or one for each row of A and each
-/// column of B (of the whole matrices, even if the truth holds a sample of rows). The other
-/// precisions have none and ignore them.
+/// `scales_a` and `scales_b` are what [`Operands`](crate::mirror::convert::Operands) calls steps: the
+/// scales Δ that int8 used, the largest ones of int4, the largest absolute errors of fp8 and of the
+/// Microscaling formats. One, or one for each row of A and each column of B (of the whole matrices,
+/// even if the truth holds a sample of rows). The other precisions have none and ignore them.
 ///
 /// # Errors
 /// [`BoundError`] if `precision` is none of a matrix product.
@@ -345,7 +361,10 @@ pub fn matmul_bound(
     }
     let (storage, rounding) = (precision.storage(), precision.rounding());
     let convert = |scales: &[f32]| match storage {
-        Format::Int8 => Conversion::int8(scales, rounding, guarantee),
+        Format::Int8 | Format::Int4 => Conversion::integers(storage, scales, rounding, guarantee),
+        _ if storage.is_blocked() || storage.fp8().is_some() => {
+            Conversion::narrow(storage, scales, rounding)
+        }
         _ => Conversion::floating(storage, guarantee),
     };
     let (accumulate_unit, accumulate_absolute) = accumulation(precision, guarantee);
@@ -355,6 +374,7 @@ pub fn matmul_bound(
     };
     Ok(Bound::new(BoundInputs {
         k,
+        roundings: roundings(storage, k),
         conversion_a: convert(scales_a),
         conversion_b: convert(scales_b),
         accumulate_unit,
@@ -362,6 +382,17 @@ pub fn matmul_bound(
         output_relative,
         output_absolute,
     }))
+}
+
+/// Roundings on the way of one product into a sum of k. With blocks: those of its own block, where that
+/// is summed in f32, the two products with scales that are no powers of two, and one a block.
+fn roundings(storage: Format, k: usize) -> usize {
+    match storage {
+        Format::MxFp8 => k.min(BLOCK) + k.div_ceil(BLOCK),
+        Format::MxInt8 => k.div_ceil(BLOCK),
+        Format::Int4 => k.div_ceil(BLOCK) + 2,
+        _ => k,
+    }
 }
 
 /// Largest relative and absolute error of one step acc + a·b.
@@ -377,8 +408,19 @@ fn accumulation(precision: Precision, guarantee: Guarantee) -> (f64, f64) {
             };
             (unit + u + unit * u, underflow)
         }
+        // Likewise of bf16, but products and sums underflow as those of f32 do, or are flushed.
+        (Format::Bf16, _) => {
+            let (unit, underflow) = match precision.rounding() {
+                Rounding::Nearest => (Format::Bf16.unit_roundoff(), BF16_TINY / 2.0),
+                Rounding::Stochastic => (2.0 * Format::Bf16.unit_roundoff(), BF16_TINY),
+            };
+            let lost = (underflow + 3.0 * guarantee.f32_underflow()) * (1.0 + unit);
+            (unit + u + unit * u, lost)
+        }
         // Products of f16, and all their sums, are multiples of 2⁻⁴⁸: nothing underflows.
         (_, Format::F16) => (u, 0.0),
+        // Likewise of 2⁻¹⁸ (E4M3) and 2⁻³² (E5M2).
+        (_, Format::E4m3 | Format::E5m2) => (u, 0.0),
         // A sum of f32 underflows without error; a flushed one is lost, as a flushed product is.
         _ if guarantee.flush_f32_subnormals => (u, 2.0 * guarantee.f32_underflow()),
         _ => (u, guarantee.f32_underflow()),

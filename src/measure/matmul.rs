@@ -14,7 +14,7 @@ use crate::gpu::{Command, Context, TimingMethod, double_differs, lost_errors};
 use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::{PackedB, entries, entry, multiply_packed};
 use crate::mirror::matmul_wide;
-use crate::number::{Arithmetic, Entries, Mismatches, Precision};
+use crate::number::{Arithmetic, Entries, Mismatches, Precision, Rounding, round};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
@@ -121,6 +121,8 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.m = Some(m as u64);
     record.n = Some(n as u64);
     record.k = Some(k as u64);
+    record.rounding_bits =
+        (precision.rounding() == Rounding::Stochastic).then_some(round::ROUNDING_BITS);
     record.operand_layout = layout.name().to_owned();
     record.batch_count = Some(batch as u64);
     record.output_format = output_format(precision).name().to_owned();

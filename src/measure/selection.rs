@@ -198,7 +198,11 @@ impl Selection {
             selection.origins = vec![Origin::Files(files)];
         }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
-            let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
+            let named = |text: &str| match text.to_ascii_lowercase().as_str() {
+                "all" => Ok(Precision::all().collect()),
+                _ => Precision::parse_all(text),
+            };
+            let found = list("TRADEOFF_PRECISIONS", text, named)?.concat();
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
         }
         if let Some(text) = get("TRADEOFF_KERNELS") {
@@ -499,6 +503,10 @@ mod tests {
             (&Kernel::ALL[..], &[Schedule::Stepwise][..])
         );
         assert_eq!(s.seed, Selection::default().seed);
+        let all = read(&[("TRADEOFF_PRECISIONS", "all")]).unwrap().precisions;
+        assert!(all.iter().copied().eq(Precision::all()));
+        assert!(Precision::standard().eq(Selection::default().precisions));
+        assert!(all.len() > Selection::default().precisions.len());
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
         let s = s.unwrap();
         assert_eq!(s.shapes, [Shape::square(8), Shape::new(257, 131, 73)]);

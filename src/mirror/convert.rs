@@ -1,5 +1,7 @@
 //! Mirror of the matmul conversion kernels: f32 matrices to the operands that a product reads.
 
+mod narrow;
+
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
@@ -36,14 +38,23 @@ pub struct Operands {
     pub layout: Layout,
     /// Products; the matrices of each kind lie one above the other.
     pub batch: usize,
-    /// A as decoded numbers (int8: the integers), row-major as it is stored: m×k, or k×m transposed.
+    /// A as decoded numbers (int8 and formats with blocks: their elements), row-major as it is stored:
+    /// m×k, or k×m transposed.
     pub a: Vec<f32>,
     /// B likewise, k×n, or n×k transposed.
     pub b: Vec<f32>,
-    /// int8: the value of one integer step of A, one for all or one a row of each product; else empty.
+    /// What a bound needs of the conversion of A. int8: the value of one integer step, one for all or
+    /// one a row of each product; int4: the largest step of each row; fp8 and Microscaling: the largest
+    /// absolute error in each row, beside the relative one; else empty.
     pub step_a: Vec<f32>,
-    /// int8: likewise for B, one or one a column of each product.
+    /// Likewise for B, one or one a column of each product.
     pub step_b: Vec<f32>,
+    /// The value of an element 1 in each block of 32 along k of A, m×⌈k/32⌉; empty without blocks.
+    pub scale_a: Vec<f32>,
+    /// Likewise for B, ⌈k/32⌉×n.
+    pub scale_b: Vec<f32>,
+    /// Random bits of one stochastic rounding, 1 to 16, of the conversion as of a product.
+    pub rounding_bits: u32,
     /// Numbers of several parts: what `a` leaves of them, part after part, each as long. A part of f16x2
     /// counts 2⁻¹¹ of what it holds.
     pub lower_a: Vec<Vec<f32>>,
@@ -69,14 +80,34 @@ impl Operands {
     }
 
     /// The same for operands in any layout, of any number of products.
+    ///
+    /// # Panics
+    /// At fp8, int4 and the Microscaling formats if they are of several products or stored transposed.
     pub fn convert_stored(
         precision: Precision,
         arithmetic: Arithmetic,
         stored: &Stored<'_>,
         key: Key,
     ) -> Self {
+        Self::convert_with_bits(precision, arithmetic, stored, key, round::ROUNDING_BITS)
+    }
+
+    /// The same with so many random bits, 1 to 16, for each stochastic rounding.
+    ///
+    /// # Panics
+    /// As [`Operands::convert_stored`].
+    pub fn convert_with_bits(
+        precision: Precision,
+        arithmetic: Arithmetic,
+        stored: &Stored<'_>,
+        key: Key,
+        rounding_bits: u32,
+    ) -> Self {
         if precision.is_wide() {
             return split::operands(precision, arithmetic, stored);
+        }
+        if precision.storage().is_blocked() || precision.storage().fp8().is_some() {
+            return with_ops!(arithmetic, O => Self::narrow::<O>(precision, stored, key, rounding_bits));
         }
         let Stored { layout, batch, ref a, ref b } = *stored;
         let (m, n, k) = (stored.m(), stored.n(), stored.k());
@@ -85,12 +116,12 @@ impl Operands {
         let (a, step_a, b, step_b) = match precision.storage() {
             Format::Int8 => with_ops!(arithmetic, O => {
                 let per_vector = precision.scaling() == Some(Scaling::Rowwise);
-                let rounding = precision.rounding();
+                let stochastic = precision.rounding() == Rounding::Stochastic;
+                let random = |stream| stochastic.then_some((stream, key, rounding_bits));
                 let max_a = maxima(a, k, if per_vector { axis_a } else { Axis::Matrix });
                 let max_b = maxima(b, k, if per_vector { axis_b } else { Axis::Matrix });
-                let quantize = quantize::<O>;
-                let qa = quantize(a, &max_a, (axis_a, k), rounding, key, Stream::ConvertA);
-                let qb = quantize(b, &max_b, (axis_b, k), rounding, key, Stream::ConvertB);
+                let qa = quantize::<O>(a, &max_a, (axis_a, k), random(Stream::ConvertA));
+                let qb = quantize::<O>(b, &max_b, (axis_b, k), random(Stream::ConvertB));
                 (qa, steps::<O>(&max_a), qb, steps::<O>(&max_b))
             }),
             format => {
@@ -99,14 +130,65 @@ impl Operands {
             }
         };
         let (lower_a, lower_b, a_f64, b_f64) = (vec![], vec![], vec![], vec![]);
-        Self { m, n, k, layout, batch, a, b, step_a, step_b, lower_a, lower_b, a_f64, b_f64 }
+        let (scale_a, scale_b) = (vec![], vec![]);
+        Self {
+            m,
+            n,
+            k,
+            layout,
+            batch,
+            a,
+            b,
+            step_a,
+            step_b,
+            scale_a,
+            scale_b,
+            rounding_bits,
+            lower_a,
+            lower_b,
+            a_f64,
+            b_f64,
+        }
+    }
+
+    /// The same to fp8, to the Microscaling formats and to int4.
+    fn narrow<O: Ops>(
+        precision: Precision,
+        stored: &Stored<'_>,
+        key: Key,
+        rounding_bits: u32,
+    ) -> Self {
+        let Stored { layout, batch, ref a, ref b } = *stored;
+        assert_eq!((layout, batch), (Layout::Nn, 1), "layout and batch at {precision}");
+        let (m, n, k) = (stored.m(), stored.n(), stored.k());
+        let a = narrow::convert::<O>(precision, a, narrow::Along::Rows, (key, rounding_bits));
+        let b = narrow::convert::<O>(precision, b, narrow::Along::Columns, (key, rounding_bits));
+        Self {
+            m,
+            n,
+            k,
+            layout,
+            batch,
+            a: a.elements,
+            b: b.elements,
+            step_a: a.steps,
+            step_b: b.steps,
+            scale_a: a.scales,
+            scale_b: b.scales,
+            rounding_bits,
+            lower_a: vec![],
+            lower_b: vec![],
+            a_f64: vec![],
+            b_f64: vec![],
+        }
     }
 }
 
 impl Operands {
-    /// Bytes that both matrices occupy, every part of them.
+    /// Bytes that both matrices occupy, every part of them and all scales.
     pub fn bytes(&self) -> u64 {
-        let singles = [&self.a, &self.b].into_iter().chain(&self.lower_a).chain(&self.lower_b);
+        let singles = [&self.a, &self.b, &self.scale_a, &self.scale_b];
+        let singles = singles.into_iter().chain(&self.lower_a).chain(&self.lower_b);
         let singles: usize = singles.map(Vec::len).sum();
         4 * singles as u64 + 8 * (self.a_f64.len() + self.b_f64.len()) as u64
     }
@@ -225,9 +307,7 @@ fn quantize<O: Ops>(
     matrix: &Matrix,
     maxima: &[u32],
     (axis, k): (Axis, usize),
-    rounding: Rounding,
-    key: Key,
-    stream: Stream,
+    random: Option<Random>,
 ) -> Vec<f32> {
     let inverse: Vec<f32> = maxima.iter().map(|&bits| inverse_step::<O>(bits)).collect();
     let columns = matrix.cols;
@@ -242,20 +322,21 @@ fn quantize<O: Ops>(
     let rows = out.par_chunks_mut(columns).zip(matrix.data.par_chunks(columns));
     rows.enumerate().for_each(|(i, (out, numbers))| {
         let factors = &factors(i);
-        let stream = (rounding == Rounding::Stochastic).then_some(stream);
-        dispatch(Row { i: place(i), numbers, factors, out, key, stream, _ops: PhantomData::<O> });
+        dispatch(Row { i: place(i), numbers, factors, out, random, _ops: PhantomData::<O> });
     });
     out
 }
 
-/// A row to be quantised: stochastically by the bits of `stream`, or to nearest without one.
+/// Where the bits of a stochastic rounding come from, and how many there are of each.
+type Random = (Stream, Key, u32);
+
+/// A row to be quantised: stochastically by random bits, or to nearest without any.
 struct Row<'a, O> {
     i: usize,
     numbers: &'a [f32],
     factors: &'a [f32],
     out: &'a mut [f32],
-    key: Key,
-    stream: Option<Stream>,
+    random: Option<Random>,
     _ops: PhantomData<O>,
 }
 
@@ -264,8 +345,8 @@ impl<O: Ops> WithLanes for Row<'_, O> {
 
     #[inline(always)]
     fn with_lanes<L: Lanes>(self, lanes: L) {
-        let Self { i, numbers, factors, out, key, stream, .. } = self;
-        let Some(stream) = stream else {
+        let Self { i, numbers, factors, out, random, .. } = self;
+        let Some((stream, key, bits)) = random else {
             for ((q, &x), &factor) in out.iter_mut().zip(numbers).zip(factors) {
                 *q = round::integer(O::mul(x, factor), Rounding::Nearest, 0, INT8_LIMIT) as f32;
             }
@@ -276,7 +357,7 @@ impl<O: Ops> WithLanes for Row<'_, O> {
         let chunks = out.chunks_mut(COLUMNS).zip(numbers.chunks(COLUMNS));
         for (chunk, ((out, numbers), factors)) in chunks.zip(factors.chunks(COLUMNS)).enumerate() {
             let counter = [i as u32, (chunk * LANES) as u32, 0, stream as u32];
-            let random = half_words(lanes, along_second(lanes, counter, key));
+            let random = half_words(lanes, along_second(lanes, counter, key), bits);
             for (((q, &x), &factor), &r) in out.iter_mut().zip(numbers).zip(factors).zip(&random) {
                 *q = round::integer(O::mul(x, factor), Rounding::Stochastic, r, INT8_LIMIT) as f32;
             }
@@ -284,17 +365,17 @@ impl<O: Ops> WithLanes for Row<'_, O> {
     }
 }
 
-/// The eight half-words of each lane, one lane after the other; what is above 16 bits is to be
-/// ignored.
+/// The leading `bits` of the eight half-words of each lane, one lane after the other; what is above 16
+/// bits is to be ignored.
 #[inline(always)]
-fn half_words<L: Lanes>(lanes: L, words: [L::Bits; 4]) -> [u32; 8 * LANES] {
+fn half_words<L: Lanes>(lanes: L, words: [L::Bits; 4], bits: u32) -> [u32; 8 * LANES] {
     let mut halves = [0; 8 * LANES];
     let mut w = 0;
     while w < 4 {
         let word = lanes.store(words[w]);
         for (halves, word) in halves.chunks_exact_mut(8).zip(word) {
-            halves[2 * w] = word;
-            halves[2 * w + 1] = word >> 16;
+            halves[2 * w] = round::leading_bits(word, bits);
+            halves[2 * w + 1] = round::leading_bits(word >> 16, bits);
         }
         w += 1;
     }
@@ -319,8 +400,11 @@ mod tests {
                 Matrix { rows, cols, data }
             };
             let (a, b) = (matrix(m, k, 0), matrix(k, n, 1));
-            for precision in Precision::MATMUL {
-                let Some(scaling) = precision.scaling() else { continue };
+            for precision in Precision::matmul() {
+                let Some(scaling @ (Scaling::Tensor | Scaling::Rowwise)) = precision.scaling()
+                else {
+                    continue;
+                };
                 let o = Operands::convert(precision, Arithmetic::host(), &a, &b, KEY);
                 let a = (&a, &o.a, Axis::Row, Stream::ConvertA);
                 for (x, got, axis, stream) in [a, (&b, &o.b, Axis::Column, Stream::ConvertB)] {

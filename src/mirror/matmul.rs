@@ -4,11 +4,16 @@
 //!
 //! Rows of C are numbered through all products of a batch: row i of product p is row p·m + i.
 
+mod bf16;
+mod blocked;
+
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use self::bf16::Bf16Sr;
+use self::blocked::Blocked;
 use super::convert::{Key, Operands};
 use super::matmul_wide;
 use crate::number::arithmetic::Ops;
@@ -171,15 +176,22 @@ pub fn multiply_packed(
     c: &mut [f32],
 ) {
     let stochastic = precision.rounding() == Rounding::Stochastic;
+    if precision.storage().is_blocked() {
+        return with_ops!(arithmetic, O => tasks(operands, b, rows, c, Blocked::<O>::new(operands)));
+    }
     match precision.accumulator() {
         Format::Int32 => with_ops!(scaling_arithmetic(arithmetic), O => {
             let (m, step_a, step_b) = (operands.m, &operands.step_a, &operands.step_b);
             tasks(operands, b, rows, c, Int8 { m, step_a, step_b, _ops: PhantomData::<O> })
         }),
         Format::F16 if stochastic => {
-            tasks(operands, b, rows, c, F16Blocks::<_, SR_ROWS>(Stochastic { key }))
+            let bits = operands.rounding_bits;
+            tasks(operands, b, rows, c, F16Blocks::<_, SR_ROWS>(Stochastic { key, bits }))
         }
         Format::F16 => tasks(operands, b, rows, c, F16Blocks::<_, NEAREST_ROWS>(Nearest)),
+        Format::Bf16 => with_ops!(arithmetic, O => {
+            tasks(operands, b, rows, c, Bf16Sr::<O>::new(key, operands.rounding_bits))
+        }),
         _ => with_ops!(arithmetic, O => {
             let task = Sequential::<F32Step<O>, 6>(F32Step(PhantomData), 0..operands.k);
             tasks(operands, b, rows, c, task)
@@ -197,8 +209,16 @@ pub fn entry(
     key: Key,
 ) -> f32 {
     let Operands { m, n, k, .. } = *operands;
+    if precision.storage().is_blocked() {
+        return with_ops!(arithmetic, O => blocked::entry::<O>(operands, i, j));
+    }
     let products =
         (0..k).map(|q| (q, number_of_a(operands, i, q), number_of_b(operands, i / m, q, j)));
+    let random = |q: usize| {
+        let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
+        let half = half_word(philox4x32(counter, key), q as u32);
+        round::leading_bits(half, operands.rounding_bits)
+    };
     match precision.accumulator() {
         Format::Int32 => with_ops!(arithmetic, O => {
             let sum: i64 = products.map(|(_, a, b)| a as i64 * b as i64).sum();
@@ -210,9 +230,11 @@ pub fn entry(
             if precision.rounding() == Rounding::Nearest {
                 return round::f16_nearest(exact);
             }
-            let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
-            round::f16_stochastic(exact, half_word(philox4x32(counter, key), q as u32))
+            round::f16_stochastic(exact, random(q))
         }),
+        Format::Bf16 => with_ops!(arithmetic, O => products.fold(0.0, |sum, (q, a, b)| {
+            round::bf16_unpack(round::bf16_stochastic(O::fma(a, b, sum), random(q)))
+        })),
         _ => with_ops!(arithmetic, O => products.fold(0.0, |sum, (_, a, b)| O::fma(a, b, sum))),
     }
 }
@@ -391,13 +413,23 @@ impl RoundF16 for Nearest {
 #[derive(Clone, Copy)]
 struct Stochastic {
     key: Key,
+    /// Random bits of one rounding.
+    bits: u32,
 }
 
 impl RoundF16 for Stochastic {
     #[inline(always)]
     fn words<L: Lanes>(self, lanes: L, i: usize, j0: usize, block: usize) -> [L::Bits; 4] {
         let counter = [i as u32, j0 as u32, block as u32, Stream::Accumulate as u32];
-        along_second(lanes, counter, self.key)
+        let words = along_second(lanes, counter, self.key);
+        // Ones behind the leading bits of both half-words, as `leading_bits` sets them.
+        let ones = lanes.splat(round::leading_bits(0, self.bits) * 0x1_0001);
+        [
+            lanes.add(lanes.and_not(words[0], ones), ones),
+            lanes.add(lanes.and_not(words[1], ones), ones),
+            lanes.add(lanes.and_not(words[2], ones), ones),
+            lanes.add(lanes.and_not(words[3], ones), ones),
+        ]
     }
 
     #[inline(always)]
@@ -591,6 +623,7 @@ fn step(steps: &[f32], i: usize) -> f32 {
 mod tests {
     use super::*;
     use crate::number::lanes::on_each;
+    use crate::problem::layout::{Layout, Stored};
     use crate::problem::matrix::Matrix;
 
     const KEY: Key = [7, 3];
@@ -608,10 +641,11 @@ mod tests {
     fn blocks_equal_the_definition() {
         for (m, n, k) in [(1, 1, 1), (1, 35, 3), (7, 16, 9), (50, 17, 33), (13, 3, 2100)] {
             let (a, b) = (matrix(m, k, 0), matrix(k, n, 1));
-            for precision in Precision::MATMUL {
-                for fused_fma in [false, true] {
+            let ab = Stored::new(Layout::Nn, 1, &a, &b);
+            for precision in Precision::matmul().filter(|precision| !precision.is_wide()) {
+                for (fused_fma, bits) in [(false, 16), (true, 5)] {
                     let arithmetic = Arithmetic { fused_fma, ..Arithmetic::host() };
-                    let o = Operands::convert(precision, arithmetic, &a, &b, KEY);
+                    let o = Operands::convert_with_bits(precision, arithmetic, &ab, KEY, bits);
                     let rows: Vec<_> = (0..m).rev().collect();
                     let c = multiply(precision, arithmetic, &o, &rows, KEY);
                     for (r, &i) in rows.iter().enumerate() {
@@ -659,7 +693,7 @@ mod tests {
                 let packed = PackedB::new(&o.b, k, n);
                 let on_lanes = match precision {
                     Precision::Fp16Sr => on_each(&AllRows(
-                        F16Blocks::<_, SR_ROWS>(Stochastic { key: KEY }),
+                        F16Blocks::<_, SR_ROWS>(Stochastic { key: KEY, bits: 16 }),
                         &o,
                         &packed,
                     )),

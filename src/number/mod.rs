@@ -1,8 +1,10 @@
 //! Formats, roundings, random bits and the names of precisions. Knows nothing else of the crate.
 
 pub mod arithmetic;
+pub mod block;
 mod entries;
 mod fixed;
+mod fp8;
 pub mod lanes;
 pub mod philox;
 mod precision;
@@ -11,6 +13,7 @@ pub mod round;
 pub use arithmetic::Arithmetic;
 pub use entries::{Entries, Mismatches};
 pub use fixed::Fixed;
+pub use fp8::Fp8;
 pub use precision::{Precision, PrecisionError, Scaling};
 
 /// A storage or accumulator format.
@@ -22,8 +25,18 @@ pub enum Format {
     F16,
     /// bfloat16, unit roundoff 2⁻⁸.
     Bf16,
+    /// OCP OFP8 E4M3: up to 448, no infinity, unit roundoff 2⁻⁴.
+    E4m3,
+    /// OCP OFP8 E5M2: up to 57,344, unit roundoff 2⁻³.
+    E5m2,
+    /// OCP Microscaling: E4M3 elements, one power of two for each 32 along k.
+    MxFp8,
+    /// OCP Microscaling: integers in [−127, 127] times 2⁻⁶, one power of two for each 32 along k.
+    MxInt8,
     /// 8-bit integers in [−127, 127] times an f32 scale taken from the data.
     Int8,
+    /// 4-bit integers in [−7, 7] times an f32 scale for each 32 along k.
+    Int4,
     /// 32-bit two's complement integers.
     Int32,
     /// 4-bit fixed point: integers in [−7, 7] times a power-of-two step.
@@ -49,7 +62,12 @@ impl Format {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::E4m3 => "e4m3",
+            Self::E5m2 => "e5m2",
+            Self::MxFp8 => "mxfp8",
+            Self::MxInt8 => "mxint8",
             Self::Int8 => "int8",
+            Self::Int4 => "int4",
             Self::Int32 => "int32",
             Self::Fixed4 => "fixed4",
             Self::Fixed8 => "fixed8",
@@ -61,21 +79,43 @@ impl Format {
         }
     }
 
-    /// Bits of one stored number.
+    /// Bits of one stored number, without its share of a scale.
     pub const fn bits(self) -> u32 {
         match self {
             Self::F32x2 | Self::F64 => 64,
             Self::Bf16x3 => 48,
             Self::F32 | Self::Int32 | Self::F16x2 => 32,
             Self::F16 | Self::Bf16 | Self::Fixed16 => 16,
+            Self::E4m3 | Self::E5m2 | Self::MxFp8 | Self::MxInt8 => 8,
             Self::Int8 | Self::Fixed8 => 8,
-            Self::Fixed4 => 4,
+            Self::Int4 | Self::Fixed4 => 4,
         }
     }
 
-    /// Bytes that `n` numbers occupy, without padding.
+    /// Bytes that `n` numbers occupy, without padding: with the scales of their blocks, but without
+    /// the few that int8 has.
     pub const fn bytes(self, n: u64) -> u64 {
-        n * self.bits() as u64 / 8
+        let blocks = n.div_ceil(block::BLOCK as u64);
+        let scales = match self {
+            Self::MxFp8 | Self::MxInt8 => blocks,
+            Self::Int4 => 4 * blocks,
+            _ => 0,
+        };
+        (n * self.bits() as u64).div_ceil(8) + scales
+    }
+
+    /// Whether numbers share a scale in blocks along k.
+    pub const fn is_blocked(self) -> bool {
+        matches!(self, Self::MxFp8 | Self::MxInt8 | Self::Int4)
+    }
+
+    /// The 8-bit floating-point format of one number, where it is one.
+    pub const fn fp8(self) -> Option<Fp8> {
+        match self {
+            Self::E4m3 | Self::MxFp8 => Some(Fp8::E4M3),
+            Self::E5m2 => Some(Fp8::E5M2),
+            _ => None,
+        }
     }
 
     /// Unit roundoff `u`: the largest relative error of one rounding to nearest of a normal
@@ -90,7 +130,10 @@ impl Format {
             Self::Bf16x3 => 1.0 / 16_777_216.0,
             Self::F32x2 => 1.0 / 281_474_976_710_656.0,
             Self::F64 => f64::EPSILON / 2.0,
-            Self::Int8 | Self::Int32 | Self::Fixed4 | Self::Fixed8 | Self::Fixed16 => 0.0,
+            Self::E4m3 | Self::MxFp8 => 1.0 / 16.0,
+            Self::E5m2 => 1.0 / 8.0,
+            Self::Int8 | Self::Int4 | Self::MxInt8 => 0.0,
+            Self::Int32 | Self::Fixed4 | Self::Fixed8 | Self::Fixed16 => 0.0,
         }
     }
 }

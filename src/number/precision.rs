@@ -12,6 +12,8 @@ pub enum Scaling {
     Tensor,
     /// One scale for each row of A and each column of B.
     Rowwise,
+    /// One scale for each 32 numbers along k.
+    Block32,
 }
 
 impl Scaling {
@@ -20,6 +22,7 @@ impl Scaling {
         match self {
             Self::Tensor => "tensor",
             Self::Rowwise => "rowwise",
+            Self::Block32 => "block32",
         }
     }
 }
@@ -48,6 +51,15 @@ pub enum Precision {
     Fp32Comp,
     Fp32x2,
     Fp64,
+    Bf16Sr,
+    Fp8E4m3,
+    Fp8E4m3Sr,
+    Fp8E5m2,
+    Fp8E5m2Sr,
+    Mxfp8,
+    Mxint8,
+    Int4,
+    Int4Sr,
     D32fM32f,
     D16fM16f,
     D16fM16fSr,
@@ -100,6 +112,20 @@ impl Precision {
         Self::Int8SrRowwise,
     ];
 
+    /// The matmul precisions narrower than these, or rounded otherwise: bf16 sums rounded stochastically,
+    /// fp8, the Microscaling formats, int4. Measured where they are asked for by name.
+    pub const NARROW: [Self; 9] = [
+        Self::Bf16Sr,
+        Self::Fp8E4m3,
+        Self::Fp8E4m3Sr,
+        Self::Fp8E5m2,
+        Self::Fp8E5m2Sr,
+        Self::Mxfp8,
+        Self::Mxint8,
+        Self::Int4,
+        Self::Int4Sr,
+    ];
+
     /// The matmul precisions about as good as f32 and beyond it, from the narrowest: sums of 16-bit
     /// operands, compensated and double-single sums, f64. Measured where they are asked for by name.
     pub const WIDE: [Self; 5] =
@@ -137,9 +163,9 @@ impl Precision {
         Self::matmul().chain(Self::SGD)
     }
 
-    /// Every precision of matrix products.
+    /// Every precision of matrix products, the ones of [`Precision::MATMUL`] first.
     pub fn matmul() -> impl Iterator<Item = Self> + Clone {
-        Self::MATMUL.into_iter().chain(Self::WIDE)
+        Self::MATMUL.into_iter().chain(Self::NARROW).chain(Self::WIDE)
     }
 
     /// What is measured unless precisions are named: [`Precision::MATMUL`] and
@@ -171,9 +197,9 @@ impl Precision {
 
     const fn spec(self) -> Spec {
         use Format::{Bf16, Bf16x3, F16, F16x2, F32, F32x2, F64, Int8, Int32};
-        use Format::{Fixed4, Fixed8, Fixed16};
+        use Format::{E4m3, E5m2, Fixed4, Fixed8, Fixed16, Int4, MxFp8, MxInt8};
         use Rounding::{Nearest, Stochastic};
-        use Scaling::{Rowwise, Tensor};
+        use Scaling::{Block32, Rowwise, Tensor};
         match self {
             Self::Fp32 => spec("fp32", None, F32, F32, Nearest, None),
             Self::Fp16 => spec("fp16", None, F16, F32, Nearest, None),
@@ -191,6 +217,15 @@ impl Precision {
             Self::Fp32Comp => spec("fp32-comp", None, F32, F32x2, Nearest, None),
             Self::Fp32x2 => spec("fp32x2", None, F32x2, F32x2, Nearest, None),
             Self::Fp64 => spec("fp64", None, F64, F64, Nearest, None),
+            Self::Bf16Sr => spec("bf16-sr", None, Bf16, Bf16, Stochastic, None),
+            Self::Fp8E4m3 => spec("fp8-e4m3", None, E4m3, F32, Nearest, None),
+            Self::Fp8E4m3Sr => spec("fp8-e4m3-sr", None, E4m3, F32, Stochastic, None),
+            Self::Fp8E5m2 => spec("fp8-e5m2", None, E5m2, F32, Nearest, None),
+            Self::Fp8E5m2Sr => spec("fp8-e5m2-sr", None, E5m2, F32, Stochastic, None),
+            Self::Mxfp8 => spec("mxfp8", None, MxFp8, F32, Nearest, Some(Block32)),
+            Self::Mxint8 => spec("mxint8", None, MxInt8, F32, Nearest, Some(Block32)),
+            Self::Int4 => spec("int4", None, Int4, F32, Nearest, Some(Block32)),
+            Self::Int4Sr => spec("int4-sr", None, Int4, F32, Stochastic, Some(Block32)),
             Self::D32fM32f => spec("D32fM32f", Some("fp32"), F32, F32, Nearest, None),
             Self::D16fM16f => spec("D16fM16f", Some("fp16"), F16, F16, Nearest, None),
             Self::D16fM16fSr => spec("D16fM16f-SR", Some("fp16-sr"), F16, F16, Stochastic, None),
@@ -226,7 +261,8 @@ impl Precision {
         self.spec().accumulator
     }
 
-    /// Rounding of the accumulator (fp16-sr), of the operands (int8-sr) or of the model (SGD).
+    /// Rounding of the accumulator after every product-add (fp16-sr, bf16-sr), of the operands on
+    /// conversion (int8-sr, int4-sr, fp8-e4m3-sr, fp8-e5m2-sr) or of the model (SGD).
     pub const fn rounding(self) -> Rounding {
         self.spec().rounding
     }

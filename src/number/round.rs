@@ -17,6 +17,19 @@ const F16_OVERFLOW: u32 = 0x4780_0000;
 /// 2⁻²⁴, the smallest positive f16.
 const F16_ULP_SUBNORMAL: f32 = 1.0 / 16_777_216.0;
 
+/// Random bits of one stochastic rounding, unless fewer are asked for.
+pub const ROUNDING_BITS: u32 = 16;
+
+/// The `bits` (1 to 16) leading ones of the 16 low bits of `random`, followed by ones: what a rounding
+/// that draws fewer bits is given. With the threshold compare a magnitude then goes up exactly where
+/// those bits, as an integer, are below the first `bits` bits of the dropped fraction. So the fraction
+/// is cut to that many bits, and where d bits are dropped (at most 16 of them count), all alike
+/// frequent, the mean error is −(2^−bits − 2^−d)/2 units in the last place.
+#[inline(always)]
+pub fn leading_bits(random: u32, bits: u32) -> u32 {
+    random | 0xffff >> bits
+}
+
 /// `x` rounded to the nearest f16, ties to even, as an f32. Over 65,519.996 it is infinity.
 #[inline(always)]
 pub fn f16_nearest(x: f32) -> f32 {
@@ -180,6 +193,17 @@ pub fn bf16_nearest(x: f32) -> u16 {
         return ((bits >> 16) as u16 & 0x8000) | 0x7fc0;
     }
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// Bits of a bf16 neighbour of `x`, by the 16 low bits of `random`. The dropped fraction f has 16
+/// bits, and f + (2¹⁶ − 1 − r) carries exactly where r < f.
+#[inline(always)]
+pub fn bf16_stochastic(x: f32, random: u32) -> u16 {
+    let bits = x.to_bits();
+    if bits & !SIGN > INFINITY {
+        return ((bits >> 16) as u16 & 0x8000) | 0x7fc0;
+    }
+    ((bits + (!random & 0xffff)) >> 16) as u16
 }
 
 /// The bf16 with these bits as an f32, exactly.

@@ -205,6 +205,15 @@ impl Style {
             Ok(P::D32fM8Sr) => hollow(BLACK, Shape::Circle),
             Ok(P::D8M16Sr) => hollow(GREEN, Shape::Diamond),
             Ok(P::D4M4Sr) => hollow(PURPLE, Shape::Pentagon),
+            Ok(P::Bf16Sr) => hollow(ORANGE, Shape::TriangleDown),
+            Ok(P::Fp8E4m3) => filled(GREEN, Shape::Square),
+            Ok(P::Fp8E4m3Sr) => hollow(GREEN, Shape::Square),
+            Ok(P::Fp8E5m2) => filled(GREEN, Shape::Triangle),
+            Ok(P::Fp8E5m2Sr) => hollow(GREEN, Shape::Triangle),
+            Ok(P::Mxfp8) => filled(BLUE, Shape::Diamond),
+            Ok(P::Mxint8) => filled(SKY, Shape::Diamond),
+            Ok(P::Int4) => filled(VERMILION, Shape::Pentagon),
+            Ok(P::Int4Sr) => hollow(VERMILION, Shape::Pentagon),
             Err(_) => Self::nth(name.bytes().map(usize::from).sum()),
         }
     }
@@ -245,7 +254,7 @@ mod tests {
 
     #[test]
     fn no_two_settings_of_a_workload_look_alike() {
-        let matmul = [&Precision::MATMUL[..], &Precision::WIDE].concat();
+        let matmul: Vec<_> = Precision::matmul().collect();
         for settings in [&matmul[..], &Precision::SGD] {
             let styles: Vec<Style> =
                 settings.iter().map(|p| Style::of_precision(p.name())).collect();

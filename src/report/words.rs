@@ -58,13 +58,12 @@ pub fn gloss(precision: &str) -> String {
         true => ["data", "model"],
         false => ["operands", "sums"],
     };
-    let whole = |name: &str| Precision::MATMUL.contains(&precision) && name.starts_with("int");
     let bits = |format: Format| {
         let kind = match format {
             Format::Bf16 => " (bfloat16)",
             Format::F16x2 | Format::F32x2 => " (pairs)",
             Format::Bf16x3 => " (triples of bfloat16)",
-            _ if whole(precision.name()) => " whole numbers",
+            Format::Int8 | Format::Int4 | Format::MxInt8 | Format::Int32 => " whole numbers",
             Format::Fixed4 | Format::Fixed8 | Format::Fixed16 => " fixed-point",
             _ => "",
         };
@@ -75,8 +74,10 @@ pub fn gloss(precision: &str) -> String {
         bits(precision.storage()),
         bits(precision.accumulator())
     );
-    if precision.scaling() == Some(Scaling::Rowwise) {
-        text += ", a scale for each row and column";
+    match precision.scaling() {
+        Some(Scaling::Rowwise) => text += ", a scale for each row and column",
+        Some(Scaling::Block32) => text += ", a scale for each 32 of them",
+        _ => {}
     }
     if precision.rounding() == Rounding::Stochastic {
         text += ", rounded at random";

@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use tradeoff::gpu::{Buffer, Context, GpuError, Source, compose};
 use tradeoff::mirror::reciprocal::reciprocal;
 use tradeoff::number::philox::{half_word, philox4x32};
-use tradeoff::number::{Rounding, round};
+use tradeoff::number::{Fp8, Rounding, round};
 use tradeoff::{wgsl, with_ops};
 
 use crate::devices::Device;
@@ -28,6 +28,9 @@ pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
         trial("half_word", half_words),
         trial("f16_and_bf16_nearest", nearest),
         trial("f16_stochastic", stochastic),
+        trial("bf16_stochastic", bf16_stochastic),
+        trial("fp8_e4m3", |context| fp8(context, wgsl!("number/fp8_e4m3.wgsl"), Fp8::E4M3)),
+        trial("fp8_e5m2", |context| fp8(context, wgsl!("number/fp8_e5m2.wgsl"), Fp8::E5M2)),
         trial("integers", integers),
         trial("reciprocal", reciprocals),
         trial("int8_sums", int8_sums),
@@ -221,6 +224,72 @@ fn stochastic(context: &Context) -> Result<(), Failed> {
         compare(&questions, &answers, expected, equal_f32)?;
     }
     Ok(())
+}
+
+/// Three roundings to bf16 by any words, and the words with fewer random bits.
+fn bf16_stochastic(context: &Context) -> Result<(), Failed> {
+    const ANSWER: &str = "
+        fn answer(x: vec4<u32>, r: vec4<u32>) -> vec4<u32> {
+            let value = bitcast<f32>(x.x);
+            let fewer = rounding_bits(r, x.y);
+            return vec4<u32>(bf16_stochastic(value, r.x), bf16_stochastic(value, r.y),
+                bf16_stochastic(value, fewer), fewer);
+        }";
+    let files = [ROUNDING, PHILOX, wgsl!("shared/rounding_bits.wgsl")];
+    let bits = awkward_bits();
+    let questions: Vec<Question> =
+        bits.iter().enumerate().map(|(i, &bits)| [[bits, i as u32 & 7, 0, 0], random(i)]).collect();
+    for count in [1, 4, 10, 16] {
+        let constants = [("ROUNDING_BITS", f64::from(count))];
+        let answers = ask(context, &files, &constants, ANSWER, &questions)?;
+        let expected = |&[[bits, index, ..], words]: &Question| {
+            let fewer = round::leading_bits(half_word(words, index), count);
+            let to = |r| u32::from(round::bf16_stochastic(f32::from_bits(bits), r));
+            [to(words[0]), to(words[1]), to(fewer), fewer]
+        };
+        compare(&questions, &answers, expected, equal)?;
+    }
+    Ok(())
+}
+
+/// Every code decoded; about every code, tie and end of the format, and any f32, rounded both ways.
+fn fp8(context: &Context, constants: Source, format: Fp8) -> Result<(), Failed> {
+    const ANSWER: &str = "
+        fn answer(x: vec4<u32>, r: vec4<u32>) -> vec4<u32> {
+            let value = bitcast<f32>(x.x);
+            return vec4<u32>(fp8_nearest(value), fp8_stochastic(value, r.x),
+                fp8_stochastic(value, r.y), bitcast<u32>(fp8_decode(r.z)));
+        }";
+    let about = |code: u8| {
+        let (x, next) = (format.unpack(code), format.unpack(code.wrapping_add(1)));
+        let middle = f32::midpoint(x, next);
+        [x, x.next_up(), x.next_down(), middle, middle.next_up(), middle.next_down()]
+    };
+    let near = (0..=u8::MAX).flat_map(about).map(f32::to_bits);
+    let questions: Vec<Question> = near
+        .chain((0..1 << 14).flat_map(random))
+        .chain(awkward_bits().into_iter().step_by(7))
+        .enumerate()
+        .flat_map(|(i, bits)| {
+            let [a, b, ..] = random(i + 33_333);
+            [[a, b], [0, 0xffff]].map(|[a, b]| [[bits, 0, 0, 0], [a, b, i as u32 & 0xff, 0]])
+        })
+        .collect();
+    let files = [constants, wgsl!("number/fp8_format.wgsl")];
+    let answers = ask(context, &files, &[], ANSWER, &questions)?;
+    let expected = |&[[bits, ..], [a, b, code, _]]: &Question| {
+        let x = f32::from_bits(bits);
+        let decoded = format.unpack(code as u8);
+        let rounded = [format.nearest(x), format.stochastic(x, a), format.stochastic(x, b)];
+        let [nearest, up, down] = rounded.map(u32::from);
+        [nearest, up, down, decoded.to_bits()]
+    };
+    // All NaN are one.
+    let same = |a: Answer, b: Answer| {
+        let nan = f32::from_bits(a[3]).is_nan() && f32::from_bits(b[3]).is_nan();
+        a[..3] == b[..3] && (a[3] == b[3] || nan)
+    };
+    compare(&questions, &answers, expected, same)
 }
 
 /// Quarters about 0 and about the limits, their neighbours, values of all magnitudes, infinities

@@ -42,6 +42,7 @@ pub(super) fn bound(precision: Precision, k: usize, guarantee: Guarantee) -> Bou
     let conversion = Conversion { relative, absolute: vec![absolute] };
     let inputs = BoundInputs {
         k,
+        roundings: k,
         conversion_a: conversion.clone(),
         conversion_b: conversion,
         accumulate_unit: precision.accumulator().unit_roundoff(),

@@ -1,11 +1,14 @@
 //! A matrix product on a GPU: buffers, and the commands of its conversion and its product.
 
-use super::kernels::KernelSource;
+mod narrow;
+
+use super::files::is_sr;
+use super::kernels::{KernelSource, has_layouts};
 use super::{Shape, output_format, upload_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
 use crate::number::philox::Stream;
-use crate::number::{Entries, Format, Scaling, round};
+use crate::number::{Entries, Format, Rounding, Scaling, round};
 use crate::problem::layout::Stored;
 use crate::problem::matrix::Matrix;
 
@@ -53,6 +56,10 @@ impl GpuMatmul {
         let (converted, maxima, conversion) = match source.precision.storage() {
             format if format == uploaded => ([source_a.clone(), source_b.clone()], None, vec![]),
             Format::Int8 => builder.quantization(&source_a, &source_b, &mut compile_ns)?,
+            format if format.is_blocked() => {
+                builder.blocks(format, &source_a, &source_b, &mut compile_ns)?
+            }
+            Format::E4m3 | Format::E5m2 => builder.bytes(&source_a, &source_b, &mut compile_ns)?,
             format => builder.elementwise(format, &source_a, &source_b, &mut compile_ns)?,
         };
         let composed = source.composed();
@@ -68,7 +75,9 @@ impl GpuMatmul {
         let sums = slices.as_ref().unwrap_or(&c);
         let mut bindings = vec![(0, &converted[0]), (1, &converted[1]), (2, sums)];
         if let Some([maxima_a, maxima_b]) = &maxima {
-            constants.push(("PER_VECTOR", builder.per_vector()));
+            if source.precision.storage() == Format::Int8 {
+                constants.push(("PER_VECTOR", builder.per_vector()));
+            }
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
         // A new buffer holds zeros, which compilers do not know.
@@ -76,6 +85,7 @@ impl GpuMatmul {
         if source.precision.is_compensated() {
             bindings.push((3, &zero));
         }
+        constants.extend(builder.rounding_constants(is_sr(source.precision)));
         let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
         let mut product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
@@ -126,7 +136,7 @@ impl GpuMatmul {
     }
 
     /// C without its padding, m×n row-major, that of one product above the next one's, in its own
-    /// format; f16 entries as f32.
+    /// format; 16-bit entries as f32.
     ///
     /// # Errors
     /// [`GpuError`] where the device does not hand it out.
@@ -139,6 +149,9 @@ impl GpuMatmul {
         Ok(match self.output {
             Format::F16 => Entries::Single(
                 numbers(rows, n).map(|h| round::f16_unpack(u16::from_le_bytes(h), false)).collect(),
+            ),
+            Format::Bf16 => Entries::Single(
+                numbers(rows, n).map(|h| round::bf16_unpack(u16::from_le_bytes(h))).collect(),
             ),
             Format::F32x2 => Entries::Pair(
                 numbers(rows, n)
@@ -180,7 +193,7 @@ struct Builder<'a> {
     checks: bool,
 }
 
-/// Converted operands, int8's maxima, and the commands that make them.
+/// Converted operands, what their scales are made of (int8: maxima), and the commands that make them.
 type Converted = ([Buffer; 2], Option<[Buffer; 2]>, Vec<Command>);
 
 impl Builder<'_> {
@@ -202,12 +215,24 @@ impl Builder<'_> {
 
     /// Those that the kernels which read every layout have beside the problem's.
     fn layout_constants(&self) -> Vec<(&'static str, f64)> {
-        if !self.source.kernel.reads_transposed(self.source.precision) {
+        if !has_layouts(self.source.kernel, self.source.precision) {
             return vec![];
         }
         let layout = self.shape.layout;
         let (a, b) = (layout.a_transposed(), layout.b_transposed());
         vec![("A_TRANSPOSED", f64::from(u8::from(a))), ("B_TRANSPOSED", f64::from(u8::from(b)))]
+    }
+
+    /// The constant of the kernels that draw random bits.
+    fn rounding_constants(&self, draws: bool) -> Option<(&'static str, f64)> {
+        draws.then_some(("ROUNDING_BITS", f64::from(self.source.rounding_bits)))
+    }
+
+    /// The same for the kernels that convert the operands.
+    fn conversion_constants(&self) -> Vec<(&'static str, f64)> {
+        let precision = self.source.precision;
+        let draws = precision.rounding() == Rounding::Stochastic && !is_sr(precision);
+        self.problem_constants().into_iter().chain(self.rounding_constants(draws)).collect()
     }
 
     fn per_vector(&self) -> f64 {
@@ -286,7 +311,7 @@ impl Builder<'_> {
             };
             let find = self.pipeline(absmax, entry, &constants, compile_ns)?;
             let stream = [("STREAM", f64::from(stream as u32))];
-            let constants = [&self.problem_constants()[..], &constants, &stream].concat();
+            let constants = [&self.conversion_constants()[..], &constants, &stream].concat();
             let quantize = self.pipeline(quantize, entry, &constants, compile_ns)?;
             commands.push(self.context.clear(&maxima));
             commands.push(self.context.dispatch(&find, &[(0, from), (1, &maxima)], strips)?);

@@ -1,6 +1,7 @@
 //! Which files of `kernels/` make each matmul kernel. A kernel is their concatenation.
 
 use super::kernels::{F16Path, Kernel};
+use super::narrow;
 use super::parameters::Parameters;
 use crate::gpu::Source;
 use crate::number::{Format, Precision, Rounding};
@@ -15,9 +16,12 @@ pub(super) fn product(
 ) -> Vec<Source> {
     let staged = parameters.get("stages").unwrap_or(0) > 0;
     let files = match kernel {
+        Kernel::Naive | Kernel::RegisterTiled if precision.storage().is_blocked() => {
+            narrow::blocked_product(precision.storage(), kernel == Kernel::RegisterTiled)
+        }
         Kernel::Naive => naive(precision, f16_path),
         Kernel::RegisterTiled if precision.is_wide() => wide(precision),
-        Kernel::RegisterTiled if is_sr(precision) => register_tiled_sr(f16_path),
+        Kernel::RegisterTiled if is_sr(precision) => register_tiled_sr(precision, f16_path),
         Kernel::RegisterTiled if staged => {
             by_fours(precision, f16_path, wgsl!("matmul/shared_tiled.wgsl"))
         }
@@ -29,11 +33,12 @@ pub(super) fn product(
     let mut all = vec![wgsl!("matmul/problem.wgsl")];
     match (kernel, parameters.get("slices").unwrap_or(1)) {
         (Kernel::Naive | Kernel::Cooperative, _) => {}
-        (Kernel::RegisterTiled, _) if is_sr(precision) => {}
+        (Kernel::RegisterTiled, _) if is_sr(precision) || precision.storage().is_blocked() => {}
         (_, 1) => all.push(wgsl!("matmul/whole.wgsl")),
         _ => all.push(wgsl!("matmul/slices.wgsl")),
     }
     match kernel {
+        Kernel::Naive | Kernel::RegisterTiled if precision.storage().is_blocked() => {}
         Kernel::Naive => {
             all.extend(transposed(precision.storage(), f16_path));
             all.push(wgsl!("matmul/operands.wgsl"));
@@ -56,7 +61,8 @@ pub(super) fn product(
 
 /// Whether every product-add is rounded stochastically.
 pub(super) fn is_sr(precision: Precision) -> bool {
-    precision.accumulator() == Format::F16 && precision.rounding() == Rounding::Stochastic
+    let is_short = matches!(precision.accumulator(), Format::F16 | Format::Bf16);
+    is_short && precision.rounding() == Rounding::Stochastic
 }
 
 /// One entry of C at a time.
@@ -65,23 +71,28 @@ fn naive(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
         return [&INT8_SUMS[..], &[wgsl!("number/int8.wgsl"), wgsl!("matmul/int8_naive.wgsl")]]
             .concat();
     }
-    let operands = match (precision.storage(), f16_path) {
-        (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native.wgsl"),
-        (Format::F16, _) => wgsl!("number/f16_packed.wgsl"),
-        (Format::Bf16, _) => wgsl!("number/bf16.wgsl"),
-        _ => wgsl!("number/f32.wgsl"),
+    let mut files = match (precision.storage(), f16_path) {
+        (Format::F16, Some(F16Path::Native)) => vec![wgsl!("number/f16_native.wgsl")],
+        (Format::F16, _) => vec![wgsl!("number/f16_packed.wgsl")],
+        (Format::Bf16, _) => vec![wgsl!("number/bf16.wgsl")],
+        (Format::E4m3 | Format::E5m2, _) => narrow::fp8_operands(precision.storage(), false),
+        _ => vec![wgsl!("number/f32.wgsl")],
     };
-    let mut files = vec![operands];
-    if precision.accumulator() != Format::F16 {
-        files.extend([wgsl!("number/out_f32.wgsl"), wgsl!("matmul/accumulate_f32.wgsl")]);
-    } else {
-        files.extend([wgsl!("shared/rounding.wgsl"), wgsl!("number/out_f16.wgsl")]);
-        if is_sr(precision) {
-            files.extend(RANDOM_BITS);
-            files.push(wgsl!("matmul/accumulate_f16_sr.wgsl"));
-        } else {
-            files.push(wgsl!("matmul/accumulate_f16.wgsl"));
+    match precision.accumulator() {
+        format if is_sr(precision) => {
+            files.extend(stochastic_sums(format));
+            files.push(match format {
+                Format::Bf16 => wgsl!("number/out_bf16.wgsl"),
+                _ => wgsl!("number/out_f16.wgsl"),
+            });
+            files.push(wgsl!("matmul/accumulate_sr.wgsl"));
         }
+        Format::F16 => files.extend([
+            wgsl!("shared/rounding.wgsl"),
+            wgsl!("number/out_f16.wgsl"),
+            wgsl!("matmul/accumulate_f16.wgsl"),
+        ]),
+        _ => files.extend([wgsl!("number/out_f32.wgsl"), wgsl!("matmul/accumulate_f32.wgsl")]),
     }
     files.push(wgsl!("matmul/naive.wgsl"));
     files
@@ -89,7 +100,10 @@ fn naive(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
 
 /// Four columns of C at a time, in a structure that knows no format.
 fn by_fours(precision: Precision, f16_path: Option<F16Path>, structure: Source) -> Vec<Source> {
-    let mut files = vec![operands_by_fours(precision.storage(), f16_path)];
+    let mut files = match precision.storage() {
+        format @ (Format::E4m3 | Format::E5m2) => narrow::fp8_operands(format, true),
+        format => vec![operands_by_fours(format, f16_path)],
+    };
     match (precision.storage(), precision.accumulator()) {
         (Format::Int8, _) => {
             files.extend(INT8_SUMS);
@@ -107,13 +121,15 @@ fn by_fours(precision: Precision, f16_path: Option<F16Path>, structure: Source) 
     files
 }
 
-fn register_tiled_sr(f16_path: Option<F16Path>) -> Vec<Source> {
+fn register_tiled_sr(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
     let mut files = vec![
-        operands_by_fours(Format::F16, f16_path),
-        wgsl!("shared/rounding.wgsl"),
-        wgsl!("number/out_f16x4.wgsl"),
+        operands_by_fours(precision.storage(), f16_path),
+        match precision.accumulator() {
+            Format::Bf16 => wgsl!("number/out_bf16x4.wgsl"),
+            _ => wgsl!("number/out_f16x4.wgsl"),
+        },
     ];
-    files.extend(RANDOM_BITS);
+    files.extend(stochastic_sums(precision.accumulator()));
     files.push(wgsl!("matmul/register_tiled_sr.wgsl"));
     files
 }
@@ -159,6 +175,15 @@ fn wide(precision: Precision) -> Vec<Source> {
     files
 }
 
+/// What rounds every sum stochastically to a 16-bit format.
+fn stochastic_sums(format: Format) -> Vec<Source> {
+    let sum = match format {
+        Format::Bf16 => wgsl!("number/sum_bf16_sr.wgsl"),
+        _ => wgsl!("number/sum_f16_sr.wgsl"),
+    };
+    [&[wgsl!("shared/rounding.wgsl"), sum], &RANDOM_BITS[..]].concat()
+}
+
 /// On matrix units, with fragments of the size that the parameters name.
 fn cooperative(precision: Precision, parameters: &Parameters) -> Vec<Source> {
     let small = parameters.get("size") == Some(8);
@@ -171,7 +196,9 @@ fn cooperative(precision: Precision, parameters: &Parameters) -> Vec<Source> {
     vec![fragments, wgsl!("matmul/cooperative.wgsl")]
 }
 
-const RANDOM_BITS: [Source; 2] = [wgsl!("shared/philox.wgsl"), wgsl!("shared/streams.wgsl")];
+/// What a stochastic rounding draws its bits from.
+pub(super) const RANDOM_BITS: [Source; 3] =
+    [wgsl!("shared/philox.wgsl"), wgsl!("shared/rounding_bits.wgsl"), wgsl!("shared/streams.wgsl")];
 
 const INT8_SUMS: [Source; 3] = [
     wgsl!("matmul/int8_scale.wgsl"),
@@ -195,6 +222,7 @@ fn transposed(storage: Format, f16_path: Option<F16Path>) -> Vec<Source> {
         (Format::Int8, _) => return vec![wgsl!("number/int8_transposed.wgsl")],
         (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_transposed.wgsl"),
         (Format::F16 | Format::Bf16, _) => wgsl!("number/halves_transposed.wgsl"),
+        (Format::E4m3 | Format::E5m2, _) => wgsl!("number/fp8_transposed.wgsl"),
         _ => wgsl!("number/f32_transposed.wgsl"),
     };
     vec![wgsl!("number/decoded.wgsl"), file]
@@ -205,6 +233,7 @@ fn transposed_by_fours(storage: Format, f16_path: Option<F16Path>) -> Source {
     match (storage, f16_path) {
         (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_x4_transposed.wgsl"),
         (Format::F16 | Format::Bf16, _) => wgsl!("number/halves_x4_transposed.wgsl"),
+        (Format::E4m3 | Format::E5m2, _) => wgsl!("number/fp8x4_transposed.wgsl"),
         (Format::Int8, _) => wgsl!("number/int8x4_transposed.wgsl"),
         _ => wgsl!("number/f32x4_transposed.wgsl"),
     }
@@ -230,15 +259,19 @@ pub fn conversion_sources(precision: Precision) -> Vec<Vec<Source>> {
                 wgsl!("matmul/int8_scale.wgsl"),
                 wgsl!("shared/reciprocal.wgsl"),
                 wgsl!("shared/rounding.wgsl"),
-                wgsl!("shared/streams.wgsl"),
             ];
             if precision.rounding() == Rounding::Stochastic {
-                quantize.extend([wgsl!("shared/philox.wgsl"), wgsl!("matmul/quantize_sr.wgsl")]);
+                quantize.extend(RANDOM_BITS);
+                quantize.push(wgsl!("matmul/quantize_sr.wgsl"));
             } else {
-                quantize.push(wgsl!("matmul/quantize_nearest.wgsl"));
+                let streams = wgsl!("shared/streams.wgsl");
+                quantize.extend([streams, wgsl!("matmul/quantize_nearest.wgsl")]);
             }
             quantize.push(wgsl!("matmul/quantize.wgsl"));
             vec![vec![wgsl!("matmul/absmax.wgsl")], quantize]
+        }
+        format if format.is_blocked() || format.fp8().is_some() => {
+            vec![narrow::conversion(precision)]
         }
         _ => vec![],
     }

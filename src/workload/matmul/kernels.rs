@@ -10,7 +10,7 @@ use super::parameters::Parameters;
 use super::{Shape, tuning};
 use crate::gpu::{Composed, DeviceInfo, Source, compose_with};
 use crate::hexadecimal::hexadecimal;
-use crate::number::{Format, Precision};
+use crate::number::{Format, Precision, round};
 use crate::problem::layout::Layout;
 use crate::wgsl;
 
@@ -41,13 +41,21 @@ impl Kernel {
                 Self::RegisterTiled => true,
                 // Its sums are single numbers of f32.
                 Self::Naive => !precision.is_wide(),
-                // Random bits for every product-add outweigh what shuffles save.
-                // Words of one number each are what lanes hand to each other.
-                Self::Subgroup => !files::is_sr(precision) && !precision.is_wide(),
+                // Random bits for every product-add outweigh what shuffles save; lanes hand each other
+                // words of one number each, which have left their block's scale behind.
+                Self::Subgroup => {
+                    !files::is_sr(precision)
+                        && !precision.is_wide()
+                        && !precision.storage().is_blocked()
+                }
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
                 // It reads each number of the matrix once, and is as fast as that.
-                Self::Gemv => !files::is_sr(precision) && !precision.is_wide(),
+                Self::Gemv => {
+                    !files::is_sr(precision)
+                        && !precision.is_wide()
+                        && !precision.storage().is_blocked()
+                }
             }
     }
 
@@ -59,7 +67,7 @@ impl Kernel {
 
     /// Whether it reads operands that are stored transposed.
     pub fn reads_transposed(self, precision: Precision) -> bool {
-        matches!(self, Self::Naive | Self::RegisterTiled | Self::Gemv) && !only_nn(precision)
+        has_layouts(self, precision) && !only_nn(precision)
     }
 
     /// Whether the kernel runs a shape in its layout and batch, at a precision that it computes at.
@@ -136,10 +144,22 @@ impl FromStr for Kernel {
     }
 }
 
+/// Whether a kernel's files are written for every layout, whichever of them is tried.
+pub(super) fn has_layouts(kernel: Kernel, precision: Precision) -> bool {
+    let is_written = matches!(kernel, Kernel::Naive | Kernel::RegisterTiled | Kernel::Gemv);
+    is_written && !precision.is_wide() && !precision.storage().is_blocked()
+}
+
+/// Whether the conversion of a precision knows the rows of one A and the columns of one B alone.
+fn is_single(precision: Precision) -> bool {
+    precision.storage().is_blocked() || precision.storage().fp8().is_some()
+}
+
 /// Whether operands of a precision lie as they are multiplied and in no other way: numbers of several
-/// parts, or of 64 bits, that no kernel transposes in registers.
+/// parts, or of 64 bits, that no kernel transposes in registers, and those whose scales or random bits
+/// follow rows of A and columns of B.
 fn only_nn(precision: Precision) -> bool {
-    precision.is_wide()
+    precision.is_wide() || is_single(precision)
 }
 
 /// Whether there are kernels, and a mirror, of a precision for the layout and batch of a shape.
@@ -152,6 +172,9 @@ pub fn takes(precision: Precision, shape: Shape) -> Result<(), String> {
             "at {precision} operands are read in the layout nn alone, not {}",
             shape.layout
         ));
+    }
+    if shape.batch > 1 && is_single(precision) {
+        return Err(format!("{precision} computes one product at a time, not {}", shape.batch));
     }
     Ok(())
 }
@@ -210,6 +233,8 @@ pub struct KernelSource {
     pub parameters: Parameters,
     /// Rows and columns of C that a workgroup covers.
     pub tile: (usize, usize),
+    /// Random bits of one stochastic rounding, 1 to 16.
+    pub rounding_bits: u32,
 }
 
 /// Parameters that a kernel cannot have on a device.
@@ -303,6 +328,7 @@ impl KernelSource {
             conversion: conversion_sources(precision),
             tile: tuning::tile(kernel, precision, &parameters),
             parameters,
+            rounding_bits: round::ROUNDING_BITS,
         }
     }
 

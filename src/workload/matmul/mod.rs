@@ -4,6 +4,7 @@
 mod device;
 mod files;
 mod kernels;
+mod narrow;
 mod parameters;
 mod shape;
 mod tuning;
@@ -24,12 +25,12 @@ pub fn upload_format(precision: Precision) -> Format {
     }
 }
 
-/// The format of C: that of an accumulator in f16 or f64 and of double-single operands, else f32.
+/// The format of C: that of a 16-bit accumulator, of one in f64 and of double-single operands, else f32.
 pub fn output_format(precision: Precision) -> Format {
     match precision.accumulator() {
         Format::F64 => Format::F64,
         Format::F32x2 if precision.storage() == Format::F32x2 => Format::F32x2,
-        Format::F16 => Format::F16,
+        short @ (Format::F16 | Format::Bf16) => short,
         _ => Format::F32,
     }
 }
@@ -37,7 +38,7 @@ pub fn output_format(precision: Precision) -> Format {
 /// The unit of a matmul's throughput: integer products are no floating-point operations.
 pub fn throughput_unit(precision: Precision) -> &'static str {
     match precision.storage() {
-        Format::Int8 => "GOP/s",
+        Format::Int8 | Format::Int4 => "GOP/s",
         _ => "GFLOP/s",
     }
 }

@@ -82,6 +82,7 @@ impl Shape {
         let numbers = a + b;
         match precision.storage() {
             Format::F32 | Format::F32x2 | Format::F64 => 0,
+            format if format.is_blocked() => 2 * 4 * numbers + format.bytes(numbers),
             Format::Int8 => 2 * 4 * numbers + Format::Int8.bytes(numbers),
             format => 4 * numbers + format.bytes(numbers),
         }

@@ -16,7 +16,9 @@ pub(super) fn options(
 ) -> Vec<Parameters> {
     let all = match kernel {
         Kernel::Naive => vec![Parameters::default()],
-        Kernel::RegisterTiled if is_sr(precision) => vec![Parameters::default()],
+        Kernel::RegisterTiled if is_sr(precision) || precision.storage().is_blocked() => {
+            vec![Parameters::default()]
+        }
         Kernel::RegisterTiled if precision.is_wide() => wide(),
         Kernel::RegisterTiled => register_tiled(precision, device),
         Kernel::Subgroup => subgroup(precision, device),
@@ -119,9 +121,10 @@ pub(super) fn tile(
 ) -> (usize, usize) {
     let get = |name| parameters.get(name).unwrap_or(1) as usize;
     match kernel {
-        Kernel::Naive if output_format(precision) == Format::F16 => (8, 16),
+        Kernel::Naive if output_format(precision).bits() == 16 => (8, 16),
         Kernel::Naive => (8, 8),
         Kernel::RegisterTiled if is_sr(precision) => (16, 32),
+        Kernel::RegisterTiled if precision.storage().is_blocked() => (32, 32),
         Kernel::RegisterTiled => {
             (get("threads_m") * get("block_m"), get("threads_n") * get("block_n"))
         }
@@ -377,6 +380,7 @@ mod tests {
                     let [word, step] = match precision.storage() {
                         Format::Int8 => [4, 4],
                         Format::F16 | Format::Bf16 => [2, 1],
+                        Format::E4m3 | Format::E5m2 => [4, 1],
                         _ => [1, 1],
                     };
                     if kernel == Kernel::Subgroup {

@@ -1,0 +1,23 @@
+// C = A·B for operands that share scales in blocks of 32 along k, the readable kernel: a thread computes
+// one entry of C, block after block.
+// a: M x LDA/WORD words, WORD consecutive k each; b: LDA/WORD x LDB words, likewise; c: M x LDC f32.
+@group(0) @binding(0) var<storage, read> a: array<u32>;
+@group(0) @binding(1) var<storage, read> b: array<u32>;
+
+@compute @workgroup_size(8, 8)
+fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.y;
+    let j = id.x;
+    if (i >= M || j >= N) {
+        return;
+    }
+    var sum = 0.0;
+    for (var block = 0u; block < (K + BLOCK - 1u) / BLOCK; block++) {
+        var partial = Partial();
+        for (var w = block * WORDS; w < (block + 1u) * WORDS; w++) {
+            partial = dot_add(partial, decoded(a[i * (LDA / WORD) + w]), decoded(b[w * LDB + j]));
+        }
+        sum = joined(sum, partial_value(partial), step_a(i, block), step_b(block, j));
+    }
+    store(i, j, vec2<f32>(sum, 0.0));
+}

@@ -1,0 +1,4 @@
+// Four scaled numbers to the codes of E4M3 elements, nearest.
+fn elements(x: vec4<f32>, row: u32, column: u32, stream: u32) -> vec4<u32> {
+    return vec4<u32>(fp8_nearest(x.x), fp8_nearest(x.y), fp8_nearest(x.z), fp8_nearest(x.w));
+}
