@@ -9,7 +9,7 @@ fn accumulate4(acc: Sum4, a: vec3<f32>, b: B4) -> Sum4 {
     let x1 = vec4<f32>(a.y);
     let x2 = vec4<f32>(a.z);
     let smallest = fma(x2, b.y0, fma(x0, b.y2, fma(x1, b.y1, acc.lo)));
-    return Pair4(fma(x0, b.y0, acc.hi), fma(x0, b.y1, fma(x1, b.y0, smallest)));
+    return Pair4(fma(x0, b.y0, acc.hi), fma(x1, b.y0, fma(x0, b.y1, smallest)));
 }
 
 fn finished(sum: Sum4, carry: vec4<i32>, i: u32, j: u32) -> vec4<f32> {

@@ -32,7 +32,7 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
                     .and_then(|()| KernelSource::supports(kernel, case.precision, device)),
             });
             let unsupported = supported.err();
-            unsupported.or_else(|| host_skip(shape, host_bytes)).or_else(|| {
+            unsupported.or_else(|| host_skip(shape, case.precision, host_bytes)).or_else(|| {
                 let source = KernelSource::of(kernel?, case.precision, device);
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
             })
@@ -44,9 +44,9 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
 }
 
 /// A problem that is more than the host's memory with the fewest rows of C verified.
-fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
+fn host_skip(shape: Shape, precision: Precision, host_bytes: u64) -> Option<String> {
     let rows = shape.batch.saturating_mul(shape.m).min(matmul::LEAST_ROWS);
-    let needed = matmul::host_bytes(shape, rows);
+    let needed = matmul::host_bytes(shape, rows, precision);
     (needed > u128::from(host_bytes)).then(|| {
         format!(
             "{shape} needs at least {needed} bytes of host memory, over the {host_bytes} \
@@ -138,10 +138,13 @@ mod tests {
     #[test]
     fn a_problem_over_the_memory_of_the_host_is_foreseen() {
         let square = Shape::square(1 << 20);
-        let reason = host_skip(square, 64 << 30).unwrap();
+        let skip = |shape, bytes| host_skip(shape, Precision::Fp32, bytes);
+        let reason = skip(square, 64 << 30).unwrap();
         assert!(reason.contains("1048576x1048576x1048576 needs at least"), "{reason}");
-        assert_eq!(host_skip(Shape::square(64), 1 << 20), None);
-        assert!(host_skip(Shape { m: u32::MAX as usize, ..square }, u64::MAX / 4).is_none());
+        assert_eq!(skip(Shape::square(64), 1 << 20), None);
+        let wide = host_skip(Shape::square(64), Precision::Fp64, 1 << 18);
+        assert!(skip(Shape::square(64), 1 << 18).is_none() && wide.is_some());
+        assert!(skip(Shape { m: u32::MAX as usize, ..square }, u64::MAX / 4).is_none());
     }
 
     #[test]

@@ -95,8 +95,7 @@ impl Session {
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
         self.matmul.trials = self.selection.trials;
-        let exact = precision.needs_exact_truth() || origin.needs_exact_truth();
-        let inputs = self.matmul.inputs(shape, origin, [seed, trial], exact)?;
+        let inputs = self.matmul.inputs(shape, origin, [seed, trial], precision)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
         record.reference_fraction = Some(inputs.truth.rows.len() as f64 / inputs.rows() as f64);
@@ -148,14 +147,14 @@ fn describe_origin(origin: &Origin, record: &mut Record) {
 
 /// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, as stored
 /// where that is another thing, padded for upload and converted by the mirror, three products, and the
-/// truth.
-pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
+/// truth. Where numbers have several parts or are f64, each of these takes up to three times as much.
+pub(super) fn host_bytes(shape: Shape, rows: usize, precision: Precision) -> u128 {
     let Shape { m, n, k, layout, batch } = shape;
+    let parts = if precision.is_wide() { 3 } else { 1 };
     let copies = if layout == Layout::Nn { 3 } else { 4 };
     let products = batch as u128;
     let product_bytes = 4 * products * m as u128 * n as u128;
-    copies * products * MatmulProblem::operand_bytes(m, n, k)
-        + 3 * product_bytes
+    parts * (copies * products * MatmulProblem::operand_bytes(m, n, k) + 3 * product_bytes)
         + MatmulTruth::host_bytes(rows, n, k, batch)
 }
 
@@ -172,6 +171,17 @@ fn problem(shape: Shape, origin: &Origin, seed: u64) -> Result<MatmulProblem, Un
     }
 }
 
+/// Rows of C of all products that are verified: all, or as many as a truth, exact or not, has time for.
+fn verified_rows(shape: Shape, exact: bool) -> usize {
+    let Shape { m, n, k, batch, .. } = shape;
+    let all = batch * m;
+    if exact {
+        MatmulTruth::exact_rows(all, n, k, LEAST_ROWS)
+    } else {
+        (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS).min(all)
+    }
+}
+
 impl MatmulCache {
     /// The problem and a truth of a shape; rows of C are sampled where the whole is too much work.
     fn inputs(
@@ -179,8 +189,11 @@ impl MatmulCache {
         shape: Shape,
         origin: &Origin,
         key: Key,
-        exact: bool,
+        precision: Precision,
     ) -> Result<Rc<Inputs>, Unmeasured> {
+        let exact = precision.needs_exact_truth() || origin.needs_exact_truth();
+        let rows = verified_rows(shape, exact);
+        check_host_memory(&shape, host_bytes(shape, rows, precision))?;
         let is_other = |inputs: &Rc<Inputs>| {
             inputs.shape != shape || inputs.origin != *origin || inputs.key != key
         };
@@ -191,15 +204,7 @@ impl MatmulCache {
         if let Some(inputs) = &self.inputs[usize::from(exact)] {
             return Ok(inputs.clone());
         }
-        let Shape { m, n, k, batch, .. } = shape;
-        let all = batch * m;
-        let rows = if exact {
-            MatmulTruth::exact_rows(all, n, k, LEAST_ROWS)
-        } else {
-            (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS)
-        };
-        check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
-        let seed = key[0].into();
+        let (all, seed) = (shape.batch * shape.m, key[0].into());
         let problem = match self.inputs.iter().flatten().next() {
             Some(other) => other.problem.clone(),
             None => Rc::new(problem(shape, origin, seed)?),
@@ -595,5 +600,67 @@ impl Runner for CpuRunner {
         let verified = Entries::Single(vec![]);
         let copy = Self { inputs, precision: *precision, stored, operands, rows, c, verified };
         Some((Box::new(copy), bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::discover;
+    use crate::measure::Selection;
+    use crate::record::Provenance;
+
+    /// Every precision beyond the default ones, on every device here that has what it needs: held
+    /// to its mirror and its bound, the best of them against the exact truth, of all entries or of
+    /// a sample that the row states.
+    #[test]
+    fn wide_precisions_are_verified_on_every_device() {
+        let variables = [
+            ("TRADEOFF_WORKLOADS", "matmul"),
+            ("TRADEOFF_SIZES", "40x33x70,40x2100x4096"),
+            ("TRADEOFF_PRECISIONS", "fp32,fp16x2,bf16x3,fp32-comp,fp32x2,fp64"),
+            ("TRADEOFF_KERNELS", "register_tiled"),
+            ("TRADEOFF_ROOFLINE", "off"),
+            ("TRADEOFF_TUNE", "off"),
+        ];
+        let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let selection = Selection::from_variables(variables.into()).unwrap();
+        let devices = discover(None).unwrap();
+        let mut session = Session::new(devices, selection, &Provenance::collect());
+        let mut errors = vec![];
+        for case in session.plan() {
+            let device = session.devices().iter().find(|d| d.info.slug == case.device_slug);
+            let has_f64 = device.is_some_and(|d| d.is_cpu() || d.info.shader_f64);
+            let prepared = match session.prepare(&case) {
+                Ok(prepared) => prepared,
+                Err(measured) => {
+                    let reason = &measured.record.reason;
+                    assert_eq!(
+                        (case.precision, has_f64),
+                        (Precision::Fp64, false),
+                        "{case}: {reason}"
+                    );
+                    assert_eq!(measured.record.status, Status::Skipped);
+                    continue;
+                }
+            };
+            let record = prepared.record();
+            let exact = case.precision.needs_exact_truth();
+            assert_eq!(record.reference, if exact { "exact" } else { "f64 product" }, "{case}");
+            let small = case.shape() == "40x33x70";
+            let fraction = if exact && !small { 16.0 / 40.0 } else { 1.0 };
+            assert_eq!(record.reference_fraction, Some(fraction), "{case}");
+            assert_eq!(record.mirror_mismatches, Some(0), "{case}");
+            assert!(record.measured_over_bound.unwrap() <= 1.0, "{case}");
+            if !small {
+                errors.push((case.precision, record.relative_frobenius.unwrap()));
+            }
+        }
+        // At k = 4096 a plain f32 sum errs by 0.3·√k·u, 19 times what one rounding is at most.
+        let u = f64::from(f32::EPSILON) / 2.0;
+        for (precision, error) in errors {
+            let once = error <= u;
+            assert_eq!(once, precision.needs_exact_truth(), "{precision}: {error:e}");
+        }
     }
 }

@@ -132,6 +132,8 @@ impl Unit {
             (Format::Int8, _)
             | (Format::Fixed8, Format::Fixed8)
             | (Format::Fixed4, Format::Fixed4) => Self::Dot4,
+            // No peak of f64 is measured.
+            (Format::F64, _) => return None,
             _ if record.kernel.starts_with("cooperative") && in_f16 => Self::CooperativeF16,
             _ if record.kernel.starts_with("cooperative") => Self::CooperativeF32,
             _ if in_f16 && record.kernel.contains("native") => Self::F16Fma,

@@ -196,7 +196,7 @@ impl<O: Ops> Accumulate<f32, 3, 2> for Bf16Triples<O> {
     #[inline(always)]
     fn step([hi, lo]: [f32; 2], a: [f32; 3], b: [f32; 3]) -> [f32; 2] {
         let smallest = O::fma(a[2], b[0], O::fma(a[0], b[2], O::fma(a[1], b[1], lo)));
-        [O::fma(a[0], b[0], hi), O::fma(a[0], b[1], O::fma(a[1], b[0], smallest))]
+        [O::fma(a[0], b[0], hi), O::fma(a[1], b[0], O::fma(a[0], b[1], smallest))]
     }
 
     #[inline(always)]

@@ -30,7 +30,9 @@ impl Scaling {
 /// Storage format of the operands, format of what accumulates, and rounding.
 ///
 /// Matrix products are named by their operands (`fp16`) with suffixes for what departs from an
-/// f32 accumulator rounded to nearest. SGD settings carry the DMGC signature of Buckwild!
+/// f32 accumulator rounded to nearest: `-comp` for a compensated f32 sum. `fp16x2` and `bf16x3` stand
+/// for operands that are f32 split into two f16 or three bf16, `fp32x2` for operands, sums and
+/// results that are pairs of f32 (double-single). SGD settings carry the DMGC signature of Buckwild!
 /// (De Sa et al. 2017): `D` and the bits of the data set, `M` and the bits of the model, `f` for
 /// floating point (the signature's own letter), `b` for bfloat16 (ours: its 16 bits are not those of
 /// `16f`), nothing for fixed point, `-SR` where the model's updates are rounded stochastically.
