@@ -172,6 +172,8 @@ fn case() -> impl Strategy<Value = (Precision, MatmulProblem, Device, u32)> {
     let device = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<u32>());
     (shape, place, device).prop_map(|((m, n, k, seed), (which, at_a, at_b, spread), device)| {
         let precision = Precision::MATMUL[which];
+        // From k = 128 on, eight bits rounded stochastically have no bound.
+        let k = if precision == Precision::Bf16Sr { 1 + k % 120 } else { k };
         // 200 products of at most 2^(low_a + low_b + 2·spread) stay below 65,504, or 2^127.
         let (low_a, low_b, spread) = match precision.storage() {
             Format::F16 => (-26.0 + at_a * 24.0, -26.0 + at_b * 24.0, spread / 5.0),
