@@ -58,12 +58,10 @@ pub fn gloss(precision: &str) -> String {
         true => ["data", "model"],
         false => ["operands", "sums"],
     };
-    let whole = |name: &str| Precision::MATMUL.contains(&precision) && name.starts_with("int");
     let bits = |format: Format| {
         let kind = match format {
             Format::Bf16 => " (bfloat16)",
-            Format::MxInt8 => " whole numbers",
-            _ if whole(precision.name()) => " whole numbers",
+            Format::Int8 | Format::Int4 | Format::MxInt8 | Format::Int32 => " whole numbers",
             Format::Fixed8 | Format::Fixed16 => " fixed-point",
             _ => "",
         };
