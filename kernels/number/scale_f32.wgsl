@@ -1,6 +1,6 @@
 // The scale of a block of int4 as an f32, a word each: q = round(x · 7 / max|x|), so x is about
 // q · max|x| / 7. Small and large maxima are treated as those of int8 (int8_scale.wgsl).
-// Mirror: src/mirror/convert.rs.
+// Mirror: src/mirror/convert/narrow.rs.
 const SCALES_WORD: u32 = 1u; // scales a 32-bit word
 const SMALLEST_MAXIMUM: f32 = 0x1p-100;
 const LARGE_MAXIMUM: f32 = 0x1p64;

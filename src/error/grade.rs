@@ -113,16 +113,15 @@ fn within(ratio: f64) -> bool {
     ratio <= CONSTANT
 }
 
+/// Computes a product, or says why it cannot.
+type Product<'a, E> = dyn FnMut(&Matrix, &Matrix) -> Result<Vec<f64>, E> + 'a;
+
 /// Grades `product`, which multiplies two square matrices into the row-major numbers of C. All random
 /// numbers are of `seed`.
 ///
 /// # Errors
 /// Those of `product`.
-pub fn grade<E>(
-    product: &mut dyn FnMut(&Matrix, &Matrix) -> Result<Vec<f64>, E>,
-    limits: Limits,
-    seed: u64,
-) -> Result<Graded, E> {
+pub fn grade<E>(product: &mut Product<'_, E>, limits: Limits, seed: u64) -> Result<Graded, E> {
     let mut componentwise = vec![];
     for (case, &n) in SIZES.iter().enumerate() {
         let mut random = Philox::from_u64_seed_stream(seed, STREAM | case as u64);
@@ -174,10 +173,7 @@ fn square(n: usize, mut draw: impl FnMut() -> f32) -> Matrix {
 /// Detector 1b. Some rows of A and columns of B are drawn with complementary zeros, so that their dot
 /// product is a sum of zeros: whoever sums products by the definition gets 0. Returns how many do
 /// not come out as 0.
-fn false_zeros<E>(
-    product: &mut dyn FnMut(&Matrix, &Matrix) -> Result<Vec<f64>, E>,
-    random: &mut Philox,
-) -> Result<usize, E> {
+fn false_zeros<E>(product: &mut Product<'_, E>, random: &mut Philox) -> Result<usize, E> {
     let n = DETECTOR_SIZE;
     let [mut a, mut b] = [0, 1].map(|_| square(n, || random.random_range(-1.0..1.0)));
     let shuffled = |random: &mut Philox| {

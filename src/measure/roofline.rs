@@ -129,7 +129,7 @@ impl Unit {
         let (storage, accumulator) = (precision.storage(), precision.accumulator());
         let in_f16 = accumulator == Format::F16;
         Some(match (storage, accumulator) {
-            (Format::Int8, _)
+            (Format::Int8 | Format::Int4 | Format::MxInt8, _)
             | (Format::Fixed8, Format::Fixed8)
             | (Format::Fixed4, Format::Fixed4) => Self::Dot4,
             // No peak of f64 is measured.

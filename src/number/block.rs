@@ -1,8 +1,7 @@
 //! Scales shared by blocks of 32 numbers along k: powers of two of the Microscaling formats (OCP MX
-//! 1.0, 2023) and the f32 steps of int4. What the files `kernels/number/block_*.wgsl` do.
+//! 1.0, 2023) and the f32 steps of int4. What `kernels/number/scale_*.wgsl` do.
 
 use super::Format;
-use super::arithmetic::Ops;
 
 /// Numbers along k that share a scale.
 pub const BLOCK: usize = 32;
@@ -46,12 +45,6 @@ impl BlockScale {
             step: f32::from_bits((code - implied) << 23),
             inverse: f32::from_bits((254 + implied - code) << 23),
         }
-    }
-
-    /// `x` in units of an element.
-    #[inline(always)]
-    pub fn scaled<O: Ops>(self, x: f32) -> f32 {
-        O::mul(x, self.inverse)
     }
 }
 
