@@ -187,6 +187,10 @@ fn observe(machine: Machine<'_>) -> Result<BTreeMap<String, Section>, GpuError> 
             Err(why) => notes.put("literals", if f16 { "f16" } else { "f32" }, why),
         }
     }
+    match or_why_not(literals::neutral(machine))? {
+        Ok(all) => all.into_iter().for_each(|(name, text)| notes.put("literals", name, text)),
+        Err(why) => notes.put("literals", "x beside a literal", why),
+    }
     let units = match machine {
         Machine::Gpu(context) => matrix_unit::of_device(context),
         Machine::Cpu => Err(Denied::Lacks("a program of the CPU has no such operation")),
