@@ -29,11 +29,11 @@ use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
 pub use bootstrap::{
-    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median, bootstrap_processes,
-    from_medians,
+    LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median,
+    bootstrap_median_processes, bootstrap_processes, from_medians,
 };
 pub use difference::Difference;
-pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, ratios};
+pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
 
 /// What is compared.
@@ -367,7 +367,8 @@ impl fmt::Display for CaseName {
 
 /// Distribution or data set, or where else the inputs come from.
 fn inputs(record: &Record) -> String {
-    let inputs = [&record.problem, &record.distribution, &record.data_set];
+    let inputs =
+        [&record.problem, &record.distribution, &record.distribution_parameters, &record.data_set];
     let inputs = inputs.map(String::as_str).into_iter().filter(|text| !text.is_empty());
     inputs.collect::<Vec<_>>().join(" ")
 }

@@ -367,6 +367,7 @@ fn group(record: &Record, metric: &str) -> (Vec<String>, Option<u64>, Option<u64
         &record.workload,
         &record.problem,
         &record.distribution,
+        &record.distribution_parameters,
         &record.data_set,
         &record.shape,
         &record.loss_function,

@@ -2,7 +2,7 @@
 //! go the way of every case, and each must end as a row that says so, without a time.
 //!
 //! Kernels are sabotaged in memory, through the hook that `Session::prepare_with` and the bench's
-//! `Harness` have for it; the rest is what `cargo bench` runs.
+//! `Harness` have for it (`Session::alter_sgd` for SGD); the rest is what `cargo bench` runs.
 
 #[path = "../benches/tradeoff/clock.rs"]
 mod clock;
@@ -25,7 +25,7 @@ use harness::{Harness, Mode};
 use tempfile::TempDir;
 use tradeoff::error::{Guarantee, matmul_bound};
 use tradeoff::gpu::{Candidate, discover};
-use tradeoff::measure::{Case, Measured, Selection, Session, Work};
+use tradeoff::measure::{Batch, Case, Measured, Selection, Session, Work};
 use tradeoff::number::Precision;
 use tradeoff::problem::dataset::DatasetSpec;
 use tradeoff::problem::matrix::{Distribution, MatmulProblem};
@@ -34,9 +34,10 @@ use tradeoff::record::{
 };
 use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{Kernel, KernelSource, Shape};
+use tradeoff::workload::sgd::Schedule;
 
 /// Its C has padding (26 columns of 32), and no padding lies in k.
-const SHAPE: Shape = Shape { m: 37, n: 26, k: 64 };
+const SHAPE: Shape = Shape::new(37, 26, 64);
 const ENTRIES: usize = SHAPE.m * SHAPE.n;
 
 /// One test at a time uses the devices of this process: a GL context belongs to one thread.
@@ -366,10 +367,82 @@ fn a_result_that_changes_between_runs() {
     }
 }
 
+/// A wrong SGD kernel of either schedule: a number of the model off by its last bit, a row left out
+/// of a gradient, another order of the rows, other random bits.
+#[test]
+fn sgd_kernels_that_are_wrong() {
+    let stored = "return v;";
+    let flipped = "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v)
+        ^ vec4<u32>(u32(group == 5u && step.step + advance == 3u), 0u, 0u, 0u));";
+    let edits = [
+        (Precision::D32fM32f, "sgd/model_f32.wgsl", stored, flipped),
+        (Precision::D8M8, "sgd/gradient_rows.wgsl", "p < end;", "p + 1u < end;"),
+        (
+            Precision::D16M16Sr,
+            "sgd/shuffle.wgsl",
+            "order[position] = row;",
+            "order[position] = position;",
+        ),
+        (Precision::D8M8Sr, "sgd/model.wgsl", "pair.x >> 16u", "pair.x >> 15u"),
+        (Precision::D4M4Sr, "sgd/dot_i8.wgsl", "group < GROUPS;", "group + 1u < GROUPS;"),
+        (Precision::D16bM16b, "sgd/residual_rows.wgsl", "step.scale", "step.scale * 1.0000002"),
+    ];
+    let (_guard, gpus) = gpus();
+    for (precision, file, from, to) in edits {
+        let selection = Selection {
+            shapes: vec![],
+            precisions: vec![precision],
+            data_sets: vec![DatasetSpec::Figure2 { n: 64, d: 24 }],
+            batches: vec![Batch::Rows(16)],
+            steps: 8,
+            schedules: Schedule::ALL.to_vec(),
+            ..Selection::default()
+        };
+        let mut session = session(&gpus, selection);
+        for case in session.plan() {
+            let right = measure(&mut session, &case, &|_| {});
+            assert_eq!(right.record.status, Status::Ok, "{case}: {}", right.record.reason);
+            assert_eq!(right.record.mirror_mismatches, Some(0), "{case}");
+            assert!([&"stepwise", &"persistent"].contains(&&&*right.record.kernel));
+        }
+        session.alter_sgd(move |_, files| {
+            for found in files.iter_mut().filter(|found| found.path == file) {
+                assert!(found.text.contains(from), "{file} changed");
+                found.text = found.text.replace(from, to).leak();
+            }
+        });
+        for case in session.plan() {
+            let wrong = measure(&mut session, &case, &|_| {});
+            assert_untimed(&wrong, Status::Wrong, &["words of the model differ from the mirror"]);
+            assert!(wrong.record.mirror_mismatches > Some(0), "{case}");
+        }
+    }
+}
+
+/// What a schedule cannot run is a row that says so.
+#[test]
+fn an_sgd_kernel_that_the_minibatch_does_not_fit() {
+    let (_guard, gpus) = gpus();
+    let selection = Selection {
+        shapes: vec![],
+        precisions: vec![Precision::D8M8],
+        data_sets: vec![DatasetSpec::Figure2 { n: 300, d: 8 }],
+        batches: vec![Batch::Full],
+        steps: 2,
+        schedules: vec![Schedule::Persistent],
+        ..Selection::default()
+    };
+    let mut session = session(&gpus, selection);
+    for case in session.plan() {
+        let measured = measure(&mut session, &case, &|_| {});
+        assert_untimed(&measured, Status::Skipped, &["at most 256 rows, not 300"]);
+    }
+}
+
 /// Nothing but the bound looks at this result.
 #[test]
 fn an_error_of_twice_the_bound() {
-    let Shape { m, n, k } = SHAPE;
+    let Shape { m, n, k, .. } = SHAPE;
     let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, 1).unwrap();
     let truth = MatmulTruth::of(&problem, None).unwrap();
     for precision in Precision::MATMUL {
@@ -500,11 +573,11 @@ fn over_limits(gpu: &Candidate) -> [(Shape, u64, u64); 2] {
     let limit = info.max_binding_bytes.min(info.max_buffer_bytes);
     // B in f32 has 32 rows where k = 1, and a multiple of 8 columns.
     let n = (limit / 128).next_multiple_of(8) as usize + 8;
-    let wide = (Shape { m: 1, n, k: 1 }, 128 * n as u64, limit);
+    let wide = (Shape::new(1, n, 1), 128 * n as u64, limit);
     // A thread of `naive` makes an entry, and a workgroup has 8 rows of them.
     let most = u64::from(info.max_workgroups_per_dimension);
     let m = 8 * most as usize + 1;
-    [wide, (Shape { m, n: 1, k: 1 }, most + 1, most)]
+    [wide, (Shape::new(m, 1, 1), most + 1, most)]
 }
 
 #[test]

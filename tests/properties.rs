@@ -4,9 +4,12 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use tradeoff::mirror::convert::Operands;
-use tradeoff::mirror::matmul::{entry, multiply};
+use tradeoff::mirror::matmul::{entry, multiply, multiply_in_slices};
+use tradeoff::number::arithmetic::Ops;
 use tradeoff::number::{Arithmetic, Precision};
+use tradeoff::problem::layout::{Layout, Stored};
 use tradeoff::problem::matrix::{Distribution, MatmulProblem, Matrix};
+use tradeoff::with_ops;
 
 /// Roundings, in units of 2^-24, between x and the number that is rounded to an integer: the scale,
 /// its reciprocal and their product with x. As in the bound of int8 (`tradeoff::error`).
@@ -30,6 +33,12 @@ fn arithmetics() -> impl Strategy<Value = Arithmetic> {
 fn finite() -> impl Strategy<Value = f32> {
     use prop::num::f32::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
     prop_oneof![POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO, -100f32..100.0]
+}
+
+/// `batch` products of a shape [m, n, k], standard normal.
+fn problem(shape: [usize; 3], batch: usize, seed: u32) -> MatmulProblem {
+    let (normal, budget) = (Distribution::Normal, u64::MAX);
+    MatmulProblem::generate_batch_within(normal, shape, batch, seed.into(), budget).unwrap()
 }
 
 fn matrix(element: impl Strategy<Value = f32>) -> impl Strategy<Value = Matrix> {
@@ -127,20 +136,23 @@ proptest! {
         }
     }
 
-    /// The whole of C, and any rows of it in any order, block by block.
+    /// The whole of C, and any rows of it in any order, block by block, of operands in any layout and of
+    /// any number of products.
     #[test]
     fn products_equal_their_definition(
         (m, n, k) in (1usize..=70, 1usize..=40, 1usize..=80),
+        layout in prop::sample::select(&Layout::ALL[..]),
+        batch in 1usize..=3,
         precision in prop::sample::select(&Precision::MATMUL[..]),
         arithmetic in arithmetics(),
         key: [u32; 2],
         picked in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
     ) {
-        let problem =
-            MatmulProblem::generate(Distribution::Normal, m, n, k, key[0].into()).unwrap();
-        let o = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
-        let some: Vec<_> = picked.iter().map(|index| index.index(m)).collect();
-        for rows in [(0..m).collect(), some] {
+        let problem = problem([m, n, k], batch, key[0]);
+        let stored = Stored::new(layout, batch, &problem.a, &problem.b);
+        let o = Operands::convert_stored(precision, arithmetic, &stored, key);
+        let some: Vec<_> = picked.iter().map(|index| index.index(batch * m)).collect();
+        for rows in [(0..batch * m).collect(), some] {
             let c = multiply(precision, arithmetic, &o, &rows, key);
             prop_assert_eq!(c.len(), rows.len() * n);
             for (e, &got) in c.iter().enumerate() {
@@ -148,6 +160,75 @@ proptest! {
                 let expected = entry(precision, arithmetic, &o, i, j, key);
                 prop_assert!(got == expected, "C[{i}, {j}] is {got:e}, by definition {expected:e}");
             }
+        }
+    }
+
+    /// A layout and a batch change where numbers lie, not what is computed: what is converted to nearest
+    /// gives each product the bits that it has alone, if its scale is its own.
+    #[test]
+    fn a_product_of_a_batch_equals_the_same_product_alone(
+        (m, n, k) in (1usize..=20, 1usize..=20, 1usize..=50),
+        layout in prop::sample::select(&Layout::ALL[..]),
+        precision in prop::sample::select(vec![
+            Precision::Fp32, Precision::Fp16, Precision::Fp16Acc16, Precision::Bf16,
+            Precision::Int8Rowwise,
+        ]),
+        arithmetic in arithmetics(),
+        key: [u32; 2],
+    ) {
+        let problem = problem([m, n, k], 3, key[0]);
+        let stored = Stored::new(layout, 3, &problem.a, &problem.b);
+        let all = Operands::convert_stored(precision, arithmetic, &stored, key);
+        let all = multiply(precision, arithmetic, &all, &(0..3 * m).collect::<Vec<_>>(), key);
+        for p in 0..3 {
+            let part = |matrix: &Matrix, rows: usize| Matrix {
+                rows,
+                cols: matrix.cols,
+                data: matrix.data[p * rows * matrix.cols..][..rows * matrix.cols].to_vec(),
+            };
+            let (a, b) = (part(&problem.a, m), part(&problem.b, k));
+            let alone = Operands::convert(precision, arithmetic, &a, &b, key);
+            let alone = multiply(precision, arithmetic, &alone, &(0..m).collect::<Vec<_>>(), key);
+            prop_assert_eq!(&all[p * m * n..][..m * n], &alone[..]);
+        }
+    }
+
+    /// Each slice as a product of its own, for which all else of A is zero, and then the tree.
+    #[test]
+    fn slices_equal_their_definition(
+        (m, n, k) in (1usize..=9, 1usize..=20, 1usize..=300),
+        layout in prop::sample::select(&Layout::ALL[..]),
+        power in 0u32..=4,
+        precision in prop::sample::select(vec![Precision::Fp32, Precision::Fp16, Precision::Bf16]),
+        arithmetic in arithmetics(),
+        key: [u32; 2],
+    ) {
+        let slices = 1 << power;
+        let problem = problem([m, n, k], 1, key[0]);
+        let stored = Stored::new(layout, 1, &problem.a, &problem.b);
+        let o = Operands::convert_stored(precision, arithmetic, &stored, key);
+        let rows: Vec<_> = (0..m).collect();
+        let c = multiply_in_slices(precision, arithmetic, &o, slices as u32, &rows, key);
+        let length = k.div_ceil(32 * slices) * 32;
+        let alone = |slice: usize| {
+            let mut a = problem.a.clone();
+            for (e, x) in a.data.iter_mut().enumerate() {
+                if (e % k) / length != slice {
+                    *x = 0.0;
+                }
+            }
+            Operands::convert(precision, arithmetic, &a, &problem.b, key)
+        };
+        let alone: Vec<_> = (0..slices).map(alone).collect();
+        for (e, &got) in c.iter().enumerate() {
+            let sum = |o: &Operands| entry(precision, arithmetic, o, e / n, e % n, key);
+            let mut sums: Vec<f32> = alone.iter().map(sum).collect();
+            while sums.len() > 1 {
+                let half = sums.len() / 2;
+                let sum = |i: usize| with_ops!(arithmetic, O => O::add(sums[i], sums[i + half]));
+                sums = (0..half).map(sum).collect();
+            }
+            prop_assert!(got == sums[0], "entry {e} is {got:e}, by definition {:e}", sums[0]);
         }
     }
 }

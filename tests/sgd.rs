@@ -358,6 +358,7 @@ fn one_step<M: Number>(model: &mut [M], x: &[f32], y: f32, now: Step) {
         rounding: Rounding::Stochastic,
         arithmetic: Arithmetic::host(),
         shuffled: false,
+        averaged_from: None,
     };
     let mut workspace = Workspace::new(&setting, 1);
     let now = Step { batch: 1, rows: 1, half_bits: 1, scale: 1.0, ..now };

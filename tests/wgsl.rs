@@ -64,8 +64,11 @@ fn product_modules(kernel: Kernel, precision: Precision) -> Vec<Module> {
         if KernelSource::supports(kernel, precision, &device).is_err() {
             continue;
         }
-        let shape = Shape::square(4096);
-        for parameters in KernelSource::candidates(kernel, precision, shape, &device) {
+        // The second is cut into slices.
+        let shapes = [Shape::square(4096), Shape::new(64, 64, 16_384)];
+        let candidates =
+            shapes.map(|shape| KernelSource::candidates(kernel, precision, shape, &device));
+        for parameters in candidates.concat() {
             let source = KernelSource::with(kernel, precision, &device, parameters).unwrap();
             let composed = source.composed();
             if modules.iter().any(|m| m.composed == composed) {
@@ -79,8 +82,14 @@ fn product_modules(kernel: Kernel, precision: Precision) -> Vec<Module> {
             match kernel {
                 Kernel::Subgroup => needs |= SUBGROUP,
                 Kernel::Cooperative => needs |= SUBGROUP | MATRIX,
-                Kernel::Naive | Kernel::RegisterTiled => {}
+                Kernel::Naive | Kernel::RegisterTiled | Kernel::Gemv => {}
             }
+            modules.extend(source.addition().map(|composed| Module {
+                name: format!("sums of slices of {precision} {kernel} {}", source.parameters),
+                composed,
+                entry_points: vec!["add_slices"],
+                needs: Capabilities::empty(),
+            }));
             modules.push(Module {
                 name: format!(
                     "matmul {precision} {kernel} {:?} {}",
@@ -105,7 +114,7 @@ fn matmul_modules() -> Vec<Module> {
         let entry_points: &[&[_]] = match conversions.len() {
             0 => &[],
             1 => &[&["convert"]],
-            _ => &[&["of_rows", "of_columns"], &["of_a", "of_b"]],
+            _ => &[&["of_rows", "of_columns"], &["of_rows", "of_columns"]],
         };
         for (files, entry_points) in conversions.iter().zip(entry_points) {
             modules.push(Module {
@@ -265,7 +274,8 @@ fn no_module_is_valid_without_what_it_needs() {
 fn every_product_becomes_spirv() {
     let shape = [("M", 300.0), ("N", 200.0), ("K", 100.0), ("LDA", 128.0), ("LDB", 200.0)];
     let others = [("LDC", 200.0), ("SEED", 1.0), ("TRIAL", 0.0), ("PER_VECTOR", 0.0)];
-    let constants = shape.into_iter().chain(others);
+    let stored = [("LDK", 128.0), ("BATCH", 2.0), ("A_TRANSPOSED", 0.0), ("B_TRANSPOSED", 1.0)];
+    let constants = shape.into_iter().chain(others).chain(stored);
     let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
     let entry = naga::back::spv::PipelineOptions {
         shader_stage: naga::ShaderStage::Compute,

@@ -1,11 +1,12 @@
-// max|x| of a matrix, of each of its rows or of each of its columns, by integer maxima of the bits:
+// max|x| of a stack of matrices, of each row or of each column of each, by integer maxima of the bits:
 // for f32 of one sign the order of the bits is the order of the numbers, and a maximum has no order.
-// source: ROWS x LD f32, of which COLUMNS are used and the rest is zero; maxima: one word a scale,
-// cleared before.
+// source: ROWS x LD f32, of which COLUMNS are used and the rest is zero, SLAB rows a matrix; maxima: one
+// word a scale, cleared before.
 override ROWS: u32;
 override COLUMNS: u32;
 override LD: u32;
-override PER_VECTOR: u32; // 1: a scale for each row or column; 0: one for the matrix
+override SLAB: u32; // a multiple of STRIP where the columns of several matrices are asked for
+override PER_VECTOR: u32; // 1: a scale for each row or column; 0: one for all
 @group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> maxima: array<atomic<u32>>;
 
@@ -50,7 +51,7 @@ fn of_columns(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var c = 0u; c < 4u; c++) {
         if (column + c < COLUMNS) {
-            atomicMax(&maxima[column + c], largest[c]);
+            atomicMax(&maxima[first / SLAB * COLUMNS + column + c], largest[c]);
         }
     }
 }

@@ -26,7 +26,7 @@ fn rest(sum: vec4<i32>) -> vec4<i32> {
     return sum & vec4<i32>(0xffff);
 }
 
-// C[i, j] to C[i, j + 3].
+// C[i, j] to C[i, j + 3], i a row of all products.
 fn finished(sum: vec4<i32>, carry: vec4<i32>, i: u32, j: u32) -> vec4<f32> {
     var values = vec4<f32>(sum);
     if (K > CHUNK) {

@@ -41,6 +41,8 @@ fn nearest_f32(sum: vec2<u32>) -> f32 {
     return select(magnitude, -magnitude, negative);
 }
 
+// i: a row of all products.
 fn scaled(sum: f32, i: u32, j: u32) -> f32 {
-    return (sum * int8_step(maxima_a[i * PER_VECTOR])) * int8_step(maxima_b[j * PER_VECTOR]);
+    let column = i / M * N + j; // of all products
+    return (sum * int8_step(maxima_a[i * PER_VECTOR])) * int8_step(maxima_b[column * PER_VECTOR]);
 }

@@ -9,6 +9,7 @@ fn random_bits(i: u32, j: u32, block: u32) -> vec4<u32> {
 
 @compute @workgroup_size(8, 8)
 fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
+    let p = id.z;
     let i0 = id.y * ROWS;
     let j0 = id.x * 4u;
     if (i0 >= M || j0 >= N) {
@@ -19,17 +20,18 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
         var bits: array<array<vec4<u32>, 4>, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
             for (var c = 0u; c < 4u; c++) {
-                bits[r][c] = random_bits(i0 + r, j0 + c, q0 >> 3u);
+                bits[r][c] = random_bits(p * M + i0 + r, j0 + c, q0 >> 3u);
             }
         }
         for (var part = 0u; part < 2u; part++) {
             let q = q0 + 4u * part;
             var rows: array<vec4<f32>, ROWS>;
             for (var r = 0u; r < ROWS; r++) {
-                rows[r] = load_a4(min(i0 + r, M - 1u), q);
+                rows[r] = row_a(p, i0 + r, q);
             }
+            var columns = square_b(p, q, j0);
             for (var s = 0u; s < 4u; s++) {
-                let b = load_b4(q + s, j0);
+                let b = columns[s];
                 for (var r = 0u; r < ROWS; r++) {
                     let exact = fma(vec4<f32>(rows[r][s]), b, sums[r]);
                     for (var c = 0u; c < 4u; c++) {
@@ -41,7 +43,7 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var r = 0u; r < ROWS; r++) {
         if (i0 + r < M) {
-            store4(i0 + r, j0, sums[r]);
+            store4(p * M + i0 + r, j0, sums[r]);
         }
     }
 }

@@ -23,6 +23,7 @@ fn multiply(
     if (lanes != LANES || subgroups != 1u) {
         return;
     }
+    let p = part_of(id.z).product;
     let group = swizzled(id, groups);
     let i0 = group.y * ROWS;
     let j0 = group.x * VECTORS * SPLIT + lane * 4u;
@@ -31,7 +32,7 @@ fn multiply(
     var rows: array<u32, LOADS>;
     var ahead: array<u32, LOADS>; // in k
     for (var l = 0u; l < LOADS; l++) {
-        rows[l] = min(i0 + (l * LANES + lane) % ROWS, M - 1u);
+        rows[l] = p * M + min(i0 + (l * LANES + lane) % ROWS, M - 1u);
         ahead[l] = 4u * WORD * ((l * LANES + lane) / ROWS);
     }
     var columns: array<u32, VECTORS>;
@@ -56,26 +57,27 @@ fn multiply(
         for (var d = 0u; d < DEPTH; d++) {
             var b: array<array<B4, PARTS>, VECTORS>;
             for (var v = 0u; v < VECTORS; v++) {
-                for (var p = 0u; p < PARTS; p++) {
-                    b[v][p] = load_b4(q + d * WORD + p * STEP, columns[v]);
+                for (var h = 0u; h < PARTS; h++) {
+                    b[v][h] = load_b4(p * LDK + q + d * WORD + h * STEP, columns[v]);
                 }
             }
             for (var r = 0u; r < ROWS; r++) {
                 let holder = r + ROWS * (d / 4u);
                 let word = subgroupShuffle(a[holder / LANES][d % 4u], holder % LANES);
                 for (var v = 0u; v < VECTORS; v++) {
-                    for (var p = 0u; p < PARTS; p++) {
-                        sums[r][v] = accumulate4(sums[r][v], part(word, p), b[v][p]);
+                    for (var h = 0u; h < PARTS; h++) {
+                        sums[r][v] = accumulate4(sums[r][v], part(word, h), b[v][h]);
                     }
                 }
             }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
+        let row = p * M + i0 + r; // of all products
         for (var v = 0u; v < VECTORS; v++) {
             let j = j0 + v * SPLIT;
             if (i0 + r < M && j < N) {
-                store4(i0 + r, j, finished(sums[r][v], carries[r][v], i0 + r, j));
+                store4(row, j, finished(sums[r][v], carries[r][v], row, j));
             }
         }
     }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use clap::ValueHint;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use tradeoff::gpu::{self, Candidate};
 use tradeoff::measure::{Case, Selection, SelectionError, Session, expand_sizes};
-use tradeoff::problem::matrix::Distribution;
 use tradeoff::record::Provenance;
 
 /// What is selected, unless a flag says otherwise, by the `TRADEOFF_*` variables.
@@ -25,13 +25,30 @@ pub struct SelectionArgs {
     /// 4096, both included). Between semicolons, also m,n,k: "256;257,131,73".
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     size: Option<String>,
-    /// Matmul kernels on a GPU, such as naive,register_tiled [TRADEOFF_KERNELS; default: all]
+    /// Kernels on a GPU, such as naive,register_tiled for matmul, stepwise,persistent for SGD
+    /// [TRADEOFF_KERNELS; default: all of matmul, the one that suits of SGD]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     kernel: Option<String>,
-    /// Distribution of the operands of matmul [default: normal]
-    #[arg(long, value_parser = PossibleValuesParser::new([Distribution::Normal.name()]))]
-    problem: Option<String>,
-    /// SGD data sets: digits, figure2-NxD, logistic-NxD [TRADEOFF_DATA_SETS; default:
+    /// Distributions of the operands of matmul [TRADEOFF_DISTRIBUTIONS; default: normal]
+    ///
+    /// normal, uniform01 ([0, 1]), uniform ([−1, 1]), exponent-spread(phi), power-span(s), cancel(c),
+    /// mean-shift(m), outlier-columns(fraction,factor), subnormal, integers (−1, 0, 1). Several, such
+    /// as "normal,exponent-spread(2)", are several cases.
+    #[arg(long, value_name = "LIST", alias = "problem",
+        value_parser = NonEmptyStringValueParser::new())]
+    distribution: Option<String>,
+    /// File of A, with --b, instead of sizes and distributions [TRADEOFF_A]
+    ///
+    /// As numpy.save writes a matrix of f32 or f64, in either order. The error of f64 operands counts
+    /// from what the file holds: their rounding to f32 is part of it.
+    #[arg(long, value_name = "A.npy", value_hint = ValueHint::FilePath,
+        value_parser = NonEmptyStringValueParser::new())]
+    a: Option<String>,
+    /// File of B, as --a [TRADEOFF_B]
+    #[arg(long, value_name = "B.npy", value_hint = ValueHint::FilePath,
+        value_parser = NonEmptyStringValueParser::new())]
+    b: Option<String>,
+    /// SGD data sets: digits, figure2-NxD, normalised-NxD, logistic-NxD [TRADEOFF_DATA_SETS; default:
     /// digits,figure2-1024x1024]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     data_set: Option<String>,
@@ -50,12 +67,22 @@ pub struct SelectionArgs {
     #[arg(long, value_name = "LIST", alias = "learning-rates",
         value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     learning_rate: Option<String>,
+    /// How SGD descends: sgd, averaged-sgd, lp-svrg, halp; all but the first on the CPU alone, the last
+    /// two at D32fM8-SR [TRADEOFF_ALGORITHMS; default: sgd]
+    #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
+    algorithm: Option<String>,
     /// Seed of the inputs and of all random bits [TRADEOFF_SEED; default: 1]
     #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     seed: Option<String>,
     /// Trial: other rounding bits on the same inputs [TRADEOFF_TRIAL; default: 0]
     #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     trial: Option<String>,
+    /// Seeds to repeat stochastic roundings of matmul with, on the same inputs [TRADEOFF_TRIALS]
+    ///
+    /// Fills the columns trial_…: the error of one trial and of the mean, and the bias with its
+    /// interval. At least 2; none without it.
+    #[arg(long, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    trials: Option<String>,
     /// Devices: an index, a part of a name, cpu, all [TRADEOFF_DEVICES; default: all]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     device: Option<String>,
@@ -84,13 +111,18 @@ impl SelectionArgs {
             ("the workload", "TRADEOFF_WORKLOADS", workloads),
             ("--precision", "TRADEOFF_PRECISIONS", self.precision.as_deref()),
             ("--size", "TRADEOFF_SIZES", self.size.as_deref()),
+            ("--distribution", "TRADEOFF_DISTRIBUTIONS", self.distribution.as_deref()),
+            ("--a", "TRADEOFF_A", self.a.as_deref()),
+            ("--b", "TRADEOFF_B", self.b.as_deref()),
             ("--kernel", "TRADEOFF_KERNELS", self.kernel.as_deref()),
             ("--data-set", "TRADEOFF_DATA_SETS", self.data_set.as_deref()),
             ("--batch", "TRADEOFF_BATCHES", self.batch.as_deref()),
             ("--steps", "TRADEOFF_STEPS", self.steps.as_deref()),
             ("--learning-rate", "TRADEOFF_LEARNING_RATES", self.learning_rate.as_deref()),
+            ("--algorithm", "TRADEOFF_ALGORITHMS", self.algorithm.as_deref()),
             ("--seed", "TRADEOFF_SEED", self.seed.as_deref()),
             ("--trial", "TRADEOFF_TRIAL", self.trial.as_deref()),
+            ("--trials", "TRADEOFF_TRIALS", self.trials.as_deref()),
             ("--device", "TRADEOFF_DEVICES", self.device.as_deref()),
             ("--checks", "TRADEOFF_CHECKS", self.checks.as_deref()),
             ("--roofline", "TRADEOFF_ROOFLINE", self.roofline.as_deref()),

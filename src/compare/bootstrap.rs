@@ -69,6 +69,24 @@ pub fn bootstrap_median(values: &[f64], resamples: u32, key: [u32; 2]) -> Option
     Some(Interval { low: medians[rank - 1], high: medians[medians.len() - rank] })
 }
 
+/// [`bootstrap_median`] of values that several processes gave, resampled as in
+/// [`bootstrap_processes`].
+pub fn bootstrap_median_processes(
+    values: &[Vec<f64>],
+    resamples: u32,
+    key: [u32; 2],
+) -> Option<Interval> {
+    let count: usize = values.iter().map(Vec::len).sum();
+    if values.iter().any(Vec::is_empty) || count < LEAST_SAMPLES || resamples < 39 {
+        return None;
+    }
+    let mut processes = Processes::new(values);
+    let mut medians: Vec<f64> = (0..resamples).map(|r| processes.median([r, 0], key)).collect();
+    medians.sort_by(f64::total_cmp);
+    let rank = (f64::from(resamples + 1) * 0.025) as usize;
+    Some(Interval { low: medians[rank - 1], high: medians[medians.len() - rank] })
+}
+
 /// From the 95 % intervals of the two medians: the ratio is within if each median is within its
 /// own. That holds with at least 90 % whatever the distributions, and for two intervals of like
 /// width with more than 95 %.

@@ -2,15 +2,15 @@
 //!
 //! Rows whose samples were drawn in turn are compared round by round: the ratio is the median, over
 //! the rounds that both have, of the quotient of the two times of a round, and its 95 % interval a
-//! percentile bootstrap that resamples rounds. What slows a whole round slows both of its times, so
-//! drift cancels. Other rows are compared by the quotient of their medians, each side resampled on
+//! percentile bootstrap that resamples rounds, and processes before them where several drew the samples.
+//! What slows a whole round slows both of its times, so drift cancels. Other rows are compared by the quotient of their medians, each side resampled on
 //! its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
-use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median};
+use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median, bootstrap_median_processes};
 use super::{By, CompareError, Measurement, Side, key_words};
 use crate::frontier::Interval;
 use crate::number::Precision;
@@ -294,29 +294,44 @@ impl Groups {
             self.0.get(&(row.record.run_id.clone(), row.record.case_id.clone())).copied()
         };
         let together = group(of).is_some() && group(of) == group(to);
-        let pairs = if together { paired(of, to) } else { vec![] };
-        let (basis, count, speed) = if pairs.is_empty() {
-            let count = of.times_ns.len().min(to.times_ns.len());
-            (Basis::Medians, count, to.median_ns / of.median_ns)
-        } else {
-            (Basis::Rounds, pairs.len(), median(&pairs))
-        };
+        let pairs = if together { paired(of, to) } else { BTreeMap::new() };
+        let pairs: Vec<Vec<f64>> = pairs.into_values().collect();
         let key = super::bootstrap_key(&format!("{} {}", of.record.case_id, to.record.case_id));
-        let interval = match basis {
-            Basis::Rounds => bootstrap_median(&pairs, RESAMPLES, key),
-            Basis::Medians if count < LEAST_SAMPLES => None,
-            Basis::Medians => super::resampled(of, to, key).0,
-        };
+        let (basis, count, speed, interval) =
+            if let Some((speed, interval)) = by_rounds(&pairs, key) {
+                (Basis::Rounds, pairs.iter().map(Vec::len).sum(), speed, interval)
+            } else {
+                let count = of.times_ns.len().min(to.times_ns.len());
+                let interval = (count >= LEAST_SAMPLES).then(|| super::resampled(of, to, key).0);
+                (Basis::Medians, count, to.median_ns / of.median_ns, interval.flatten())
+            };
         Ratio { of: of.clone(), to: to.clone(), speed, interval, basis, count }
     }
 }
 
-/// Time of `to` over that of `of` in each round that both have.
-fn paired(of: &Measurement, to: &Measurement) -> Vec<f64> {
+/// The median of the quotients of two times, one a round, by process, and its 95 % interval, a
+/// percentile bootstrap under `key` that resamples rounds, and before them processes where there are
+/// several; no interval with fewer than [`LEAST_SAMPLES`] rounds, and nothing of none.
+pub fn by_rounds(quotients: &[Vec<f64>], key: [u32; 2]) -> Option<(f64, Option<Interval>)> {
+    let interval = match quotients {
+        [one] => bootstrap_median(one, RESAMPLES, key),
+        several => bootstrap_median_processes(several, RESAMPLES, key),
+    };
+    let all = quotients.concat();
+    (!all.is_empty()).then(|| (median(&all), interval))
+}
+
+/// Time of `to` over that of `of` in each round that both have, by process.
+fn paired(of: &Measurement, to: &Measurement) -> BTreeMap<u64, Vec<f64>> {
     let rounds: HashMap<[u64; 2], f64> =
         of.rounds.iter().copied().zip(of.times_ns.iter().copied()).collect();
-    let both = to.rounds.iter().zip(&to.times_ns);
-    both.filter_map(|(round, time)| Some(time / rounds.get(round)?)).collect()
+    let mut by_process = BTreeMap::<u64, Vec<f64>>::new();
+    for (round, time) in to.rounds.iter().zip(&to.times_ns) {
+        if let Some(other) = rounds.get(round) {
+            by_process.entry(round[0]).or_default().push(time / other);
+        }
+    }
+    by_process
 }
 
 /// The mean of the two middle values where their number is even; there is at least one.
@@ -400,6 +415,20 @@ mod tests {
         let of = measurement("a", vec![1.0; 8]);
         let mut to = measurement("b", vec![2.0; 9]);
         to.rounds[0] = [1, 0];
-        assert_eq!(paired(&of, &to), [2.0; 7]);
+        assert_eq!(paired(&of, &to), BTreeMap::from([(0, vec![2.0; 7])]));
+    }
+
+    /// Where the processes differ and the rounds of one do not, the interval spans the processes.
+    #[test]
+    fn what_differs_between_processes_is_in_the_interval() {
+        let ratios = [1.0, 1.1, 1.2, 1.3, 1.4];
+        let processes = ratios.map(|ratio| vec![ratio; 40]);
+        let (ratio, interval) = by_rounds(&processes, [1, 2]).unwrap();
+        let Interval { low, high } = interval.unwrap();
+        assert_eq!(ratio, 1.2);
+        assert!(low <= 1.1 && high >= 1.3, "[{low}, {high}]");
+        let (_, pooled) = by_rounds(&[processes.concat()], [1, 2]).unwrap();
+        let pooled = pooled.unwrap();
+        assert!(pooled.high - pooled.low < high - low, "samples of one process are no news");
     }
 }

@@ -204,6 +204,11 @@ impl Bound {
         Self { inputs, gamma }
     }
 
+    /// The same with another bound on the growth of the accumulation's roundings in the place of γ_k.
+    pub(super) fn with_gamma(&self, gamma: f64) -> Self {
+        Self { inputs: self.inputs.clone(), gamma: Some(gamma) }
+    }
+
     /// Whether it bounds nothing, because k·u ≥ 1. Such a result is verified by its mirror alone.
     pub fn is_vacuous(&self) -> bool {
         self.gamma.is_none()
@@ -224,10 +229,11 @@ impl Bound {
         let k = self.inputs.k as f64;
         let p = truth.abs_product[i * truth.n + j];
         let (u_a, u_b) = (conversion_a.relative, conversion_b.relative);
-        let (eta_a, eta_b) = (conversion_a.absolute(truth.rows[i]), conversion_b.absolute(j));
+        let column = truth.rows[i] / truth.m * truth.n + j; // of all products
+        let (eta_a, eta_b) = (conversion_a.absolute(truth.rows[i]), conversion_b.absolute(column));
         let converted = (u_a + u_b + u_a * u_b) * p
             + (1.0 + u_a) * eta_b * truth.a_row_abs[i]
-            + (1.0 + u_b) * eta_a * truth.b_col_abs[j]
+            + (1.0 + u_b) * eta_a * truth.b_col_abs[column]
             + k * eta_a * eta_b;
         let accumulated =
             gamma * (p + converted) + k * self.inputs.accumulate_absolute * (1.0 + gamma);

@@ -1,10 +1,18 @@
 //! Error of a computed result against the truth: metrics and bounds.
 
 pub mod bound;
+pub mod fit;
+pub mod grade;
 pub mod metrics;
+pub mod parts;
+pub mod probabilistic;
+pub mod trials;
 
 pub use bound::{Bound, BoundError, Guarantee, matmul_bound};
 pub use metrics::ErrorMetrics;
+pub use parts::{Parts, Sums};
+pub use probabilistic::Probabilistic;
+pub use trials::Trials;
 
 /// |computed − truth|. What is not finite is infinitely wrong.
 fn distance(computed: f32, truth: f64) -> f64 {

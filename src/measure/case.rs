@@ -5,9 +5,10 @@ use std::fmt;
 use crate::gpu::DeviceInfo;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::matrix::Origin;
 use crate::record::Record;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::{self, LearningRate};
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// What is computed, apart from the precision and the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Work {
         shape: Shape,
         /// The structure of the kernel.
         kernel: Option<Kernel>,
+        /// Where A and B come from.
+        origin: Origin,
     },
     /// A run of SGD.
     Sgd {
@@ -29,6 +32,10 @@ pub enum Work {
         steps: u32,
         /// The learning rate.
         learning_rate: LearningRate,
+        /// The kernel. The CPU has one, the mirror: there it is `None`.
+        schedule: Option<Schedule>,
+        /// How it descends.
+        algorithm: Algorithm,
     },
 }
 
@@ -59,8 +66,7 @@ impl Case {
         match self.work {
             Work::Matmul { kernel: Some(kernel), .. } => kernel.name(),
             Work::Matmul { kernel: None, .. } => "mirror",
-            Work::Sgd { .. } if self.device_slug == "cpu" => "mirror",
-            Work::Sgd { data, batch, .. } => sgd::Schedule::of_spec(data, batch).name(),
+            Work::Sgd { schedule, .. } => schedule.map_or("mirror", Schedule::name),
         }
     }
 
@@ -72,14 +78,35 @@ impl Case {
         }
     }
 
-    /// The shape as the case's id spells it: with the learning rate behind it, where that is not
-    /// the data set's own.
+    /// The shape as the case's id spells it: behind it the learning rate where that is not the data
+    /// set's own, and the algorithm where that is not plain SGD; what the operands are, where they are
+    /// not normal deviates.
     pub fn shape_in_id(&self) -> String {
-        match self.work {
-            Work::Sgd { learning_rate: LearningRate::Auto, .. } | Work::Matmul { .. } => {
-                self.shape()
+        let mut shape = self.shape();
+        match &self.work {
+            Work::Sgd { learning_rate, algorithm, .. } => {
+                if *learning_rate != LearningRate::Auto {
+                    shape += &format!("-lr{learning_rate}");
+                }
+                if *algorithm != Algorithm::Sgd {
+                    shape += &format!("-{algorithm}");
+                }
             }
-            Work::Sgd { learning_rate, .. } => format!("{}-lr{learning_rate}", self.shape()),
+            Work::Matmul { origin, .. } => {
+                let id = origin.id();
+                if !id.is_empty() {
+                    shape += &format!("-{id}");
+                }
+            }
+        }
+        shape
+    }
+
+    /// Where the operands of a matrix product come from; `None` for SGD.
+    pub fn origin(&self) -> Option<&Origin> {
+        match &self.work {
+            Work::Matmul { origin, .. } => Some(origin),
+            Work::Sgd { .. } => None,
         }
     }
 
@@ -108,7 +135,8 @@ impl Case {
     }
 }
 
-/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan` or
+/// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`,
+/// `matmul/fp16/register_tiled/512x512x512-cancel8/llvmpipe-vulkan` or
 /// `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

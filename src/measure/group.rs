@@ -306,12 +306,14 @@ fn order(count: usize, [place, round]: [u32; 2], key: [u32; 2]) -> Vec<usize> {
     order
 }
 
-/// The cases that are sampled together: neighbours of one workload and shape, or each alone.
+/// The cases that are sampled together: neighbours of one workload, shape and
+/// origin of the operands, or each alone.
 pub(super) fn groups(cases: &[Case], interleaving: Interleaving) -> impl Iterator<Item = &[Case]> {
     let together = move |a: &Case, b: &Case| {
         interleaving == Interleaving::Rounds
             && a.workload() == b.workload()
             && a.shape() == b.shape()
+            && a.origin() == b.origin()
     };
     cases.chunk_by(together)
 }

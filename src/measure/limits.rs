@@ -7,7 +7,7 @@ use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::{Format, Precision};
 use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{KernelSource, Shape, output_format};
-use crate::workload::sgd::{Chunks, check_shape};
+use crate::workload::sgd::{Chunks, check_schedule, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
 pub fn available_host_bytes() -> u64 {
@@ -23,22 +23,26 @@ pub fn available_host_bytes() -> u64 {
 /// the device or of the host may still be full when its turn comes.
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
-        Work::Matmul { shape, kernel } => {
-            let unsupported =
-                kernel.and_then(|k| KernelSource::supports(k, case.precision, device).err());
+        Work::Matmul { shape, kernel, .. } => {
+            let unsupported = kernel.and_then(|k| {
+                let runs = k.runs(shape);
+                runs.and_then(|()| KernelSource::supports(k, case.precision, device)).err()
+            });
             unsupported.or_else(|| host_skip(shape, host_bytes)).or_else(|| {
                 let source = KernelSource::of(kernel?, case.precision, device);
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
             })
         }
-        Work::Sgd { data, batch, .. } => sgd_skip(data, batch, case.precision)
+        Work::Sgd { data, batch, schedule, .. } => sgd_skip(data, batch, case.precision)
+            .or_else(|| check_schedule(schedule, batch).err().map(|error| error.to_string()))
             .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
     }
 }
 
 /// A problem that is more than the host's memory with the fewest rows of C verified.
 fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
-    let needed = matmul::host_bytes(shape, shape.m.min(matmul::LEAST_ROWS));
+    let rows = shape.batch.saturating_mul(shape.m).min(matmul::LEAST_ROWS);
+    let needed = matmul::host_bytes(shape, rows);
     (needed > u128::from(host_bytes)).then(|| {
         format!(
             "{shape} needs at least {needed} bytes of host memory, over the {host_bytes} \
@@ -49,15 +53,11 @@ fn host_skip(shape: Shape, host_bytes: u64) -> Option<String> {
 
 /// A buffer or a dispatch of the product that is over a limit of the device.
 fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Option<GpuError> {
-    let (lda, ldb) = (shape.lda() as u64, shape.ldb() as u64);
-    let m = shape.m as u64;
-    // B has as many rows as a row of A has numbers, padding included.
     let buffers = [
-        ("buffer A in f32 (bytes)", Format::F32, m, lda),
-        ("buffer B in f32 (bytes)", Format::F32, lda, ldb),
-        ("buffer C (bytes)", output_format(source.precision), m, ldb),
-    ]
-    .map(|(what, format, rows, columns)| (what, rows.saturating_mul(format.bytes(columns))));
+        ("buffer A in f32 (bytes)", Format::F32.bytes(shape.stored_numbers_of_a())),
+        ("buffer B in f32 (bytes)", Format::F32.bytes(shape.stored_numbers_of_b())),
+        ("buffer C (bytes)", output_format(source.precision).bytes(shape.stored_numbers_of_c())),
+    ];
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
     let over = |(what, asked): (&str, u64), limit| {
         (asked > limit).then(|| GpuError::OverLimit { what: what.to_owned(), asked, limit })
@@ -65,9 +65,9 @@ fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Opti
     let too_large = buffers.into_iter().find_map(|buffer| over(buffer, limit));
     too_large.or_else(|| {
         let limit = device.max_workgroups_per_dimension.into();
-        let names = ["dispatch (workgroups in x)", "dispatch (workgroups in y)"];
+        let names = ["x", "y", "z"].map(|axis| format!("dispatch (workgroups in {axis})"));
         let counts = source.workgroups(shape).map(u64::from);
-        names.into_iter().zip(counts).find_map(|dispatch| over(dispatch, limit))
+        names.iter().zip(counts).find_map(|(name, count)| over((name.as_str(), count), limit))
     })
 }
 
@@ -96,7 +96,8 @@ mod tests {
     fn a_run_skips_what_was_foreseen() {
         let variables = [
             // C over a binding of 128 MiB; more workgroups of 8 rows than 65,535; an ordinary one.
-            ("TRADEOFF_SIZES", "5800x5800x1,524281x1x1,8"),
+            // A layout that one kernel reads and another does not; more products than workgroups in z.
+            ("TRADEOFF_SIZES", "5800x5800x1,524281x1x1,8,8-tn,2x2x2-b65536"),
             ("TRADEOFF_PRECISIONS", "fp32,D8M8"),
             ("TRADEOFF_DATA_SETS", "figure2-16x8"),
             ("TRADEOFF_BATCHES", "16,17"),

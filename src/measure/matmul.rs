@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::judge::{self, Study};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
 use crate::error::{Bound, ErrorMetrics, Guarantee, matmul_bound};
 use crate::gpu::{Command, Context, TimingMethod};
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::{PackedB, entry, multiply, multiply_packed};
+use crate::mirror::matmul::{PackedB, entry, multiply, multiply_in_slices, multiply_packed};
 use crate::number::{Arithmetic, Precision};
-use crate::problem::matrix::{Distribution, MatmulProblem};
+use crate::problem::layout::{Layout, Stored};
+use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
 use crate::truth::matmul::{MatmulTruth, sample_rows};
 use crate::workload::matmul::{
@@ -34,18 +36,31 @@ pub type MatmulOverride<'a> = &'a dyn Fn(&mut KernelSource);
 #[derive(Default)]
 pub struct MatmulCache {
     problem: Option<Rc<Inputs>>,
-    mirrors: Vec<((Precision, Arithmetic), Rc<Mirrored>)>,
+    /// Seeds that stochastic roundings are repeated with.
+    trials: u32,
+    /// Whether a case is verified and nothing more.
+    pub(super) brief: bool,
+    mirrors: Vec<((Precision, Arithmetic, u32), Rc<Mirrored>)>,
 }
 
-struct Inputs {
-    problem: MatmulProblem,
-    truth: MatmulTruth,
-    key: Key,
+pub(super) struct Inputs {
+    pub(super) shape: Shape,
+    pub(super) problem: MatmulProblem,
+    origin: Origin,
+    pub(super) truth: MatmulTruth,
+    pub(super) key: Key,
 }
 
 impl Inputs {
-    fn shape(&self) -> Shape {
-        Shape { m: self.problem.m, n: self.problem.n, k: self.problem.k }
+    /// Rows of C of all products.
+    pub(super) fn rows(&self) -> usize {
+        self.shape.batch * self.shape.m
+    }
+
+    /// The operands in the shape's layout.
+    pub(super) fn stored(&self) -> Stored<'_> {
+        let Shape { layout, batch, .. } = self.shape;
+        Stored::new(layout, batch, &self.problem.a, &self.problem.b)
     }
 }
 
@@ -54,12 +69,13 @@ struct Mirrored {
     step_a: Vec<f32>,
     step_b: Vec<f32>,
     c: Vec<f32>,
+    study: Study,
 }
 
 impl Session {
     pub(super) fn prepare_matmul(
         &mut self,
-        shape: Shape,
+        (shape, origin): (Shape, &Origin),
         kernel: Option<Kernel>,
         precision: Precision,
         context: Option<Rc<Context>>,
@@ -67,12 +83,16 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         describe(shape, precision, record);
+        describe_origin(origin, record);
         if let (Some(context), Some(kernel)) = (&context, kernel) {
-            KernelSource::supports(kernel, precision, &context.info)
+            kernel
+                .runs(shape)
+                .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                 .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         }
         let (seed, trial) = (self.selection.seed, self.selection.trial);
-        let inputs = self.matmul.inputs(shape, seed, trial)?;
+        self.matmul.trials = self.selection.trials;
+        let inputs = self.matmul.inputs(shape, origin, seed, trial)?;
         record.inputs_sha256 = inputs.problem.sha256.clone();
         record.reference = inputs.truth.reference.to_owned();
         match (context, kernel) {
@@ -85,20 +105,20 @@ impl Session {
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)
             }
-            _ => prepare_cpu(&inputs, precision, record),
+            _ => prepare_cpu(&self.matmul, &inputs, precision, record),
         }
     }
 }
 
 /// The columns known from the shape alone.
 fn describe(shape: Shape, precision: Precision, record: &mut Record) {
-    let Shape { m, n, k } = shape;
+    let Shape { m, n, k, layout, batch } = shape;
     record.m = Some(m as u64);
     record.n = Some(n as u64);
     record.k = Some(k as u64);
+    record.operand_layout = layout.name().to_owned();
+    record.batch_count = Some(batch as u64);
     record.output_format = output_format(precision).name().to_owned();
-    record.problem = "seeded".to_owned();
-    record.distribution = Distribution::Normal.name().to_owned();
     record.operations = Some(shape.operations());
     record.bytes = Some(shape.bytes(precision));
     record.throughput_unit = throughput_unit(precision).to_owned();
@@ -106,37 +126,70 @@ fn describe(shape: Shape, precision: Precision, record: &mut Record) {
     record.primary_error_metric = "relative_frobenius".to_owned();
 }
 
-/// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, padded
-/// for upload and converted by the mirror, three products, and the truth.
+/// The columns that say what the operands are.
+fn describe_origin(origin: &Origin, record: &mut Record) {
+    match origin {
+        Origin::Seeded(distribution) => {
+            record.problem = "seeded".to_owned();
+            record.distribution = distribution.name().to_owned();
+            record.distribution_parameters = distribution.parameters();
+        }
+        // What tells one pair of files from another wherever rows are compared.
+        Origin::Files(_) => record.problem = origin.id(),
+    }
+}
+
+/// Host memory that a shape takes, in bytes, with `rows` of C verified: the operands as drawn, as stored
+/// where that is another thing, padded for upload and converted by the mirror, three products, and the
+/// truth.
 pub(super) fn host_bytes(shape: Shape, rows: usize) -> u128 {
-    let Shape { m, n, k } = shape;
-    let product_bytes = 4 * m as u128 * n as u128;
-    3 * (MatmulProblem::operand_bytes(m, n, k) + product_bytes)
-        + MatmulTruth::host_bytes(rows, n, k)
+    let Shape { m, n, k, layout, batch } = shape;
+    let copies = if layout == Layout::Nn { 3 } else { 4 };
+    let products = batch as u128;
+    let product_bytes = 4 * products * m as u128 * n as u128;
+    copies * products * MatmulProblem::operand_bytes(m, n, k)
+        + 3 * product_bytes
+        + MatmulTruth::host_bytes(rows, n, k, batch)
 }
 
 impl MatmulCache {
     /// The problem and truth of a shape; rows of C are sampled where the whole is too much work.
-    fn inputs(&mut self, shape: Shape, seed: u32, trial: u32) -> Result<Rc<Inputs>, Unmeasured> {
+    fn inputs(
+        &mut self,
+        shape: Shape,
+        origin: &Origin,
+        seed: u32,
+        trial: u32,
+    ) -> Result<Rc<Inputs>, Unmeasured> {
         let key = [seed, trial];
         if let Some(inputs) = &self.problem
-            && inputs.shape() == shape
+            && inputs.shape == shape
+            && inputs.origin == *origin
             && inputs.key == key
         {
             return Ok(inputs.clone());
         }
         self.problem = None;
         self.mirrors.clear();
-        let Shape { m, n, k } = shape;
+        let Shape { m, n, k, batch, .. } = shape;
+        let all = batch * m;
         let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
-        check_host_memory(&shape, host_bytes(shape, rows.min(m)))?;
+        check_host_memory(&shape, host_bytes(shape, rows.min(all)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
-        let problem =
-            MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into()).map_err(skipped)?;
-        let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
+        let problem = match origin {
+            Origin::Seeded(distribution) => {
+                let (extents, budget) = ([m, n, k], isize::MAX as u64);
+                let seed = seed.into();
+                MatmulProblem::generate_batch_within(*distribution, extents, batch, seed, budget)
+                    .map_err(skipped)?
+            }
+            Origin::Files(files) => MatmulProblem::of_files(files, seed.into()),
+        };
+        let sample = (rows < all).then(|| sample_rows(all, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
-        let inputs = Rc::new(Inputs { problem, truth, key });
+        let origin = origin.clone();
+        let inputs = Rc::new(Inputs { shape, problem, origin, truth, key });
         self.problem = Some(inputs.clone());
         Ok(inputs)
     }
@@ -146,16 +199,18 @@ impl MatmulCache {
         inputs: &Inputs,
         precision: Precision,
         arithmetic: Arithmetic,
+        slices: u32,
     ) -> Rc<Mirrored> {
-        let name = (precision, arithmetic);
+        let name = (precision, arithmetic, slices);
         if let Some((_, found)) = self.mirrors.iter().find(|(n, _)| *n == name) {
             return found.clone();
         }
-        let (a, b) = (&inputs.problem.a, &inputs.problem.b);
-        let operands = Operands::convert(precision, arithmetic, a, b, inputs.key);
-        let c = multiply(precision, arithmetic, &operands, &inputs.truth.rows, inputs.key);
+        let (key, rows) = (inputs.key, &inputs.truth.rows);
+        let operands = Operands::convert_stored(precision, arithmetic, &inputs.stored(), key);
+        let c = multiply_in_slices(precision, arithmetic, &operands, slices, rows, key);
+        let study = Study::of(precision, arithmetic, &operands, inputs, self.trials);
         let Operands { step_a, step_b, .. } = operands;
-        let mirrored = Rc::new(Mirrored { step_a, step_b, c });
+        let mirrored = Rc::new(Mirrored { step_a, step_b, c, study });
         self.mirrors.push((name, mirrored.clone()));
         mirrored
     }
@@ -171,8 +226,7 @@ fn prepare_gpu(
 ) -> Result<Prepared, Unmeasured> {
     record.f16_path = source.f16_path.map_or("", |path| path.name()).to_owned();
     context.reset_peak();
-    let (a, b) = (&inputs.problem.a, &inputs.problem.b);
-    let gpu = GpuMatmul::prepare(&context, source, a, b, inputs.key, checks)?;
+    let gpu = GpuMatmul::prepare(&context, source, &inputs.stored(), inputs.key, checks)?;
     record.wgsl_sha256 = gpu.wgsl_sha256.clone();
     record.pipeline_compile_ns = Some(gpu.compile_ns);
     record.peak_device_memory_bytes = Some(context.peak_bytes());
@@ -191,7 +245,8 @@ fn prepare_gpu(
     } else {
         Some("a matrix unit".to_owned())
     };
-    let mirrored = cache.mirror(inputs, source.precision, fingerprint.arithmetic);
+    let arithmetic = fingerprint.arithmetic;
+    let mirrored = cache.mirror(inputs, source.precision, arithmetic, source.slices());
     let guarantee = if source.kernel.has_mirror() {
         Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest)
     } else {
@@ -200,15 +255,21 @@ fn prepare_gpu(
     let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
     let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
     let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
+    let bound = judge::from_f64(bound, &inputs.problem);
     if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {
         let reason = format!("no mirror models {what} and the bound says nothing at this k");
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
     let expected = unmodelled.is_none().then_some(&mirrored.c[..]);
-    let fraction = inputs.truth.rows.len() as f64 / inputs.problem.m as f64;
+    let fraction = inputs.truth.rows.len() as f64 / inputs.rows() as f64;
     let verified = verify(&checked, expected, fraction, inputs, source.precision, &bound, record);
+    let (truth, models) = (&inputs.truth, unmodelled.is_none());
+    mirrored.study.fill(&checked, truth, source.precision, models, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    if !cache.brief {
+        judge::compare_runs(&context, source, &gpu, inputs, checks, &c, record)?;
+    }
     if let Some(what) = unmodelled {
         record.reason = format!("no mirror models {what}; held to its bound alone");
     }
@@ -220,25 +281,28 @@ fn prepare_gpu(
 }
 
 fn prepare_cpu(
+    cache: &MatmulCache,
     inputs: &Rc<Inputs>,
     precision: Precision,
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let arithmetic = Arithmetic::host();
     let problem = &inputs.problem;
-    let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, inputs.key);
-    let all: Vec<usize> = (0..problem.m).collect();
+    let stored = inputs.stored().into_owned();
+    let operands = Operands::convert_stored(precision, arithmetic, &stored, inputs.key);
+    let all: Vec<usize> = (0..inputs.rows()).collect();
     let c = multiply(precision, arithmetic, &operands, &all, inputs.key);
     let n = problem.n;
     let checked: Vec<f32> =
         inputs.truth.rows.iter().flat_map(|&i| &c[i * n..][..n]).copied().collect();
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
+    let bound = judge::from_f64(bound, problem);
 
     let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
     let key = inputs.key;
-    let again = sample_rows(problem.m, CPU_CHECKED_ROWS, key[0].into());
+    let again = sample_rows(inputs.rows(), CPU_CHECKED_ROWS, key[0].into());
     let entries = again.par_iter().flat_map_iter(|&i| (0..n).map(move |j| (i, j)));
     let (mismatches, zeros) = entries
         .map(|(i, j)| {
@@ -250,14 +314,18 @@ fn prepare_cpu(
         .reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     record.mirror_mismatches = Some(mismatches);
     record.mirror_signed_zero_mismatches = Some(zeros);
-    record.verified_fraction = Some(again.len() as f64 / problem.m as f64);
+    record.verified_fraction = Some(again.len() as f64 / inputs.rows() as f64);
     let verified = judge(&checked, mismatches, inputs, precision, &bound, record);
+    let study = Study::of(precision, arithmetic, &operands, inputs, cache.trials);
+    study.fill(&checked, &inputs.truth, precision, true, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    judge::compare_mirrors(precision, &operands, inputs, &c, record);
     record.result_sha256 = result_sha256(c.iter().map(|x| x.to_bits()));
     let runner = CpuRunner {
         inputs: inputs.clone(),
         precision,
+        stored: Rc::new(stored),
         operands,
         rows: all,
         verified: c.clone(),
@@ -335,6 +403,13 @@ fn judge(
     record.relative_frobenius_bound = bound.relative_frobenius(&inputs.truth);
     record.bound = worst.as_ref().map(|worst| worst.bound);
     record.measured_over_bound = worst.as_ref().map(|worst| worst.ratio);
+    judge::fill_bounds(computed, &inputs.truth, precision, bound, record);
+    if metrics.non_finite > 0
+        && mismatches == 0
+        && let Some(skipped) = judge::overflow(&inputs.problem, &inputs.truth, precision)
+    {
+        return Err(skipped);
+    }
     let mut faults = vec![];
     if mismatches > 0 {
         faults.push(format!("{mismatches} of {} entries differ from the mirror", computed.len()));
@@ -403,6 +478,7 @@ impl Runner for GpuRunner {
 struct CpuRunner {
     inputs: Rc<Inputs>,
     precision: Precision,
+    stored: Rc<Stored<'static>>,
     operands: Operands,
     rows: Vec<usize>,
     c: Vec<f32>,
@@ -411,15 +487,14 @@ struct CpuRunner {
 
 impl CpuRunner {
     fn convert(&mut self) {
-        let (a, b) = (&self.inputs.problem.a, &self.inputs.problem.b);
-        let key = self.inputs.key;
-        self.operands = Operands::convert(self.precision, Arithmetic::host(), a, b, key);
+        let (arithmetic, key) = (Arithmetic::host(), self.inputs.key);
+        self.operands = Operands::convert_stored(self.precision, arithmetic, &self.stored, key);
     }
 
     /// Packing B is part of the product, as in any BLAS.
     fn multiply(&mut self) {
         let Self { precision, operands, rows, c, inputs, .. } = self;
-        let packed = PackedB::new(&operands.b, operands.k, operands.n);
+        let packed = PackedB::of(operands);
         let arithmetic = Arithmetic::host();
         multiply_packed(*precision, arithmetic, operands, &packed, rows, inputs.key, c);
     }
@@ -461,16 +536,17 @@ impl Runner for CpuRunner {
     }
 
     fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
-        let Self { inputs, precision, operands, rows, c, .. } = self;
-        let (inputs, operands, rows, c) =
-            (inputs.clone(), operands.clone(), rows.clone(), c.clone());
+        let Self { inputs, precision, stored, operands, rows, c, .. } = self;
+        let (inputs, stored, operands, rows, c) =
+            (inputs.clone(), stored.clone(), operands.clone(), rows.clone(), c.clone());
         let bytes =
             size_of_val(&operands.a[..]) + size_of_val(&operands.b[..]) + size_of_val(&c[..]);
-        let copy = Self { inputs, precision: *precision, operands, rows, c, verified: vec![] };
+        let copy =
+            Self { inputs, precision: *precision, stored, operands, rows, c, verified: vec![] };
         Some((Box::new(copy), bytes as u64))
     }
 }
 
-fn same_bits(a: &[f32], b: &[f32]) -> bool {
+pub(super) fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

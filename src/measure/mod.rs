@@ -11,6 +11,7 @@ mod cold;
 mod drawing;
 mod fingerprint;
 mod group;
+mod judge;
 pub mod limits;
 mod matmul;
 mod plan;
@@ -32,5 +33,5 @@ pub use plan::{
     run_plan,
 };
 pub use pool::pool;
-pub use selection::{Selection, SelectionError};
-pub use session::{Measured, Prepared, Session, Unmeasured};
+pub use selection::{Batch, Selection, SelectionError};
+pub use session::{Measured, Prepared, Session, Unmeasured, fill_times};

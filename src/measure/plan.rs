@@ -182,7 +182,7 @@ pub fn kernel_sha256(case: &Case, device: &DeviceInfo, parameters: &str) -> Opti
         Work::Matmul { kernel, .. } => {
             let parameters = parameters.parse().ok()?;
             let source = KernelSource::with(kernel?, case.precision, device, parameters);
-            Some(source.ok()?.composed().sha256)
+            Some(source.ok()?.sha256())
         }
         Work::Sgd { data, .. } => Some(sources_sha256(case.precision, data.loss())),
     }

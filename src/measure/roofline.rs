@@ -34,7 +34,7 @@ impl Peak {
         (ratio > 1.25).then(|| {
             format!(
                 "the median run was {ratio:.1} times as slow as the best: the device was busy, and the \
-                 peak may be too low; measure again with TRADEOFF_ROOFLINE=force when it is idle"
+                 peak may be too low; it counts for this run and is not cached"
             )
         })
     }
@@ -129,7 +129,9 @@ impl Unit {
         let (storage, accumulator) = (precision.storage(), precision.accumulator());
         let in_f16 = accumulator == Format::F16;
         Some(match (storage, accumulator) {
-            (Format::Int8, _) | (Format::Fixed8, Format::Fixed8) => Self::Dot4,
+            (Format::Int8, _)
+            | (Format::Fixed8, Format::Fixed8)
+            | (Format::Fixed4, Format::Fixed4) => Self::Dot4,
             _ if record.kernel.starts_with("cooperative") && in_f16 => Self::CooperativeF16,
             _ if record.kernel.starts_with("cooperative") => Self::CooperativeF32,
             _ if in_f16 && record.kernel.contains("native") => Self::F16Fma,
@@ -139,6 +141,13 @@ impl Unit {
 }
 
 impl Roofline {
+    /// Whether a peak may be too low because the device was busy.
+    fn is_disturbed(&self) -> bool {
+        let peaks = [&self.f32_fma, &self.f16_fma, &self.dot4];
+        let matrices = [&self.cooperative_f32, &self.cooperative_f16];
+        peaks.into_iter().chain(matrices).flatten().any(|peak| peak.disturbed().is_some())
+    }
+
     fn peak(&self, unit: Unit) -> Option<&Peak> {
         match unit {
             Unit::F32Fma => self.f32_fma.as_ref(),

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::cache::Policy;
 use super::case::{Case, Work};
 use crate::gpu::Candidate;
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
+use crate::problem::distribution::{self, Distribution};
+use crate::problem::layout::Layout;
+use crate::problem::matrix::Origin;
+use crate::problem::npy::FileOperands;
 use crate::workload::matmul::{Kernel, Shape};
-use crate::workload::sgd::LearningRate;
+use crate::workload::sgd::{Algorithm, LearningRate, Schedule};
 
 /// A variable holds what it cannot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,18 +34,23 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 18] = [
+pub const VARIABLES: [&str; 23] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
+    "TRADEOFF_DISTRIBUTIONS",
+    "TRADEOFF_A",
+    "TRADEOFF_B",
     "TRADEOFF_PRECISIONS",
     "TRADEOFF_KERNELS",
     "TRADEOFF_DATA_SETS",
     "TRADEOFF_BATCHES",
     "TRADEOFF_STEPS",
     "TRADEOFF_LEARNING_RATES",
+    "TRADEOFF_ALGORITHMS",
     "TRADEOFF_SEED",
     "TRADEOFF_TRIAL",
+    "TRADEOFF_TRIALS",
     "TRADEOFF_CHECKS",
     "TRADEOFF_ROOFLINE",
     "TRADEOFF_TUNE",
@@ -76,12 +86,18 @@ impl FromStr for Batch {
 /// What to measure and how.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Matmul shapes; empty where matmul is not selected.
+    /// Matmul shapes, each at every precision on every device; empty where matmul is not selected.
     pub shapes: Vec<Shape>,
+    /// Single matmul cases on GPUs beside those of `shapes`, where kernel and precision are selected.
+    pub singles: Vec<(Shape, Kernel, Precision)>,
+    /// Where the operands of matmul come from, one after the other.
+    pub origins: Vec<Origin>,
     /// Precisions of either workload.
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
     pub kernels: Vec<Kernel>,
+    /// SGD kernels on a GPU; none for the one that suits the shape.
+    pub schedules: Vec<Schedule>,
     /// SGD data sets; empty where SGD is not selected.
     pub data_sets: Vec<DatasetSpec>,
     /// Batch sizes.
@@ -90,10 +106,15 @@ pub struct Selection {
     pub steps: u32,
     /// SGD learning rates.
     pub learning_rates: Vec<LearningRate>,
+    /// How SGD descends.
+    pub algorithms: Vec<Algorithm>,
     /// First word of the key of all random bits; it draws the problems too.
     pub seed: u32,
     /// Second word of the key: another trial rounds the same problem with other bits.
     pub trial: u32,
+    /// Further seeds with which a stochastic rounding is repeated on the same inputs, to measure its
+    /// bias and scatter; 0 for none.
+    pub trials: u32,
     /// Keep the shaders' run-time checks of indices and loops.
     pub checks: bool,
     /// Whether the roofline of each device is measured.
@@ -106,19 +127,35 @@ pub struct Selection {
     pub results: PathBuf,
 }
 
+/// What a plain run measures of shapes that are not square: a matrix times a vector, transposed
+/// operands, many small products, a tall A, and a small C of long sums.
+const SINGLES: [(Shape, Kernel, Precision); 6] = [
+    (Shape::new(1024, 1, 1024), Kernel::Gemv, Precision::Fp32),
+    (Shape { layout: Layout::Tn, ..Shape::square(256) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape { layout: Layout::Nt, ..Shape::square(256) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape { batch: 32, ..Shape::square(64) }, Kernel::RegisterTiled, Precision::Fp32),
+    (Shape::new(4096, 64, 64), Kernel::RegisterTiled, Precision::Fp32),
+    (Shape::new(64, 64, 4096), Kernel::RegisterTiled, Precision::Fp32),
+];
+
 impl Default for Selection {
-    /// What a plain `cargo bench` measures.
+    /// What a plain `cargo bench` measures, without its single cases.
     fn default() -> Self {
         Self {
             shapes: vec![Shape::square(256), Shape::square(512)],
+            singles: vec![],
+            origins: vec![Origin::Seeded(Distribution::Normal)],
             precisions: Precision::all().collect(),
             kernels: Kernel::ALL.to_vec(),
+            schedules: vec![],
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
             steps: 200,
             learning_rates: vec![LearningRate::Auto],
+            algorithms: vec![Algorithm::Sgd],
             seed: 1,
             trial: 0,
+            trials: 0,
             checks: false,
             roofline: Policy::default(),
             tune: Policy::default(),
@@ -138,22 +175,34 @@ impl Selection {
         Self::from_variables(variables.collect())
     }
 
-    /// Reads variables; one that is absent or empty leaves its default.
+    /// Reads variables; one that is absent or empty leaves what a plain `cargo bench` measures.
     pub fn from_variables(variables: BTreeMap<String, String>) -> Result<Self, SelectionError> {
         if let Some(name) = variables.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
             return Err(SelectionError::Variable(name.clone()));
         }
         let get = |name: &str| variables.get(name).map(|v| v.trim()).filter(|v| !v.is_empty());
-        let mut selection = Self::default();
+        let mut selection = Self { singles: SINGLES.to_vec(), ..Self::default() };
         if let Some(text) = get("TRADEOFF_SIZES") {
             selection.shapes = shapes(text)?;
+            selection.singles.clear();
+        }
+        if let Some(text) = get("TRADEOFF_DISTRIBUTIONS") {
+            entries("TRADEOFF_DISTRIBUTIONS", text, ',')?; // at least one
+            let found = distribution::parse_list(text);
+            let found = found.map_err(|e| value("TRADEOFF_DISTRIBUTIONS", e.to_string()))?;
+            selection.origins = found.into_iter().map(Origin::Seeded).collect();
+        }
+        if let Some((files, shape)) = files(&get)? {
+            selection.shapes = vec![shape];
+            selection.singles.clear();
+            selection.origins = vec![Origin::Files(files)];
         }
         if let Some(text) = get("TRADEOFF_PRECISIONS") {
             let found = list("TRADEOFF_PRECISIONS", text, Precision::parse_all)?.concat();
             selection.precisions = Precision::all().filter(|p| found.contains(p)).collect();
         }
         if let Some(text) = get("TRADEOFF_KERNELS") {
-            selection.kernels = list("TRADEOFF_KERNELS", text, str::parse)?;
+            selection.choose_kernels(text)?;
         }
         if let Some(text) = get("TRADEOFF_DATA_SETS") {
             selection.data_sets = list("TRADEOFF_DATA_SETS", text, str::parse)?;
@@ -167,11 +216,18 @@ impl Selection {
         if let Some(text) = get("TRADEOFF_LEARNING_RATES") {
             selection.learning_rates = list("TRADEOFF_LEARNING_RATES", text, str::parse)?;
         }
+        if let Some(text) = get("TRADEOFF_ALGORITHMS") {
+            selection.algorithms = list("TRADEOFF_ALGORITHMS", text, str::parse)?;
+        }
         if let Some(text) = get("TRADEOFF_SEED") {
             selection.seed = number("TRADEOFF_SEED", text, 0)?;
         }
         if let Some(text) = get("TRADEOFF_TRIAL") {
             selection.trial = number("TRADEOFF_TRIAL", text, 0)?;
+        }
+        if let Some(text) = get("TRADEOFF_TRIALS") {
+            // One trial has no variance, so it says nothing of an interval.
+            selection.trials = number("TRADEOFF_TRIALS", text, 2)?;
         }
         if let Some(text) = get("TRADEOFF_CHECKS") {
             selection.checks = match text {
@@ -200,6 +256,7 @@ impl Selection {
             let names = list("TRADEOFF_WORKLOADS", text, workload)?;
             if !names.contains(&"matmul") {
                 selection.shapes.clear();
+                selection.singles.clear();
             }
             if !names.contains(&"sgd") {
                 selection.data_sets.clear();
@@ -208,21 +265,71 @@ impl Selection {
         Ok(selection)
     }
 
+    /// The kernels of a list, each of one of the workloads; a workload of which none is named keeps
+    /// its default.
+    fn choose_kernels(&mut self, text: &str) -> Result<(), SelectionError> {
+        let named = list("TRADEOFF_KERNELS", text, |entry| match entry.parse::<Schedule>() {
+            Ok(schedule) => Ok((None, Some(schedule))),
+            Err(_) => {
+                entry.parse::<Kernel>().map(|kernel| (Some(kernel), None)).map_err(|reason| {
+                    format!(
+                        "{reason} (matmul), {} (sgd)",
+                        Schedule::ALL.map(Schedule::name).join(", ")
+                    )
+                })
+            }
+        })?;
+        let kernels: Vec<Kernel> = named.iter().filter_map(|(kernel, _)| *kernel).collect();
+        if !kernels.is_empty() {
+            self.kernels = kernels;
+        }
+        self.schedules = named.into_iter().filter_map(|(_, schedule)| schedule).collect();
+        Ok(())
+    }
+
+    /// The SGD kernels to run on a device.
+    fn schedules_on(
+        &self,
+        device: &Candidate,
+        data: DatasetSpec,
+        batch: usize,
+    ) -> Vec<Option<Schedule>> {
+        if device.is_cpu() {
+            vec![None]
+        } else if self.schedules.is_empty() {
+            vec![Some(Schedule::of_spec(data, batch))]
+        } else {
+            self.schedules.iter().copied().map(Some).collect()
+        }
+    }
+
     /// The cases, in the order in which they are measured: those that share a problem together, and
     /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
         let mut cases = vec![];
-        for &shape in &self.shapes {
+        let problems = self.shapes.iter().flat_map(|&s| self.origins.iter().map(move |o| (s, o)));
+        for (shape, origin) in problems {
             for device in devices {
                 for &precision in self.precisions.iter().filter(|p| Precision::MATMUL.contains(p)) {
                     let kernels: Vec<_> = if device.is_cpu() {
                         vec![None]
                     } else {
-                        let exist = self.kernels.iter().filter(|kernel| kernel.computes(precision));
-                        exist.copied().map(Some).collect()
+                        let exist =
+                            |kernel: &&Kernel| kernel.computes(precision) && kernel.is_for(shape);
+                        self.kernels.iter().filter(exist).copied().map(Some).collect()
                     };
-                    let works = kernels.into_iter().map(|kernel| Work::Matmul { shape, kernel });
+                    let work = |kernel| Work::Matmul { shape, kernel, origin: origin.clone() };
+                    let works = kernels.into_iter().map(work);
                     cases.extend(works.map(|work| case(work, precision, device)));
+                }
+            }
+        }
+        for &(shape, kernel, precision) in &self.singles {
+            if self.kernels.contains(&kernel) && self.precisions.contains(&precision) {
+                for origin in &self.origins {
+                    let work = Work::Matmul { shape, kernel: Some(kernel), origin: origin.clone() };
+                    let gpus = devices.iter().filter(|device| !device.is_cpu());
+                    cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
                 }
             }
         }
@@ -233,11 +340,27 @@ impl Selection {
                     Batch::Full => data.rows(),
                 };
                 for &learning_rate in &self.learning_rates {
-                    let work = Work::Sgd { data, batch, steps: self.steps, learning_rate };
+                    let steps = self.steps;
                     for device in devices {
-                        let settings =
-                            self.precisions.iter().filter(|p| Precision::SGD.contains(p));
-                        cases.extend(settings.map(|&p| case(work.clone(), p, device)));
+                        let schedules = self.schedules_on(device, data, batch);
+                        for &precision in
+                            self.precisions.iter().filter(|p| Precision::SGD.contains(p))
+                        {
+                            let on_cpu = device.is_cpu();
+                            let runs = self.algorithms.iter().copied();
+                            let runs = runs.filter(|a| a.runs(precision, on_cpu));
+                            let works = runs.flat_map(|algorithm| {
+                                schedules.iter().map(move |&schedule| Work::Sgd {
+                                    data,
+                                    batch,
+                                    steps,
+                                    learning_rate,
+                                    schedule,
+                                    algorithm,
+                                })
+                            });
+                            cases.extend(works.map(|work| case(work, precision, device)));
+                        }
                     }
                 }
             }
@@ -283,7 +406,7 @@ fn entries<'a>(
     Ok(entries)
 }
 
-/// Sizes between commas (`256,512,257x131x73`), or, where there is a semicolon, between semicolons
+/// Sizes between commas (`256,512-tn,257x131x73-b8`), or, where there is a semicolon, between semicolons
 /// (`256;257,131,73`).
 fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
     let separator = if text.contains(';') { ';' } else { ',' };
@@ -291,6 +414,34 @@ fn shapes(text: &str) -> Result<Vec<Shape>, SelectionError> {
         .into_iter()
         .map(|entry| entry.parse().map_err(|e| value("TRADEOFF_SIZES", format!("{e}"))))
         .collect()
+}
+
+/// The user's own operands and the shape of their product, if they are named.
+fn files<'a>(
+    get: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<Option<(Arc<FileOperands>, Shape)>, SelectionError> {
+    let (a, b) = match (get("TRADEOFF_A"), get("TRADEOFF_B")) {
+        (None, None) => return Ok(None),
+        (Some(a), Some(b)) => (a, b),
+        (Some(a), None) => {
+            return Err(value("TRADEOFF_A", format!("`{a}` is A alone; name the file of B too")));
+        }
+        (None, Some(b)) => {
+            return Err(value("TRADEOFF_B", format!("`{b}` is B alone; name the file of A too")));
+        }
+    };
+    for (variable, what) in [("TRADEOFF_SIZES", "sizes"), ("TRADEOFF_DISTRIBUTIONS", "numbers")] {
+        if let Some(text) = get(variable) {
+            let reason =
+                format!("`{text}`, but the {what} are those of `{a}` and `{b}`; leave it out");
+            return Err(value(variable, reason));
+        }
+    }
+    let files = FileOperands::read(a.as_ref(), b.as_ref());
+    let files = files.map_err(|e| value("TRADEOFF_A", e.to_string()))?;
+    let text = format!("{}x{}x{}", files.a.rows, files.b.cols, files.a.cols);
+    let shape = text.parse().map_err(|e| value("TRADEOFF_A", format!("{e}")))?;
+    Ok(Some((Arc::new(files), shape)))
 }
 
 fn number(variable: &'static str, text: &str, least: u32) -> Result<u32, SelectionError> {
@@ -323,11 +474,13 @@ mod tests {
             ("TRADEOFF_PRECISIONS", "fp16-sr,int8"),
             ("TRADEOFF_BATCHES", "1,n"),
             ("TRADEOFF_CHECKS", "on"),
+            ("TRADEOFF_KERNELS", "persistent,Naive"),
+            ("TRADEOFF_ALGORITHMS", "sgd,HALP"),
             ("TRADEOFF_LEARNING_RATES", "auto, 0.5x,0.01"),
             ("TRADEOFF_SEED", ""),
         ])
         .unwrap();
-        assert_eq!(s.shapes, [Shape::square(64), Shape { m: 257, n: 131, k: 73 }]);
+        assert_eq!(s.shapes, [Shape::square(64), Shape::new(257, 131, 73)]);
         let fp16_sr = [Precision::Fp16Sr, Precision::D16fM16fSr];
         assert!(fp16_sr.iter().all(|p| s.precisions.contains(p)));
         assert_eq!(s.precisions.len(), 4);
@@ -335,16 +488,48 @@ mod tests {
         let rates = [LearningRate::Auto, LearningRate::Times(0.5), LearningRate::Value(0.01)];
         assert_eq!(s.learning_rates, rates);
         assert!(s.checks);
+        assert_eq!(s.algorithms, [Algorithm::Sgd, Algorithm::Halp]);
+        assert_eq!(
+            (&s.kernels[..], &s.schedules[..]),
+            (&[Kernel::Naive][..], &[Schedule::Persistent][..])
+        );
+        let s = read(&[("TRADEOFF_KERNELS", "stepwise")]).unwrap();
+        assert_eq!(
+            (&s.kernels[..], &s.schedules[..]),
+            (&Kernel::ALL[..], &[Schedule::Stepwise][..])
+        );
         assert_eq!(s.seed, Selection::default().seed);
         let s = read(&[("TRADEOFF_SIZES", "8;257,131,73"), ("TRADEOFF_WORKLOADS", "matmul")]);
         let s = s.unwrap();
-        assert_eq!(s.shapes, [Shape::square(8), Shape { m: 257, n: 131, k: 73 }]);
+        assert_eq!(s.shapes, [Shape::square(8), Shape::new(257, 131, 73)]);
         assert!(s.data_sets.is_empty());
+    }
+
+    /// A product with a vector has a kernel of its own, and single cases stay with the default sizes.
+    #[test]
+    fn kernels_are_planned_for_their_shapes() {
+        let kernels = |sizes: &str, chosen: &str| {
+            let s = read(&[
+                ("TRADEOFF_SIZES", sizes),
+                ("TRADEOFF_PRECISIONS", "fp32"),
+                ("TRADEOFF_KERNELS", chosen),
+                ("TRADEOFF_WORKLOADS", "matmul"),
+            ]);
+            let cases = s.unwrap().plan(&crate::gpu::discover(None).unwrap());
+            cases.into_iter().filter(|case| case.device_slug != "cpu").collect::<Vec<_>>()
+        };
+        assert_eq!(kernels("8,8-tn", "gemv"), []);
+        assert!(kernels("8x1x8,1x8x8-tt-b3", "gemv").iter().all(|case| case.kernel() == "gemv"));
+        let plain = read(&[("TRADEOFF_KERNELS", "register_tiled")]).unwrap();
+        assert_eq!(plain.singles.len(), SINGLES.len());
+        assert_eq!(read(&[("TRADEOFF_SIZES", "8")]).unwrap().singles, []);
+        assert_eq!(read(&[("TRADEOFF_WORKLOADS", "sgd")]).unwrap().singles, []);
     }
 
     #[test]
     fn what_cannot_be_names_the_value_and_the_remedy() {
         for (name, text, told) in [
+            ("TRADEOFF_SIZES", "8-nq", "`8-nq` is no matmul size"),
             ("TRADEOFF_PRECISIONS", "fp17", "`fp17`; valid are fp32, fp16,"),
             ("TRADEOFF_KERNELS", "fast", "`fast`; valid are naive, register_tiled"),
             ("TRADEOFF_SIZES", "0", "`0` is no matmul size"),
@@ -354,10 +539,16 @@ mod tests {
             ("TRADEOFF_TUNE", "1", "`1` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
+            ("TRADEOFF_ALGORITHMS", "svrg", "`svrg`; valid are sgd, averaged-sgd,"),
             ("TRADEOFF_BATCHES", "-1", "`-1` is no batch size"),
             ("TRADEOFF_LEARNING_RATES", "auto,0x", "`0x` is no learning rate"),
             ("TRADEOFF_SIZES", ";", "`;` is a list of nothing"),
             ("TRADEOFF_KERNELS", " , ", "`,` is a list of nothing"),
+            ("TRADEOFF_DISTRIBUTIONS", "gauss", "unknown distribution `gauss`; valid are normal"),
+            ("TRADEOFF_DISTRIBUTIONS", ",", "`,` is a list of nothing"),
+            ("TRADEOFF_TRIALS", "1", "`1` is no whole number from 2"),
+            ("TRADEOFF_A", "a.npy", "`a.npy` is A alone"),
+            ("TRADEOFF_B", "b.npy", "`b.npy` is B alone"),
         ] {
             let message = read(&[(name, text)]).unwrap_err().to_string();
             assert!(message.contains(told) && message.contains(name), "{message}");

@@ -21,7 +21,6 @@ use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
 use crate::hexadecimal::hexadecimal;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
-use crate::workload::sgd::rows_drawn;
 
 /// Timing samples of a stage that criterion does not draw.
 const SIDE_SAMPLES: usize = 11;
@@ -189,6 +188,17 @@ impl Prepared {
         self.sample(stage, iterations)
     }
 
+    /// Whose clock [`Prepared::run`] reads: `timestamp` or `host`.
+    pub fn clock(&self) -> &'static str {
+        self.method.name()
+    }
+
+    /// From now on times by the host's clock around submit and wait, whatever the device has: beside
+    /// a program that has no other.
+    pub fn use_host_clock(&mut self) {
+        self.method = TimingMethod::Host;
+    }
+
     fn sample(&mut self, stage: Stage, iterations: u64) -> Result<f64, Unmeasured> {
         let computes = stage != Stage::Conversion;
         if computes && !std::mem::replace(&mut self.spoilt, true) {
@@ -343,8 +353,8 @@ impl Prepared {
     }
 }
 
-/// The statistics of the main stage.
-pub(super) fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary) {
+/// The statistics of the main stage, from its samples: (iterations, elapsed ns).
+pub fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary) {
     record.samples = Some(summary.samples as u64);
     let first = samples.first().map(|s| s.0);
     record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));
@@ -429,8 +439,8 @@ impl Session {
     pub fn throughput(&self, case: &Case) -> (&'static str, u64) {
         match case.work {
             Work::Matmul { shape, .. } => (throughput_unit(case.precision), shape.operations()),
-            Work::Sgd { data, batch, steps, .. } => {
-                let rows = rows_drawn(data.rows(), batch, steps);
+            Work::Sgd { data, batch, steps, algorithm, .. } => {
+                let rows = algorithm.rows_read(data.rows(), batch, steps);
                 ("GNPS", (data.columns() as u64).saturating_mul(rows))
             }
         }
@@ -523,12 +533,14 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         match case.work {
-            Work::Matmul { shape, kernel } => {
-                self.prepare_matmul(shape, kernel, case.precision, context, record, alter)
+            Work::Matmul { shape, kernel, ref origin } => {
+                let problem = (shape, origin);
+                self.prepare_matmul(problem, kernel, case.precision, context, record, alter)
             }
-            Work::Sgd { data, batch, steps, learning_rate } => {
+            Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm } => {
+                let precision = case.precision;
                 let training =
-                    Training { data, batch, steps, learning_rate, precision: case.precision };
+                    Training { data, batch, steps, learning_rate, schedule, algorithm, precision };
                 self.prepare_sgd(training, context, record)
             }
         }

@@ -6,13 +6,16 @@ use std::time::Instant;
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
-use crate::gpu::{Command, Context, TimingMethod};
-use crate::number::{Arithmetic, Precision};
+use crate::gpu::{Command, Context, Source, TimingMethod};
+use crate::mirror::sgd::{Definition, Grid, Svrg, differing};
+use crate::number::{Arithmetic, Format, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
-    CpuSgd, GpuOptions, GpuSgd, LearningRate, Plan, SgdCase, SgdError, rows_drawn, sources_sha256,
+    Algorithm, CpuSgd, GpuOptions, GpuSgd, Grids, HALP_MU, KernelOverride, LearningRate, Plan,
+    Schedule, SgdCase, SgdError, Stage as KernelStage, check_schedule, rows_drawn,
+    sources_sha256_with,
 };
 
 /// The last data set with its optimum, and what was computed on it.
@@ -21,6 +24,7 @@ pub struct SgdCache {
     data: Option<Rc<Inputs>>,
     /// By batch, steps and the bits of the learning rate.
     trajectories: Vec<((usize, u32, u32), Rc<Snapshots>)>,
+    alter: Option<Alteration>,
 }
 
 /// The model after some numbers of steps.
@@ -38,8 +42,13 @@ pub(super) struct Training {
     pub batch: usize,
     pub steps: u32,
     pub learning_rate: LearningRate,
+    pub schedule: Option<Schedule>,
+    pub algorithm: Algorithm,
     pub precision: Precision,
 }
+
+/// A hook that alters the SGD kernels of a session: see [`Session::alter_sgd`].
+type Alteration = Box<dyn Fn(KernelStage, &mut Vec<Source>)>;
 
 impl From<SgdError> for Unmeasured {
     fn from(error: SgdError) -> Self {
@@ -51,13 +60,20 @@ impl From<SgdError> for Unmeasured {
 }
 
 impl Session {
+    /// From now on alters the SGD kernels before they are composed: how the harness is tested
+    /// against kernels that are wrong.
+    pub fn alter_sgd(&mut self, alter: impl Fn(KernelStage, &mut Vec<Source>) + 'static) {
+        self.sgd.alter = Some(Box::new(alter));
+    }
+
     pub(super) fn prepare_sgd(
         &mut self,
         training: Training,
         context: Option<Rc<Context>>,
         record: &mut Record,
     ) -> Result<Prepared, Unmeasured> {
-        let Training { data: spec, batch, steps, learning_rate, precision } = training;
+        let Training { data: spec, batch, steps, learning_rate, schedule, algorithm, precision } =
+            training;
         record.batch = Some(batch as u64);
         record.steps = Some(steps.into());
         record.data_set = spec.to_string();
@@ -68,21 +84,33 @@ impl Session {
         let learning_rate = learning_rate.value(auto.learning_rate);
         let case = SgdCase { seed, trial, learning_rate, ..auto };
         case.check(data)?;
-        describe(&case, &inputs, record);
+        check_schedule(schedule, batch)?;
+        describe(&case, algorithm, &inputs, record);
+        if matches!(algorithm, Algorithm::LpSvrg | Algorithm::Halp) {
+            return prepare_svrg(&case, algorithm, &inputs, record);
+        }
         let truth = self.sgd.trajectory(&case, &inputs);
         match context {
             Some(context) => {
                 let checks = self.selection.checks;
-                prepare_gpu(&case, &inputs, &truth, context, checks, record)
+                let options = GpuOptions { checks, schedule, ..GpuOptions::default() };
+                let alter: KernelOverride<'_> = match &self.sgd.alter {
+                    Some(alter) => alter.as_ref(),
+                    None => &|_, _| {},
+                };
+                record.wgsl_sha256 = sources_sha256_with(precision, case.loss, alter);
+                prepare_gpu(&case, &inputs, &truth, context, options, alter, record)
             }
-            None => prepare_cpu(&case, &inputs, &truth, record),
+            None => prepare_cpu(&case, algorithm, &inputs, &truth, record),
         }
     }
 }
 
 /// The columns known from the case and its data.
-fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
+fn describe(case: &SgdCase, algorithm: Algorithm, inputs: &Inputs, record: &mut Record) {
     let data = &inputs.data;
+    record.algorithm = algorithm.name().to_owned();
+    record.algorithm_parameters = algorithm.parameters(data.n, case.batch, case.steps);
     record.examples = Some(data.n as u64);
     record.features = Some(data.d as u64);
     record.classes = data.test.as_ref().map(|_| data.outputs as u64);
@@ -99,7 +127,6 @@ fn describe(case: &SgdCase, inputs: &Inputs, record: &mut Record) {
     record.bytes = Some(case.bytes(data));
     record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
-    record.wgsl_sha256 = sources_sha256(case.precision, case.loss);
     record.primary_error_metric = "loss_gap".to_owned();
     record.reference = "f64 trajectory and optimum".to_owned();
     record.bound_kind = "none".to_owned();
@@ -148,7 +175,8 @@ fn prepare_gpu(
     inputs: &Rc<Inputs>,
     truth: &Snapshots,
     context: Rc<Context>,
-    checks: bool,
+    options: GpuOptions,
+    alter: KernelOverride<'_>,
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
@@ -158,8 +186,7 @@ fn prepare_gpu(
         return Err(Unmeasured::new(Status::Skipped, reason));
     }
     context.reset_peak();
-    let gpu =
-        GpuSgd::prepare_with(&context, case, data, GpuOptions { checks, ..GpuOptions::default() })?;
+    let gpu = GpuSgd::prepare_altered(&context, case, data, options, alter)?;
     if case.precision.storage() == crate::number::Format::F16 {
         record.f16_path = "packed".to_owned();
     }
@@ -185,7 +212,7 @@ fn prepare_gpu(
         );
         return Err(Unmeasured::new(Status::Wrong, reason));
     }
-    let snapshots = gpu.snapshots(&context)?;
+    let snapshots = in_f64(gpu.snapshots(&context)?);
     let judged = judge(case, inputs, truth, &snapshots, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     let trajectory = judged?;
@@ -211,29 +238,83 @@ fn words_that_differ(device: &[(u32, Vec<u32>)], mirror: &[(u32, Vec<u32>)]) -> 
     (differing + device.len().abs_diff(mirror.len())) as u64
 }
 
+/// Models in the format that they are judged in.
+fn in_f64(snapshots: Vec<(u32, Vec<f32>)>) -> Snapshots {
+    let wide = |model: Vec<f32>| model.into_iter().map(f64::from).collect();
+    snapshots.into_iter().map(|(step, model)| (step, wide(model))).collect()
+}
+
 fn prepare_cpu(
     case: &SgdCase,
+    algorithm: Algorithm,
     inputs: &Rc<Inputs>,
     truth: &Snapshots,
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
-    let mut cpu = CpuSgd::prepare(case, data, Arithmetic::host())?;
-    record.wgsl_sha256.clear();
+    let window = Algorithm::window(data.n, case.batch, case.steps);
+    let averaged = (algorithm == Algorithm::AveragedSgd).then_some(window);
+    let mut cpu = CpuSgd::prepare_averaging(case, data, Arithmetic::host(), averaged)?;
     record.dataset_step = cpu.grids().data.map(|grid| grid.step().into());
     record.model_step = cpu.grids().model.map(|grid| grid.step().into());
     cpu.run_trajectory();
     let started = Instant::now();
-    let judged = judge(case, inputs, truth, &cpu.snapshots(), record);
+    if case.precision.storage() == Format::Fixed4 {
+        // On the CPU a 4-bit number takes a byte.
+        let rows = rows_drawn(data.n, case.batch, case.steps) * data.d as u64;
+        let model = (data.d * data.outputs) as u64 * u64::from(case.steps);
+        record.bytes = Some(rows + 2 * model);
+        record.conversion_bytes = Some(5 * (data.n * data.d) as u64);
+    }
+    check_first_steps(case, data, &cpu, record)?;
+    let mut snapshots = in_f64(cpu.snapshots());
+    if let Some((average, (_, last))) = cpu.average().zip(snapshots.last_mut()) {
+        *last = average;
+    }
+    let judged = judge(case, inputs, truth, &snapshots, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     let trajectory = judged?;
-    let verified = cpu.model_words();
+    let verified = result_words(&cpu);
     record.result_sha256 = result_sha256(verified.iter().copied());
     let (numbers, examples) = (case.numbers(data), rows_drawn(data.n, case.batch, case.steps));
-    let converts = case.precision != Precision::D32fM32f;
-    let runner = CpuRunner { inputs: inputs.clone(), case: *case, cpu, converts, verified };
+    let converts = case.precision.storage() != Format::F32;
+    let case = *case;
+    let runner = CpuRunner { inputs: inputs.clone(), case, averaged, cpu, converts, verified };
     Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
         .with_sgd(trajectory, numbers, examples))
+}
+
+/// Steps that are checked on the CPU: each checkpoint that one step more leads to.
+const DEFINED_STEPS: usize = 2;
+
+/// The first steps again by their definition, every number of the model: on the CPU the mirror itself
+/// is what is measured.
+fn check_first_steps(
+    case: &SgdCase,
+    data: &Dataset,
+    cpu: &CpuSgd,
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    let (grids, arithmetic) = (cpu.grids(), Arithmetic::host());
+    let definition = Definition { case, data, grids, arithmetic };
+    let mut model = vec![0.0; data.outputs * data.d_padded];
+    let (mut mismatches, mut checked) = (0, 0);
+    for (now, (steps, mirror)) in cpu.plan().steps.iter().zip(cpu.snapshots()).take(DEFINED_STEPS) {
+        if steps != now.step + 1 {
+            break;
+        }
+        mismatches += differing(&mirror, &definition.step(now, &model));
+        (model, checked) = (mirror, checked + 1);
+    }
+    record.mirror_mismatches = Some(mismatches);
+    record.verified_fraction = Some(f64::from(checked) / f64::from(case.steps));
+    if mismatches == 0 {
+        return Ok(());
+    }
+    let reason = format!(
+        "{mismatches} numbers of the model differ from the definition over the first {checked} steps"
+    );
+    Err(Unmeasured::new(Status::Wrong, reason))
 }
 
 /// A run whose loss ends over so many times that of the zero model, with which it began, diverged.
@@ -244,22 +325,21 @@ fn judge(
     case: &SgdCase,
     inputs: &Inputs,
     truth: &Snapshots,
-    snapshots: &[(u32, Vec<f32>)],
+    snapshots: &Snapshots,
     record: &mut Record,
 ) -> Result<Vec<TrajectoryPoint>, Unmeasured> {
     let objective = Objective::new(case, &inputs.data);
-    let point = |(step, model): &(u32, Vec<f32>)| {
-        let model: Vec<f64> = model.iter().map(|&w| w.into()).collect();
-        let loss = objective.value(&model);
+    let point = |(step, model): &(u32, Vec<f64>)| {
+        let loss = objective.value(model);
         let exact = truth.iter().find(|(at, _)| at == step).map(|(_, exact)| exact);
         TrajectoryPoint {
             case_id: record.case_id.clone(),
             step: (*step).into(),
             loss: Some(loss),
             loss_gap: Some(loss - inputs.optimum.loss),
-            distance_to_f64_trajectory: exact.map(|exact| distance(&model, exact)),
-            distance_to_optimum: Some(distance(&model, &inputs.optimum.model)),
-            test_accuracy: objective.test_accuracy(&model),
+            distance_to_f64_trajectory: exact.map(|exact| distance(model, exact)),
+            distance_to_optimum: Some(distance(model, &inputs.optimum.model)),
+            test_accuracy: objective.test_accuracy(model),
             ..TrajectoryPoint::default()
         }
     };
@@ -272,6 +352,7 @@ fn judge(
     record.distance_to_f64_trajectory = last.distance_to_f64_trajectory;
     record.distance_to_optimum = last.distance_to_optimum;
     record.test_accuracy = last.test_accuracy;
+    record.gradient_norm = Some(objective.gradient_norm(model));
     let non_finite = model.iter().filter(|w| !w.is_finite()).count();
     record.non_finite_count = Some(non_finite as u64);
     let initial = objective.value(&vec![0.0; model.len()]);
@@ -350,9 +431,129 @@ impl Runner for GpuRunner {
     }
 }
 
+/// All that a run on the CPU results in: the model as it is stored, and the mean of models, if any.
+fn result_words(cpu: &CpuSgd) -> Vec<u32> {
+    let average = cpu.average().unwrap_or_default();
+    let halves = average.iter().flat_map(|w| [w.to_bits() as u32, (w.to_bits() >> 32) as u32]);
+    cpu.model_words().into_iter().chain(halves).collect()
+}
+
+/// LP-SVRG and HALP: the definition itself is what is measured.
+fn prepare_svrg(
+    case: &SgdCase,
+    algorithm: Algorithm,
+    inputs: &Rc<Inputs>,
+    record: &mut Record,
+) -> Result<Prepared, Unmeasured> {
+    let data = &inputs.data;
+    let grids = Grids::new(case.precision, data);
+    let (bits, mu) = (case.precision.accumulator().bits(), HALP_MU);
+    let grid = match (algorithm, grids.model) {
+        (Algorithm::LpSvrg, Some(fixed)) => Grid::Fixed(fixed),
+        _ => Grid::Centred { bits, mu },
+    };
+    if let Grid::Fixed(fixed) = grid {
+        record.model_step = Some(fixed.step().into());
+    }
+    let rows = algorithm.rows_read(data.n, case.batch, case.steps);
+    let entries = (data.d * data.outputs) as u64;
+    // Product and gradient of each row, and direction, move and rounding of each coordinate.
+    record.operations = Some(entries * (4 * rows + 6 * u64::from(case.steps)));
+    record.bytes = Some(data.d as u64 * (4 * rows + 2 * u64::from(case.steps)));
+    let checkpoints = Plan::new(case, data, &grids).checkpoints;
+    let runner = SvrgRunner {
+        inputs: inputs.clone(),
+        case: *case,
+        grid,
+        checkpoints,
+        result: vec![],
+        verified: vec![],
+    };
+    let started = Instant::now();
+    let models = runner.models();
+    let trajectory = judge(case, inputs, &vec![], &models, record);
+    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
+    let trajectory = trajectory?;
+    let result = models.into_iter().last().map(|(_, model)| model).unwrap_or_default();
+    let verified: Vec<u64> = result.iter().map(|w| w.to_bits()).collect();
+    record.result_sha256 =
+        result_sha256(verified.iter().flat_map(|&w| [w as u32, (w >> 32) as u32]));
+    let runner = SvrgRunner { result, verified, ..runner };
+    let numbers = rows * data.d as u64;
+    Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
+        .with_sgd(trajectory, numbers, rows))
+}
+
+struct SvrgRunner {
+    inputs: Rc<Inputs>,
+    case: SgdCase,
+    grid: Grid,
+    checkpoints: Vec<u32>,
+    result: Vec<f64>,
+    verified: Vec<u64>,
+}
+
+impl SvrgRunner {
+    fn models(&self) -> Snapshots {
+        let data = &self.inputs.data;
+        let svrg = Svrg {
+            objective: Objective::new(&self.case, data),
+            learning_rate: self.case.learning_rate.into(),
+            batch: self.case.batch,
+            period: Algorithm::period(data.n, self.case.batch),
+            grid: self.grid,
+            key: [self.case.seed, self.case.trial],
+        };
+        svrg.run(&self.checkpoints)
+    }
+}
+
+impl Runner for SvrgRunner {
+    fn main_stage(&self) -> Stage {
+        Stage::Run
+    }
+
+    fn side_stages(&self) -> &'static [Stage] {
+        &[]
+    }
+
+    fn run(&mut self, _: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
+        self.checkpoints = vec![self.case.steps]; // only the verified run keeps the others
+        let started = Instant::now();
+        for _ in 0..iterations {
+            let last = self.models().into_iter().last();
+            self.result = last.map(|(_, model)| model).unwrap_or_default();
+        }
+        Ok(Clocked { host_ns: started.elapsed().as_nanos() as f64, device_ns: None })
+    }
+
+    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
+        Ok(self.result.iter().map(|w| w.to_bits()).eq(self.verified.iter().copied()))
+    }
+
+    fn commands(&self) -> Option<Commands> {
+        None
+    }
+
+    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
+        let Self { inputs, case, grid, .. } = self;
+        let copy = Self {
+            inputs: inputs.clone(),
+            case: *case,
+            grid: *grid,
+            checkpoints: vec![case.steps],
+            result: vec![],
+            verified: vec![],
+        };
+        // The data set itself is shared.
+        Some((Box::new(copy), 8 * (inputs.data.n * inputs.data.outputs) as u64))
+    }
+}
+
 struct CpuRunner {
     inputs: Rc<Inputs>,
     case: SgdCase,
+    averaged: Option<u32>,
     cpu: CpuSgd,
     converts: bool,
     verified: Vec<u32>,
@@ -381,7 +582,7 @@ impl Runner for CpuRunner {
     }
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
-        Ok(self.cpu.model_words() == self.verified)
+        Ok(result_words(&self.cpu) == self.verified)
     }
 
     fn commands(&self) -> Option<Commands> {
@@ -389,9 +590,12 @@ impl Runner for CpuRunner {
     }
 
     fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
-        let (inputs, case, converts) = (self.inputs.clone(), self.case, self.converts);
-        let cpu = CpuSgd::prepare(&case, &inputs.data, Arithmetic::host()).ok()?;
+        let Self { case, averaged, converts, .. } = *self;
+        let inputs = self.inputs.clone();
+        let host = Arithmetic::host();
+        let cpu = CpuSgd::prepare_averaging(&case, &inputs.data, host, averaged).ok()?;
         let bytes = case.precision.storage().bytes(inputs.data.x.len() as u64);
-        Some((Box::new(Self { inputs, case, cpu, converts, verified: vec![] }), bytes))
+        let verified = vec![];
+        Some((Box::new(Self { inputs, case, averaged, cpu, converts, verified }), bytes))
     }
 }

@@ -10,6 +10,7 @@ use crate::number::arithmetic::Ops;
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::philox::{Stream, along_second};
 use crate::number::{Arithmetic, Format, Precision, Rounding, Scaling, round};
+use crate::problem::layout::{Layout, Stored, padded_k};
 use crate::problem::matrix::Matrix;
 use crate::with_ops;
 
@@ -30,13 +31,17 @@ pub struct Operands {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// A as decoded numbers (int8: the integers), m×k row-major.
+    /// How A and B are stored.
+    pub layout: Layout,
+    /// Products; the matrices of each kind lie one above the other.
+    pub batch: usize,
+    /// A as decoded numbers (int8: the integers), row-major as it is stored: m×k, or k×m transposed.
     pub a: Vec<f32>,
-    /// B likewise, k×n row-major.
+    /// B likewise, k×n, or n×k transposed.
     pub b: Vec<f32>,
-    /// int8: the value of one integer step of A, one for the matrix or one a row; else empty.
+    /// int8: the value of one integer step of A, one for all or one a row of each product; else empty.
     pub step_a: Vec<f32>,
-    /// int8: likewise for B, one or one a column.
+    /// int8: likewise for B, one or one a column of each product.
     pub step_b: Vec<f32>,
 }
 
@@ -50,15 +55,29 @@ impl Operands {
         b: &Matrix,
         key: Key,
     ) -> Self {
-        let (m, n, k) = (a.rows, b.cols, a.cols);
+        Self::convert_stored(precision, arithmetic, &Stored::new(Layout::Nn, 1, a, b), key)
+    }
+
+    /// The same for operands in any layout, of any number of products.
+    pub fn convert_stored(
+        precision: Precision,
+        arithmetic: Arithmetic,
+        stored: &Stored<'_>,
+        key: Key,
+    ) -> Self {
+        let Stored { layout, batch, ref a, ref b } = *stored;
+        let (m, n, k) = (stored.m(), stored.n(), stored.k());
+        let axis_a = if layout.a_transposed() { Axis::Column } else { Axis::Row };
+        let axis_b = if layout.b_transposed() { Axis::Row } else { Axis::Column };
         let (a, step_a, b, step_b) = match precision.storage() {
             Format::Int8 => with_ops!(arithmetic, O => {
                 let per_vector = precision.scaling() == Some(Scaling::Rowwise);
                 let rounding = precision.rounding();
-                let max_a = maxima(a, if per_vector { Axis::Row } else { Axis::Matrix });
-                let max_b = maxima(b, if per_vector { Axis::Column } else { Axis::Matrix });
-                let qa = quantize::<O>(a, &max_a, Axis::Row, rounding, key, Stream::ConvertA);
-                let qb = quantize::<O>(b, &max_b, Axis::Column, rounding, key, Stream::ConvertB);
+                let max_a = maxima(a, k, if per_vector { axis_a } else { Axis::Matrix });
+                let max_b = maxima(b, k, if per_vector { axis_b } else { Axis::Matrix });
+                let quantize = quantize::<O>;
+                let qa = quantize(a, &max_a, (axis_a, k), rounding, key, Stream::ConvertA);
+                let qb = quantize(b, &max_b, (axis_b, k), rounding, key, Stream::ConvertB);
                 (qa, steps::<O>(&max_a), qb, steps::<O>(&max_b))
             }),
             format => {
@@ -66,7 +85,7 @@ impl Operands {
                 (elementwise(format, a, flush), vec![], elementwise(format, b, flush), vec![])
             }
         };
-        Self { m, n, k, a, b, step_a, step_b }
+        Self { m, n, k, layout, batch, a, b, step_a, step_b }
     }
 }
 
@@ -137,8 +156,9 @@ enum Axis {
     Column,
 }
 
-/// Bits of max|x| for the matrix, each row or each column.
-fn maxima(matrix: &Matrix, axis: Axis) -> Vec<u32> {
+/// Bits of max|x| for a stack of matrices: of all, of each row, or of each column of each matrix, which
+/// then has `k` rows.
+fn maxima(matrix: &Matrix, k: usize, axis: Axis) -> Vec<u32> {
     let magnitude = |x: &f32| x.to_bits() & 0x7fff_ffff;
     let largest = |row: &[f32]| row.iter().map(magnitude).max().unwrap_or(0);
     let rows = matrix.data.par_chunks(matrix.cols);
@@ -146,15 +166,20 @@ fn maxima(matrix: &Matrix, axis: Axis) -> Vec<u32> {
     match axis {
         Axis::Matrix => vec![rows.map(largest).max().unwrap_or(0)],
         Axis::Row => rows.map(largest).collect(),
-        Axis::Column => rows
-            .fold(zeros, |mut maxima, row| {
-                maxima.iter_mut().zip(row).for_each(|(max, x)| *max = (*max).max(magnitude(x)));
-                maxima
-            })
-            .reduce(zeros, |mut a, b| {
-                a.iter_mut().zip(b).for_each(|(a, b)| *a = (*a).max(b));
-                a
-            }),
+        Axis::Column => {
+            let of_one = |matrix_of_k: &[f32]| {
+                let rows = matrix_of_k.par_chunks(matrix.cols);
+                rows.fold(zeros, |mut maxima, row| {
+                    maxima.iter_mut().zip(row).for_each(|(max, x)| *max = (*max).max(magnitude(x)));
+                    maxima
+                })
+                .reduce(zeros, |mut a, b| {
+                    a.iter_mut().zip(b).for_each(|(a, b)| *a = (*a).max(b));
+                    a
+                })
+            };
+            matrix.data.chunks(k * matrix.cols).flat_map(of_one).collect()
+        }
     }
 }
 
@@ -171,10 +196,12 @@ fn inverse_step<O: Ops>(bits: u32) -> f32 {
     O::mul(O::mul(127.0, reciprocal::<O>(O::mul(maximum, shrink))), shrink)
 }
 
+/// Of a stack of matrices, whose rows or columns go along k, as the axis says. A random bit is addressed
+/// by its number's place in the stack as a device stores it.
 fn quantize<O: Ops>(
     matrix: &Matrix,
     maxima: &[u32],
-    axis: Axis,
+    (axis, k): (Axis, usize),
     rounding: Rounding,
     key: Key,
     stream: Stream,
@@ -185,14 +212,15 @@ fn quantize<O: Ops>(
     let factors = |i: usize| match inverse[..] {
         [all] => Cow::Owned(vec![all; columns]),
         _ if axis == Axis::Row => Cow::Owned(vec![inverse[i]; columns]),
-        _ => Cow::Borrowed(&inverse[..]),
+        _ => Cow::Borrowed(&inverse[i / k * columns..][..columns]),
     };
+    let place = |i: usize| if axis == Axis::Row { i } else { i / k * padded_k(k) + i % k };
     let mut out = vec![0.0; matrix.data.len()];
     let rows = out.par_chunks_mut(columns).zip(matrix.data.par_chunks(columns));
     rows.enumerate().for_each(|(i, (out, numbers))| {
         let factors = &factors(i);
         let stream = (rounding == Rounding::Stochastic).then_some(stream);
-        dispatch(Row { i, numbers, factors, out, key, stream, _ops: PhantomData::<O> });
+        dispatch(Row { i: place(i), numbers, factors, out, key, stream, _ops: PhantomData::<O> });
     });
     out
 }

@@ -1,8 +1,11 @@
 //! Mirror of the matmul product kernels. All of them sum each entry of C over q = 0, 1, … in
-//! order, whatever their tiling, so one mirror a precision serves them all. It is also what the
-//! device `cpu` runs.
+//! order, whatever their tiling, so one mirror a precision serves them all; those that cut k into
+//! slices sum each slice so. It is also what the device `cpu` runs.
+//!
+//! Rows of C are numbered through all products of a batch: row i of product p is row p·m + i.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -26,6 +29,8 @@ const TASK_ROWS: usize = 48;
 const KC: usize = 1024;
 /// 127 · 127 · 1,040 < 2²⁴: so many int8 products are summed exactly in f32.
 const INT8_KC: usize = 1040;
+/// Numbers of k that are gathered at once from an A stored transposed.
+const GATHERED: usize = 16;
 /// Rows of C that an int8 block has.
 const INT8_ROWS: usize = 6;
 
@@ -49,6 +54,29 @@ impl PackedB {
         Self { k, n, panels }
     }
 
+    /// The same of `b` stored transposed, n×k row-major.
+    fn of_transposed(b: &[f32], k: usize, n: usize) -> Self {
+        let mut panels = vec![[0.0; NR]; k * n.div_ceil(NR)];
+        panels.par_chunks_mut(k.max(1)).enumerate().for_each(|(p, panel)| {
+            let columns = b[p * NR * k..].chunks_exact(k).take(NR);
+            for (j, column) in columns.enumerate() {
+                panel.iter_mut().zip(column).for_each(|(row, &x)| row[j] = x);
+            }
+        });
+        Self { k, n, panels }
+    }
+
+    /// B of each product of `operands`.
+    pub fn of(operands: &Operands) -> Vec<Self> {
+        let Operands { n, k, .. } = *operands;
+        let each = operands.b.chunks_exact(k * n);
+        if operands.layout.b_transposed() {
+            each.map(|b| Self::of_transposed(b, k, n)).collect()
+        } else {
+            each.map(|b| Self::new(b, k, n)).collect()
+        }
+    }
+
     fn panel(&self, p: usize) -> &[[f32; NR]] {
         &self.panels[p * self.k..(p + 1) * self.k]
     }
@@ -63,18 +91,63 @@ pub fn multiply(
     rows: &[usize],
     key: Key,
 ) -> Vec<f32> {
-    let packed = PackedB::new(&operands.b, operands.k, operands.n);
+    let packed = PackedB::of(operands);
     let mut c = vec![0.0; rows.len() * operands.n];
     multiply_packed(precision, arithmetic, operands, &packed, rows, key, &mut c);
     c
 }
 
-/// [`multiply`] with B packed before and C given.
+/// [`multiply`] as a kernel does it that cuts k into `slices` slices, a power of two: each is summed in
+/// order, and the sums are added in a tree. More than one slice is for sums in f32 alone; others ignore
+/// how many there are.
+pub fn multiply_in_slices(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    slices: u32,
+    rows: &[usize],
+    key: Key,
+) -> Vec<f32> {
+    if slices == 1 || precision.accumulator() != Format::F32 {
+        return multiply(precision, arithmetic, operands, rows, key);
+    }
+    let packed = PackedB::of(operands);
+    let sums = (0..slices).map(|index| {
+        let mut c = vec![0.0; rows.len() * operands.n];
+        let range = slice(operands.k, slices, index);
+        with_ops!(arithmetic, O => {
+            let task = Sequential::<F32Step<O>, 6>(F32Step(PhantomData), range);
+            tasks(operands, &packed, rows, &mut c, task)
+        });
+        c
+    });
+    with_ops!(arithmetic, O => add_slices::<O>(sums.collect()))
+}
+
+/// The part of k that slice `index` of `slices` sums: a multiple of 32 long, but for the last ones.
+fn slice(k: usize, slices: u32, index: u32) -> Range<usize> {
+    let length = k.div_ceil(32 * slices as usize) * 32;
+    let first = k.min(index as usize * length);
+    first..k.min(first + length)
+}
+
+/// The halves added to each other, entry by entry, until one is left.
+fn add_slices<O: Ops>(mut sums: Vec<Vec<f32>>) -> Vec<f32> {
+    while sums.len() > 1 {
+        let later = sums.split_off(sums.len() / 2);
+        for (sum, later) in sums.iter_mut().zip(later) {
+            sum.iter_mut().zip(later).for_each(|(x, y)| *x = O::add(*x, y));
+        }
+    }
+    sums.pop().unwrap_or_default()
+}
+
+/// [`multiply`] with B of each product packed before and C given.
 pub fn multiply_packed(
     precision: Precision,
     arithmetic: Arithmetic,
     operands: &Operands,
-    b: &PackedB,
+    b: &[PackedB],
     rows: &[usize],
     key: Key,
     c: &mut [f32],
@@ -82,15 +155,16 @@ pub fn multiply_packed(
     let stochastic = precision.rounding() == Rounding::Stochastic;
     match precision.accumulator() {
         Format::Int32 => with_ops!(scaling_arithmetic(arithmetic), O => {
-            let (step_a, step_b) = (&operands.step_a, &operands.step_b);
-            tasks(operands, b, rows, c, Int8 { step_a, step_b, _ops: PhantomData::<O> })
+            let (m, step_a, step_b) = (operands.m, &operands.step_a, &operands.step_b);
+            tasks(operands, b, rows, c, Int8 { m, step_a, step_b, _ops: PhantomData::<O> })
         }),
         Format::F16 if stochastic => {
             tasks(operands, b, rows, c, F16Blocks::<_, SR_ROWS>(Stochastic { key }))
         }
         Format::F16 => tasks(operands, b, rows, c, F16Blocks::<_, NEAREST_ROWS>(Nearest)),
         _ => with_ops!(arithmetic, O => {
-            tasks(operands, b, rows, c, Sequential::<F32Step<O>, 6>(F32Step(PhantomData)))
+            let task = Sequential::<F32Step<O>, 6>(F32Step(PhantomData), 0..operands.k);
+            tasks(operands, b, rows, c, task)
         }),
     }
 }
@@ -104,13 +178,14 @@ pub fn entry(
     j: usize,
     key: Key,
 ) -> f32 {
-    let Operands { n, k, .. } = *operands;
-    let products = (0..k).map(|q| (q, operands.a[i * k + q], operands.b[q * n + j]));
+    let Operands { m, n, k, .. } = *operands;
+    let products =
+        (0..k).map(|q| (q, number_of_a(operands, i, q), number_of_b(operands, i / m, q, j)));
     match precision.accumulator() {
         Format::Int32 => with_ops!(arithmetic, O => {
             let sum: i64 = products.map(|(_, a, b)| a as i64 * b as i64).sum();
             let scaled = O::mul(sum as f32, step(&operands.step_a, i));
-            O::mul(scaled, step(&operands.step_b, j))
+            O::mul(scaled, step(&operands.step_b, i / m * n + j))
         }),
         Format::F16 => products.fold(0.0, |sum, (q, a, b)| {
             let exact = a * b + sum; // a·b is exact
@@ -124,14 +199,27 @@ pub fn entry(
     }
 }
 
+/// A[i, q], i a row of all products.
+fn number_of_a(operands: &Operands, i: usize, q: usize) -> f32 {
+    let Operands { m, k, ref a, .. } = *operands;
+    if operands.layout.a_transposed() { a[(i / m * k + q) * m + i % m] } else { a[i * k + q] }
+}
+
+/// B[q, j] of product p.
+fn number_of_b(operands: &Operands, p: usize, q: usize, j: usize) -> f32 {
+    let Operands { n, k, ref b, .. } = *operands;
+    if operands.layout.b_transposed() { b[(p * n + j) * k + q] } else { b[(p * k + q) * n + j] }
+}
+
 /// How one task of rows is computed.
-trait Task: Copy + Send + Sync {
-    /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`.
+trait Task: Clone + Send + Sync {
+    /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`: all of
+    /// one product.
     fn run<L: Lanes>(self, lanes: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]);
 }
 
 /// Shares the rows of C among the threads and calls `task` under the widest SIMD there is.
-fn tasks<T: Task>(operands: &Operands, b: &PackedB, rows: &[usize], c: &mut [f32], task: T) {
+fn tasks<T: Task>(operands: &Operands, b: &[PackedB], rows: &[usize], c: &mut [f32], task: T) {
     struct Dispatch<'a, T>(T, &'a [&'a [f32]], &'a [usize], &'a PackedB, &'a mut [f32]);
     impl<T: Task> WithLanes for Dispatch<'_, T> {
         type Output = ();
@@ -143,14 +231,44 @@ fn tasks<T: Task>(operands: &Operands, b: &PackedB, rows: &[usize], c: &mut [f32
 
     let threads = rayon::current_num_threads();
     let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
-    c.par_chunks_mut(operands.n * task_rows).zip(rows.par_chunks(task_rows)).for_each(
-        |(c, rows)| {
-            let a: Vec<&[f32]> =
-                rows.iter().map(|&i| &operands.a[i * operands.k..][..operands.k]).collect();
-            c.fill(0.0);
-            dispatch(Dispatch(task, &a, rows, b, c));
-        },
-    );
+    let Operands { m, n, k, .. } = *operands;
+    let products = rows.chunk_by(|i, next| i / m == next / m);
+    let mut rest = c;
+    let parts: Vec<_> = products
+        .flat_map(|rows| rows.chunks(task_rows))
+        .map(|rows| {
+            let (c, behind) = std::mem::take(&mut rest).split_at_mut(n * rows.len());
+            rest = behind;
+            (rows, c)
+        })
+        .collect();
+    parts.into_par_iter().for_each(|(rows, c)| {
+        let gathered =
+            if operands.layout.a_transposed() { rows_of_a(operands, rows) } else { vec![] };
+        let a: Vec<&[f32]> = if operands.layout.a_transposed() {
+            gathered.chunks_exact(k).collect()
+        } else {
+            rows.iter().map(|&i| &operands.a[i * k..][..k]).collect()
+        };
+        c.fill(0.0);
+        dispatch(Dispatch(task.clone(), &a, rows, &b[rows[0] / m], c));
+    });
+}
+
+/// Rows of A (rows × k) where it is stored transposed, all of one product.
+fn rows_of_a(operands: &Operands, rows: &[usize]) -> Vec<f32> {
+    let Operands { m, k, ref a, .. } = *operands;
+    let stored = &a[rows[0] / m * k * m..][..k * m];
+    let mut gathered = vec![0.0; rows.len() * k];
+    // A block of k at a time, so that the lines that it writes stay in the cache.
+    for q0 in (0..k).step_by(GATHERED) {
+        for (q, stored) in stored.chunks_exact(m).enumerate().skip(q0).take(GATHERED) {
+            for (r, &i) in rows.iter().enumerate() {
+                gathered[r * k + q] = stored[i % m];
+            }
+        }
+    }
+    gathered
 }
 
 /// One product-add of a kernel's inner loop, for a block of C: `sums[r][j] += a[r]·b[j]`.
@@ -168,16 +286,17 @@ impl<O: Ops> Step for F32Step<O> {
     }
 }
 
-/// Blocks of `MR` × [`NR`] entries in registers.
-#[derive(Clone, Copy)]
-struct Sequential<S, const MR: usize>(S);
+/// Blocks of `MR` × [`NR`] entries in registers, summed over a part of k.
+#[derive(Clone)]
+struct Sequential<S, const MR: usize>(S, Range<usize>);
 
 impl<S: Step, const MR: usize> Task for Sequential<S, MR> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L, a: &[&[f32]], _: &[usize], b: &PackedB, c: &mut [f32]) {
-        let mut packed_a = vec![[0.0; MR]; KC.min(b.k)];
-        for q0 in (0..b.k).step_by(KC) {
-            let q1 = b.k.min(q0 + KC);
+        let Range { start, end } = self.1;
+        let mut packed_a = vec![[0.0; MR]; KC.min(end - start)];
+        for q0 in (start..end).step_by(KC) {
+            let q1 = end.min(q0 + KC);
             for (block, a) in a.chunks(MR).enumerate() {
                 for (r, row) in a.iter().enumerate() {
                     packed_a.iter_mut().zip(&row[q0..q1]).for_each(|(p, &x)| p[r] = x);
@@ -405,6 +524,7 @@ fn scaling_arithmetic(device: Arithmetic) -> Arithmetic {
 /// Exact integer sums, in blocks of k over which f32 holds every partial sum exactly, then scaled.
 #[derive(Clone, Copy)]
 struct Int8<'a, O> {
+    m: usize,
     step_a: &'a [f32],
     step_b: &'a [f32],
     _ops: PhantomData<O>,
@@ -434,9 +554,10 @@ impl<O: Ops> Task for Int8<'_, O> {
                 }
             }
             for ((r, &i), c) in rows.iter().enumerate().zip(c.chunks_mut(b.n)) {
+                let column0 = i / self.m * b.n;
                 for (j, c) in c.iter_mut().enumerate() {
                     let scaled = O::mul(joined[j / NR][r][j % NR] as f32, step(self.step_a, i));
-                    *c = O::mul(scaled, step(self.step_b, j));
+                    *c = O::mul(scaled, step(self.step_b, column0 + j));
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::{Format, Rounding};
 /// A grid of `2·limit + 1` points spaced 2^exponent, symmetric about 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fixed {
-    /// 8 or 16.
+    /// 4, 8 or 16.
     pub bits: u32,
     /// log2 of the step.
     pub exponent: i32,
@@ -30,10 +30,14 @@ impl Fixed {
 
     /// The grid's format.
     pub fn format(self) -> Format {
-        if self.bits == 8 { Format::Fixed8 } else { Format::Fixed16 }
+        match self.bits {
+            4 => Format::Fixed4,
+            8 => Format::Fixed8,
+            _ => Format::Fixed16,
+        }
     }
 
-    /// The largest stored integer: 127 or 32,767.
+    /// The largest stored integer: 7, 127 or 32,767.
     pub fn limit(self) -> i32 {
         (1 << (self.bits - 1)) - 1
     }
@@ -57,8 +61,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn covers_its_range_with_the_finest_step(max in 1e-6f32..1e6, wide: bool) {
-            let f = Fixed::covering(max, if wide { 16 } else { 8 });
+        fn covers_its_range_with_the_finest_step(max in 1e-6f32..1e6, width in 0..3usize) {
+            let f = Fixed::covering(max, [4, 8, 16][width]);
             prop_assert!(f.limit() as f32 * f.step() >= max);
             prop_assert!(f.limit() as f32 * f.step() / 2.0 < max);
         }

@@ -24,6 +24,8 @@ pub enum Format {
     Int8,
     /// 32-bit two's complement integers.
     Int32,
+    /// 4-bit fixed point: integers in [−7, 7] times a power-of-two step.
+    Fixed4,
     /// 8-bit fixed point: integers in [−127, 127] times a power-of-two step.
     Fixed8,
     /// 16-bit fixed point: integers in [−32767, 32767] times a power-of-two step.
@@ -39,6 +41,7 @@ impl Format {
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
             Self::Int32 => "int32",
+            Self::Fixed4 => "fixed4",
             Self::Fixed8 => "fixed8",
             Self::Fixed16 => "fixed16",
         }
@@ -50,6 +53,7 @@ impl Format {
             Self::F32 | Self::Int32 => 32,
             Self::F16 | Self::Bf16 | Self::Fixed16 => 16,
             Self::Int8 | Self::Fixed8 => 8,
+            Self::Fixed4 => 4,
         }
     }
 
@@ -65,7 +69,7 @@ impl Format {
             Self::F32 => 1.0 / 16_777_216.0,
             Self::F16 => 1.0 / 2048.0,
             Self::Bf16 => 1.0 / 256.0,
-            Self::Int8 | Self::Int32 | Self::Fixed8 | Self::Fixed16 => 0.0,
+            Self::Int8 | Self::Int32 | Self::Fixed4 | Self::Fixed8 | Self::Fixed16 => 0.0,
         }
     }
 }

@@ -29,7 +29,8 @@ impl Scaling {
 /// Matrix products are named by their operands (`fp16`) with suffixes for what departs from an
 /// f32 accumulator rounded to nearest. SGD settings carry the DMGC signature of Buckwild!
 /// (De Sa et al. 2017): `D` and the bits of the data set, `M` and the bits of the model, `f` for
-/// floating point, `-SR` where the model's updates are rounded stochastically.
+/// floating point (the signature's own letter), `b` for bfloat16 (ours: its 16 bits are not those of
+/// `16f`), nothing for fixed point, `-SR` where the model's updates are rounded stochastically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // each is what its name spells; `Precision::spec` holds the parts
 pub enum Precision {
@@ -49,6 +50,11 @@ pub enum Precision {
     D8M8Sr,
     D8M32f,
     D16M16Sr,
+    D16bM16b,
+    D16bM16bSr,
+    D8M16Sr,
+    D4M4Sr,
+    D32fM8Sr,
 }
 
 /// What a [`Precision`] is made of.
@@ -89,7 +95,7 @@ impl Precision {
     ];
 
     /// The SGD settings, in the order in which they are measured.
-    pub const SGD: [Self; 7] = [
+    pub const SGD: [Self; 12] = [
         Self::D32fM32f,
         Self::D16fM16f,
         Self::D16fM16fSr,
@@ -97,6 +103,11 @@ impl Precision {
         Self::D8M8Sr,
         Self::D8M32f,
         Self::D16M16Sr,
+        Self::D16bM16b,
+        Self::D16bM16bSr,
+        Self::D8M16Sr,
+        Self::D4M4Sr,
+        Self::D32fM8Sr,
     ];
 
     /// Every precision of every workload.
@@ -105,7 +116,7 @@ impl Precision {
     }
 
     const fn spec(self) -> Spec {
-        use Format::{Bf16, F16, F32, Fixed8, Fixed16, Int8, Int32};
+        use Format::{Bf16, F16, F32, Fixed4, Fixed8, Fixed16, Int8, Int32};
         use Rounding::{Nearest, Stochastic};
         use Scaling::{Rowwise, Tensor};
         match self {
@@ -127,6 +138,11 @@ impl Precision {
             Self::D8M8Sr => spec("D8M8-SR", Some("int8-sr"), Fixed8, Fixed8, Stochastic, None),
             Self::D8M32f => spec("D8M32f", None, Fixed8, F32, Nearest, None),
             Self::D16M16Sr => spec("D16M16-SR", None, Fixed16, Fixed16, Stochastic, None),
+            Self::D16bM16b => spec("D16bM16b", None, Bf16, Bf16, Nearest, None),
+            Self::D16bM16bSr => spec("D16bM16b-SR", None, Bf16, Bf16, Stochastic, None),
+            Self::D8M16Sr => spec("D8M16-SR", None, Fixed8, Fixed16, Stochastic, None),
+            Self::D4M4Sr => spec("D4M4-SR", None, Fixed4, Fixed4, Stochastic, None),
+            Self::D32fM8Sr => spec("D32fM8-SR", None, F32, Fixed8, Stochastic, None),
         }
     }
 

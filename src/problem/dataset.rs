@@ -39,7 +39,8 @@ impl Loss {
     }
 }
 
-/// Which data set, by name: `digits`, `figure2-NxD`, `logistic-NxD` (N rows, D columns).
+/// Which data set, by name: `digits`, `figure2-NxD`, `normalised-NxD`, `logistic-NxD` (N rows, D
+/// columns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DatasetSpec {
     /// UCI handwritten digits: 1,437 rows to train, 360 to test, 64 pixels and a constant.
@@ -47,6 +48,14 @@ pub enum DatasetSpec {
     /// `x` standard normal, `y = x·w* + 0.1·ε`, `w*` normal with variance `1/d`, `ε` standard
     /// normal; least squares.
     Figure2 {
+        /// Rows.
+        n: u32,
+        /// Columns.
+        d: u32,
+    },
+    /// `Figure2` with x divided by √d, so that rows have a norm about 1, and w* (standard normal)
+    /// multiplied by it: the same targets.
+    Normalised {
         /// Rows.
         n: u32,
         /// Columns.
@@ -66,7 +75,7 @@ pub enum DatasetSpec {
 pub enum DatasetError {
     /// No data set is called this.
     #[error(
-        "unknown data set `{0}`; valid are digits, figure2-NxD and logistic-NxD, such as figure2-128x1024"
+        "unknown data set `{0}`; valid are digits, figure2-NxD, normalised-NxD and logistic-NxD, such as figure2-128x1024"
     )]
     Unknown(String),
     /// Zero rows or columns, or more numbers than an index can address.
@@ -82,6 +91,7 @@ impl fmt::Display for DatasetSpec {
         match self {
             Self::Digits => f.write_str("digits"),
             Self::Figure2 { n, d } => write!(f, "figure2-{n}x{d}"),
+            Self::Normalised { n, d } => write!(f, "normalised-{n}x{d}"),
             Self::Logistic { n, d } => write!(f, "logistic-{n}x{d}"),
         }
     }
@@ -100,6 +110,7 @@ impl FromStr for DatasetSpec {
         let (n, d) = (n.parse().map_err(|_| unknown())?, d.parse().map_err(|_| unknown())?);
         match name {
             "figure2" => Ok(Self::Figure2 { n, d }),
+            "normalised" => Ok(Self::Normalised { n, d }),
             "logistic" => Ok(Self::Logistic { n, d }),
             _ => Err(unknown()),
         }
@@ -111,7 +122,9 @@ impl DatasetSpec {
     pub const fn rows(self) -> usize {
         match self {
             Self::Digits => DIGITS_TRAIN,
-            Self::Figure2 { n, .. } | Self::Logistic { n, .. } => n as usize,
+            Self::Figure2 { n, .. } | Self::Normalised { n, .. } | Self::Logistic { n, .. } => {
+                n as usize
+            }
         }
     }
 
@@ -119,14 +132,16 @@ impl DatasetSpec {
     pub const fn columns(self) -> usize {
         match self {
             Self::Digits => PIXELS + 1,
-            Self::Figure2 { d, .. } | Self::Logistic { d, .. } => d as usize,
+            Self::Figure2 { d, .. } | Self::Normalised { d, .. } | Self::Logistic { d, .. } => {
+                d as usize
+            }
         }
     }
 
     /// The loss that the data set is meant for.
     pub const fn loss(self) -> Loss {
         match self {
-            Self::Figure2 { .. } => Loss::LeastSquares,
+            Self::Figure2 { .. } | Self::Normalised { .. } => Loss::LeastSquares,
             Self::Digits | Self::Logistic { .. } => Loss::Logistic,
         }
     }
@@ -151,7 +166,7 @@ impl DatasetSpec {
         self.check()?;
         match self {
             Self::Digits => digits(seed),
-            Self::Figure2 { n, d } | Self::Logistic { n, d } => {
+            Self::Figure2 { n, d } | Self::Normalised { n, d } | Self::Logistic { n, d } => {
                 Ok(synthetic(self, n as usize, d as usize, seed))
             }
         }
@@ -191,8 +206,8 @@ pub struct Dataset {
     /// The loss that this data set is meant for.
     pub loss: Loss,
     /// The fixed-point grids of a model reach at least this magnitude. A property of the data set,
-    /// stated before any run: 8/√d (8 standard deviations of w*) for the synthetic ones, 4 for the
-    /// digits; both lowered by 127/128 so that a grid of 8 bits reaches no further than it must.
+    /// stated before any run: 8 standard deviations of w* for the synthetic ones (8/√d, or 8 where
+    /// rows are normalised), 4 for the digits; both lowered by 127/128 so that a grid of 8 bits reaches no further than it must.
     pub model_range: f32,
     /// Default L2 regularisation λ, positive so that the optimum is unique.
     pub regularisation: f32,
@@ -373,7 +388,9 @@ fn at(seed: u32, purpose: Purpose, row: usize, column: usize) -> Philox {
 
 fn synthetic(spec: DatasetSpec, n: usize, d: usize, seed: u32) -> Dataset {
     let d_padded = d.next_multiple_of(4);
-    let scale = 1.0 / (d as f64).sqrt();
+    let length = (d as f64).sqrt();
+    let normalised = matches!(spec, DatasetSpec::Normalised { .. });
+    let (scale, unit) = if normalised { (1.0, 1.0 / length) } else { (1.0 / length, 1.0) };
     let normal = |purpose, row, column| -> f64 {
         StandardNormal.sample(&mut at(seed, purpose, row, column))
     };
@@ -382,7 +399,7 @@ fn synthetic(spec: DatasetSpec, n: usize, d: usize, seed: u32) -> Dataset {
     let mut targets = vec![0.0; n];
     x.par_chunks_mut(d_padded).zip(&mut targets).enumerate().for_each(|(i, (row, y))| {
         for (j, x) in row[..d].iter_mut().enumerate() {
-            *x = normal(Purpose::Data, i, j) as f32;
+            *x = (normal(Purpose::Data, i, j) * unit) as f32;
         }
         let z: f64 = row.iter().zip(&optimum).map(|(&x, w)| f64::from(x) * w).sum();
         *y = if let DatasetSpec::Logistic { .. } = spec {
@@ -406,8 +423,8 @@ fn synthetic(spec: DatasetSpec, n: usize, d: usize, seed: u32) -> Dataset {
         loss: spec.loss(),
         // The logistic's w* is 4 times as long.
         model_range: (if logistic { 32.0 } else { 8.0 } * scale * 127.0 / 128.0) as f32,
-        regularisation: 1e-2,
-        gram_norm: (1.0 + (d as f64 / n as f64).sqrt()).powi(2),
+        regularisation: (1e-2 * unit * unit) as f32,
+        gram_norm: unit * unit * (1.0 + (d as f64 / n as f64).sqrt()).powi(2),
         max_row_norm2: 0.0,
     }
     .seal()
@@ -460,13 +477,24 @@ mod tests {
 
     #[test]
     fn names_read_back_and_bad_ones_are_named() {
-        for text in ["digits", "figure2-128x1024", "logistic-200x20"] {
+        for text in ["digits", "figure2-128x1024", "normalised-10x3", "logistic-200x20"] {
             assert_eq!(text.parse::<DatasetSpec>().unwrap().to_string(), text);
         }
         for text in ["digit", "figure2", "figure2-0x", "iris-3x4"] {
             assert!(text.parse::<DatasetSpec>().unwrap_err().to_string().contains(text));
         }
         assert!("figure2-0x4".parse::<DatasetSpec>().unwrap().load(0).is_err());
+    }
+
+    /// Normalised rows carry the same problem at another scale.
+    #[test]
+    fn normalised_rows_have_the_targets_of_figure_2() {
+        let plain = DatasetSpec::Figure2 { n: 50, d: 64 }.load(3).unwrap();
+        let normalised = DatasetSpec::Normalised { n: 50, d: 64 }.load(3).unwrap();
+        assert!(plain.x.iter().zip(&normalised.x).all(|(a, b)| a / 8.0 == *b), "√64 is exact");
+        // √64 is a power of two, so every product and sum is the same number.
+        assert_eq!(plain.targets, normalised.targets);
+        assert_eq!(normalised.gram_norm * 64.0, plain.gram_norm);
     }
 
     /// The power iteration against the identity's known norm, and the edge against a sample.

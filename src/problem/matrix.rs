@@ -3,11 +3,15 @@
 //! An element depends on (seed, which matrix, row, column) alone: each row is drawn from its own
 //! Philox stream. So a problem is the same at any number of threads, and a row can be drawn alone.
 
-use rand_distr::Distribution as _;
+use std::sync::Arc;
+
 use rand_philox::Philox;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+pub use super::distribution::Distribution;
+use super::distribution::{Drawer, Operand};
+use super::npy::FileOperands;
 use crate::hexadecimal::hexadecimal;
 
 /// A dense row-major matrix: element (i, j) is `data[i * cols + j]`.
@@ -45,27 +49,32 @@ impl Matrix {
     }
 }
 
-/// What the elements of a problem are drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Distribution {
-    /// Independent standard normal deviates, drawn in f64 and rounded once.
-    Normal,
+/// Where the operands of a product come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Drawn under the seed.
+    Seeded(Distribution),
+    /// The user's own.
+    Files(Arc<FileOperands>),
 }
 
-impl Distribution {
-    /// The word used in the CSV and on the command line.
-    pub const fn name(self) -> &'static str {
+impl Origin {
+    /// What a case's id has behind the shape; empty for the default.
+    pub fn id(&self) -> String {
         match self {
-            Self::Normal => "normal",
+            Self::Seeded(distribution) => distribution.id(),
+            Self::Files(files) => format!("npy-{:.8}", files.sha256),
         }
     }
+}
 
-    fn fill(self, row: &mut [f32], random: &mut Philox) {
-        match self {
-            Self::Normal => row.fill_with(|| {
-                let deviate: f64 = rand_distr::StandardNormal.sample(random);
-                deviate as f32
-            }),
+/// The same numbers.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Seeded(a), Self::Seeded(b)) => a == b,
+            (Self::Files(a), Self::Files(b)) => a.sha256 == b.sha256,
+            _ => false,
         }
     }
 }
@@ -81,6 +90,7 @@ pub(crate) enum Purpose {
     OperandB = 2,
     SampledRows = 3,
     SampledEntries = 4,
+    InnerIndex = 5,
 }
 
 /// The generator for `purpose` number `index` (below 2⁵⁶, such as a row) under `seed`.
@@ -129,9 +139,9 @@ pub enum ProblemError {
 /// The inputs of C = A·B.
 #[derive(Clone, Debug)]
 pub struct MatmulProblem {
-    /// What the elements were drawn from.
-    pub distribution: Distribution,
-    /// Seed that they were drawn with.
+    /// What the elements were drawn from; `None` for the user's own.
+    pub distribution: Option<Distribution>,
+    /// Seed that they were drawn with, and that samples of rows and entries are drawn with.
     pub seed: u64,
     /// Rows of A and C.
     pub m: usize,
@@ -139,12 +149,17 @@ pub struct MatmulProblem {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// m×k.
+    /// Products of that shape.
+    pub batch: usize,
+    /// m×k, one matrix above the other.
     pub a: Matrix,
-    /// k×n.
+    /// k×n, likewise.
     pub b: Matrix,
-    /// SHA-256, in hexadecimal, of m, n, k (little-endian u64) and then the elements of A and of B
-    /// (row-major little-endian f32).
+    /// The elements of A and of B as they were given, where that was in f64: the truth is of these,
+    /// and `a` and `b` are them rounded once.
+    pub given_f64: Option<[Arc<[f64]>; 2]>,
+    /// SHA-256, in hexadecimal, of m, n, k (little-endian u64), the number of products where it is not
+    /// 1, and then the elements of A and of B (row-major little-endian f32).
     pub sha256: String,
 }
 
@@ -177,17 +192,71 @@ impl MatmulProblem {
         seed: u64,
         budget_bytes: u64,
     ) -> Result<Self, ProblemError> {
+        Self::generate_batch_within(distribution, [m, n, k], 1, seed, budget_bytes)
+    }
+
+    /// Draws `batch` (at least 1) A and B of a shape [m, n, k] if all take at most `budget_bytes` of host
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`MatmulProblem::generate_within`].
+    pub fn generate_batch_within(
+        distribution: Distribution,
+        [m, n, k]: [usize; 3],
+        batch: usize,
+        seed: u64,
+        budget_bytes: u64,
+    ) -> Result<Self, ProblemError> {
         if m == 0 || n == 0 || k == 0 {
             return Err(ProblemError::EmptyShape { m, n, k });
         }
-        let needed_bytes = Self::operand_bytes(m, n, k);
+        let needed_bytes = Self::operand_bytes(m, n, k).saturating_mul(batch as u128);
         if needed_bytes > u128::from(budget_bytes) {
             return Err(ProblemError::OverBudget { m, n, k, needed_bytes, budget_bytes });
         }
-        let a = draw(distribution, m, k, seed, Purpose::OperandA)?;
-        let b = draw(distribution, k, n, seed, Purpose::OperandB)?;
-        let sha256 = identity(m, n, k, &a, &b);
-        Ok(Self { distribution, seed, m, n, k, a, b, sha256 })
+        let a = draw(&Drawer::new(distribution, Operand::A, k, seed), batch * m, k)?;
+        let b = draw(&Drawer::new(distribution, Operand::B, k, seed), batch * k, n)?;
+        let sha256 = identity(&[m, n, k, batch][..if batch == 1 { 3 } else { 4 }], &a, &b);
+        let (distribution, given_f64) = (Some(distribution), None);
+        Ok(Self { distribution, seed, m, n, k, batch, a, b, given_f64, sha256 })
+    }
+
+    /// The product of the user's own matrices; `seed` is that of samples of rows and entries.
+    pub fn of_files(files: &FileOperands, seed: u64) -> Self {
+        let (a, b, sha256) = (files.a.clone(), files.b.clone(), files.sha256.clone());
+        let (m, n, k) = (a.rows, b.cols, a.cols);
+        let given_f64 = files.given_f64.clone();
+        Self { distribution: None, seed, m, n, k, batch: 1, a, b, given_f64, sha256 }
+    }
+
+    /// Row `i` of A as it was given.
+    ///
+    /// # Panics
+    /// If `i >= m`.
+    pub fn given_row_of_a(&self, i: usize) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([a, _]) => a[i * self.k..][..self.k].to_vec(),
+            None => self.a.row(i).iter().map(|&x| x.into()).collect(),
+        }
+    }
+
+    /// All of B as it was given, row by row.
+    pub fn given_b(&self) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([_, b]) => b.to_vec(),
+            None => self.b.data.iter().map(|&x| x.into()).collect(),
+        }
+    }
+
+    /// Column `j` of B as it was given.
+    ///
+    /// # Panics
+    /// If `j >= n`.
+    pub fn given_column_of_b(&self, j: usize) -> Vec<f64> {
+        match &self.given_f64 {
+            Some([_, b]) => b[j..].iter().step_by(self.n).copied().collect(),
+            None => self.b.column(j).map(f64::from).collect(),
+        }
     }
 
     /// Bytes of A (m×k) and B (k×n) in f32, saturated.
@@ -197,28 +266,20 @@ impl MatmulProblem {
     }
 }
 
-fn draw(
-    distribution: Distribution,
-    rows: usize,
-    cols: usize,
-    seed: u64,
-    purpose: Purpose,
-) -> Result<Matrix, ProblemError> {
+fn draw(drawer: &Drawer, rows: usize, cols: usize) -> Result<Matrix, ProblemError> {
     let count = rows * cols; // fits: the budget was checked
     let mut data = Vec::new();
     data.try_reserve_exact(count)
         .map_err(|_| ProblemError::OutOfMemory { bytes: 4 * count as u64 })?;
     data.resize(count, 0.0);
-    data.par_chunks_exact_mut(cols)
-        .enumerate()
-        .for_each(|(i, row)| distribution.fill(row, &mut stream(seed, purpose, i as u64)));
+    data.par_chunks_exact_mut(cols).enumerate().for_each(|(i, row)| drawer.fill(row, i));
     Ok(Matrix { rows, cols, data })
 }
 
 /// See [`MatmulProblem::sha256`].
-fn identity(m: usize, n: usize, k: usize, a: &Matrix, b: &Matrix) -> String {
+pub(super) fn identity(extents: &[usize], a: &Matrix, b: &Matrix) -> String {
     let mut hash = Sha256::new();
-    for extent in [m, n, k] {
+    for &extent in extents {
         hash.update((extent as u64).to_le_bytes());
     }
     let mut bytes = Vec::new();
@@ -277,7 +338,7 @@ mod tests {
         bytes.extend([0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]);
         let expected: String =
             Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(identity(1, 1, 1, &one, &two), expected);
+        assert_eq!(identity(&[1, 1, 1], &one, &two), expected);
     }
 
     /// Mean and variance of N deviates lie within 5 standard errors: 1/√N and √(2/N).

@@ -212,9 +212,10 @@ pub struct Record {
     pub q1_ns: Option<f64>,
     /// Median of the time of one iteration, without the conversion of the operands. Unit: ns.
     pub median_ns: Option<f64>,
-    /// Lower end of the 95 % confidence interval of `median_ns`. Unit: ns.
+    /// Lower end of the 95 % confidence interval of `median_ns`, whose samples are taken for independent,
+    /// those of several processes too. Unit: ns.
     pub median_ci95_low_ns: Option<f64>,
-    /// Upper end of the 95 % confidence interval of `median_ns`. Unit: ns.
+    /// Upper end of the 95 % confidence interval of `median_ns`, as its lower end. Unit: ns.
     pub median_ci95_high_ns: Option<f64>,
     /// Upper quartile of the time of one iteration. Unit: ns.
     pub q3_ns: Option<f64>,

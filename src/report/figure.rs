@@ -195,6 +195,11 @@ impl Style {
             Ok(P::Int8Rowwise | P::D8M32f) => filled(PURPLE, Shape::Pentagon),
             Ok(P::Int8SrRowwise) => hollow(PURPLE, Shape::Pentagon),
             Ok(P::D16M16Sr) => hollow(GREEN, Shape::TriangleDown),
+            Ok(P::D16bM16b) => filled(ORANGE, Shape::TriangleDown),
+            Ok(P::D16bM16bSr) => hollow(ORANGE, Shape::TriangleDown),
+            Ok(P::D32fM8Sr) => hollow(BLACK, Shape::Circle),
+            Ok(P::D8M16Sr) => hollow(GREEN, Shape::Diamond),
+            Ok(P::D4M4Sr) => hollow(PURPLE, Shape::Pentagon),
             Err(_) => Self::nth(name.bytes().map(usize::from).sum()),
         }
     }

@@ -63,7 +63,7 @@ pub fn gloss(precision: &str) -> String {
         let kind = match format {
             Format::Bf16 => " (bfloat16)",
             _ if whole(precision.name()) => " whole numbers",
-            Format::Fixed8 | Format::Fixed16 => " fixed-point",
+            Format::Fixed4 | Format::Fixed8 | Format::Fixed16 => " fixed-point",
             _ => "",
         };
         format!("{}-bit{kind}", width(format))
@@ -88,6 +88,7 @@ const fn width(format: Format) -> u32 {
         Format::F32 | Format::Int32 => 32,
         Format::F16 | Format::Bf16 | Format::Fixed16 => 16,
         Format::Int8 | Format::Fixed8 => 8,
+        Format::Fixed4 => 4,
     }
 }
 

@@ -20,8 +20,10 @@ pub(crate) const F64_UNIT: f64 = f64::EPSILON / 2.0;
 /// C = A·B and |A||B| for some rows of C, in f64, with what bounds and metrics need of A and B.
 #[derive(Clone, Debug)]
 pub struct MatmulTruth {
-    /// Which rows of C, ascending: all of them or a sample.
+    /// Which rows of C, ascending: all of them or a sample. Row i of product p is row p·m + i.
     pub rows: Vec<usize>,
+    /// Rows of C in one product.
+    pub m: usize,
     /// Columns of C.
     pub n: usize,
     /// Length of each dot product.
@@ -32,7 +34,7 @@ pub struct MatmulTruth {
     pub abs_product: Vec<f64>,
     /// Σ_q |a_iq| of these rows of A.
     pub a_row_abs: Vec<f64>,
-    /// Σ_q |b_qj| of the n columns of B.
+    /// Σ_q |b_qj| of the n columns of B, of each product.
     pub b_col_abs: Vec<f64>,
     /// What computed `product`.
     pub reference: &'static str,
@@ -93,26 +95,30 @@ impl MatmulTruth {
     /// fails its check.
     pub fn of(problem: &MatmulProblem, rows: Option<&[usize]>) -> Result<Self, TruthError> {
         let (m, n, k) = (problem.m, problem.n, problem.k);
-        let rows = rows.map_or_else(|| (0..m).collect(), <[usize]>::to_vec);
-        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_none_or(|&last| last >= m) {
-            return Err(TruthError::Rows { rows, m });
+        let all = problem.batch * m;
+        let rows = rows.map_or_else(|| (0..all).collect(), <[usize]>::to_vec);
+        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_none_or(|&last| last >= all) {
+            return Err(TruthError::Rows { rows, m: all });
         }
         check_finite("A", &problem.a.data, k)?;
         check_finite("B", &problem.b.data, n)?;
 
-        let mut a: Vec<f64> =
-            rows.iter().flat_map(|&i| problem.a.row(i)).map(|&x| f64::from(x)).collect();
-        let mut b: Vec<f64> = problem.b.data.iter().map(|&x| f64::from(x)).collect();
-        let product = multiply(&a, &b, rows.len(), n, k);
+        let mut a: Vec<f64> = rows.iter().flat_map(|&i| problem.given_row_of_a(i)).collect();
+        let mut b = problem.given_b();
+        let of_each = |a: &[f64], b: &[f64]| multiply_each(a, b, &rows, [m, n, k]);
+        let product = of_each(&a, &b);
         a.iter_mut().chain(&mut b).for_each(|x| *x = x.abs());
-        let abs_product = multiply(&a, &b, rows.len(), n, k);
+        let abs_product = of_each(&a, &b);
         let a_row_abs = a.chunks_exact(k).map(|row| row.iter().sum()).collect();
-        let mut b_col_abs = vec![0.0; n];
-        for row in b.chunks_exact(n) {
-            b_col_abs.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        let mut b_col_abs = vec![0.0; problem.batch * n];
+        for (sums, b) in b_col_abs.chunks_exact_mut(n).zip(b.chunks_exact(k * n)) {
+            for row in b.chunks_exact(n) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
         }
         let mut truth = Self {
             rows,
+            m,
             n,
             k,
             product,
@@ -127,10 +133,11 @@ impl MatmulTruth {
         Ok(truth)
     }
 
-    /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows, saturated.
-    pub fn host_bytes(rows: usize, n: usize, k: usize) -> u128 {
-        let (rows, n, k) = (rows as u128, n as u128, k as u128);
-        let elements = rows.saturating_mul(k).saturating_add(k.saturating_mul(n));
+    /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows of `batch`
+    /// products, saturated.
+    pub fn host_bytes(rows: usize, n: usize, k: usize, batch: usize) -> u128 {
+        let (rows, n, k, batch) = (rows as u128, n as u128, k as u128, batch as u128);
+        let elements = rows.saturating_mul(k).saturating_add(batch * k.saturating_mul(n));
         elements.saturating_add(rows.saturating_mul(n).saturating_mul(2)).saturating_mul(8)
     }
 
@@ -151,12 +158,15 @@ impl MatmulTruth {
     /// |product − exact| / (|A||B|) at one entry.
     fn check_entry(&self, problem: &MatmulProblem, entry: usize) -> Result<f64, TruthError> {
         let (row, column) = (self.rows[entry / self.n], entry % self.n);
-        let a = || problem.a.row(row).iter().copied();
-        let b = || problem.b.column(column);
-        let exact = exact_dot(a(), b());
-        let exact_abs = exact_dot(a().map(f32::abs), b().map(f32::abs));
-        // At most k − 1 additions of exact products, and one rounding of the exact value.
-        let ku = self.k as f64 * F64_UNIT;
+        let a = problem.given_row_of_a(row);
+        let b = problem.given_column_of_b(column);
+        let b = &b[row / self.m * self.k..][..self.k];
+        let absolute = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let exact = exact_dot_f64(&a, b);
+        let exact_abs = exact_dot_f64(&absolute(&a), &absolute(b));
+        // At most k − 1 additions of products, which are exact unless they are of f64, and one
+        // rounding of the exact value.
+        let ku = (self.k + usize::from(problem.given_f64.is_some())) as f64 * F64_UNIT;
         let bound = ku / (1.0 - ku) * exact_abs;
         for (product, exact) in [(self.product[entry], exact), (self.abs_product[entry], exact_abs)]
         {
@@ -180,8 +190,21 @@ fn check_finite(matrix: &'static str, data: &[f32], cols: usize) -> Result<(), T
     }
 }
 
+/// The f64 products of the rows of A that `rows` numbers, each with B of its own product.
+fn multiply_each(a: &[f64], b: &[f64], rows: &[usize], [m, n, k]: [usize; 3]) -> Vec<f64> {
+    let mut products = Vec::with_capacity(rows.len() * n);
+    let mut a = a;
+    for rows in rows.chunk_by(|i, next| i / m == next / m) {
+        let (those, rest) = a.split_at(rows.len() * k);
+        let b = &b[rows[0] / m * k * n..][..k * n];
+        products.append(&mut multiply(those, b, rows.len(), n, k));
+        a = rest;
+    }
+    products
+}
+
 /// The f64 product of row-major m×k and k×n matrices, on all threads.
-fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
+pub(crate) fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
     assert!(a.len() == m * k && b.len() == k * n);
     let mut c = vec![0.0; m * n];
     let (kk, nn) = (k as isize, n as isize);
@@ -225,6 +248,23 @@ pub fn exact_dot(a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> 
     // xsum 0.1.6 rounds a negative sum away from zero wherever its lowest words are 0, even an
     // exact one (−1 becomes −1.0000000000000002), so the positive one of the two is read. Which
     // that is, and zero, it gets right.
+    let rounded = sum.sum();
+    if rounded < 0.0 { -negated.sum() } else { rounded }
+}
+
+/// Σ a·b of f64, exact and then rounded once, as long as no product is below 10⁻²⁹¹ or beyond f64: a
+/// product is the sum of its rounded value and of what `fma` says is left. Ends with the shorter.
+pub fn exact_dot_f64(a: &[f64], b: &[f64]) -> f64 {
+    let (mut sum, mut negated) = (XsumSmall::new(), XsumSmall::new());
+    for (&a, &b) in a.iter().zip(b) {
+        let product = a * b;
+        let left = a.mul_add(b, -product);
+        sum.add(product);
+        sum.add(left);
+        negated.add(-product);
+        negated.add(-left);
+    }
+    // As in `exact_dot`.
     let rounded = sum.sum();
     if rounded < 0.0 { -negated.sum() } else { rounded }
 }
@@ -335,6 +375,34 @@ mod tests {
             }
         }
         assert_eq!(exact_dot([].into_iter(), [].into_iter()), 0.0);
+    }
+
+    /// (1 + 2⁻³⁰)² − (1 + 2⁻²⁹) = 2⁻⁶⁰, which no f64 product shows.
+    #[test]
+    fn products_of_f64_are_exact_too() {
+        let e = |x: i32| 2f64.powi(x);
+        let (a, b) = ([1.0 + e(-30), -(1.0 + e(-29))], [1.0 + e(-30), 1.0]);
+        assert_eq!(exact_dot_f64(&a, &b), e(-60));
+        assert_eq!(exact_dot_f64(&a.map(|x| -x), &b), -e(-60));
+    }
+
+    /// Of operands given in f64 the truth is theirs, not that of their rounding to f32.
+    #[test]
+    fn what_was_given_in_f64_is_the_truth() {
+        let mut p = problem(3, 4, 5);
+        let widen = |x: &[f32]| x.iter().map(|&x| f64::from(x) * (1.0 + 2f64.powi(-30))).collect();
+        p.given_f64 = Some([widen(&p.a.data), widen(&p.b.data)]);
+        let given = MatmulTruth::of(&p, None).unwrap();
+        p.given_f64 = None;
+        let rounded = MatmulTruth::of(&p, None).unwrap();
+        for (given, (c, size)) in
+            given.product.iter().zip(rounded.product.iter().zip(&rounded.abs_product))
+        {
+            // (1 + 2⁻³⁰)² − 1, within some roundings of f64.
+            let more = (given - c) / c;
+            let noise = 40.0 * F64_UNIT * size / c.abs();
+            assert!((more - 2f64.powi(-29)).abs() < 2f64.powi(-58) + noise, "{more:e}");
+        }
     }
 
     proptest! {

@@ -305,7 +305,7 @@ impl Single<'_> {
     }
 }
 
-fn sigmoid(z: f64) -> f64 {
+pub(crate) fn sigmoid(z: f64) -> f64 {
     let e = (-z.abs()).exp();
     if z < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
 }
@@ -326,7 +326,7 @@ fn point_loss(loss: Loss, z: f64, y: f64) -> f64 {
 
 /// Eight running sums, so that it vectorises.
 #[inline(always)]
-fn dot(x: &[f32], w: &[f64]) -> f64 {
+pub(crate) fn dot(x: &[f32], w: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (x_chunks, x_rest) = x.as_chunks::<8>();
     let (w_chunks, w_rest) = w.as_chunks::<8>();

@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tradeoff::error::{Guarantee, matmul_bound};
 use tradeoff::gpu::{Context, DeviceInfo, Fingerprint};
-use tradeoff::mirror::{convert::Key, convert::Operands, matmul::multiply};
+use tradeoff::mirror::{convert::Key, convert::Operands, matmul::multiply_in_slices};
 use tradeoff::number::philox::philox4x32;
 use tradeoff::number::{Arithmetic, Format, Precision};
+use tradeoff::problem::layout::{Layout, Stored};
 use tradeoff::problem::matrix::{Distribution, MatmulProblem, Matrix};
 use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape, output_format};
@@ -97,8 +98,10 @@ impl Data {
 
     /// A and B of `shape`, the same at every call.
     fn problem(self, shape: Shape, seed: u32) -> Result<MatmulProblem, Failed> {
-        let Shape { m, n, k } = shape;
-        let mut problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed.into())?;
+        let Shape { m, n, k, batch, .. } = shape;
+        let (normal, budget) = (Distribution::Normal, isize::MAX as u64);
+        let mut problem =
+            MatmulProblem::generate_batch_within(normal, [m, n, k], batch, seed.into(), budget)?;
         let reshape = |matrix: &mut Matrix, of_a: bool| {
             let columns = matrix.cols;
             for (e, x) in matrix.data.iter_mut().enumerate() {
@@ -136,13 +139,25 @@ impl fmt::Display for Case {
 }
 
 const fn shape(m: usize, n: usize, k: usize) -> Shape {
-    Shape { m, n, k }
+    Shape::new(m, n, k)
+}
+
+const fn stored(layout: Layout, batch: usize, shape: Shape) -> Shape {
+    Shape { layout, batch, ..shape }
+}
+
+/// The operands of a problem as the shape's layout stores them.
+fn problem_operands(problem: &MatmulProblem, shape: Shape) -> Stored<'_> {
+    Stored::new(shape.layout, shape.batch, &problem.a, &problem.b)
 }
 
 /// The cases of a kernel: awkward shapes, one under, at and over its tile, and awkward numbers.
 fn cases(source: &KernelSource) -> Vec<Case> {
     let (rows, columns) = source.tile;
     let case = |shape, data, checks| Case { shape, data, checks, seed: 1 };
+    if source.kernel == Kernel::Gemv {
+        return vector_cases();
+    }
     let mut cases: Vec<_> = [
         shape(1, 1, 1),
         shape(1, 130, 5),
@@ -156,6 +171,16 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     .map(|shape| case(shape, Data::Normal, false))
     .into();
     cases.push(case(shape(rows / 2 + 1, columns / 2 + 1, 20), Data::Normal, true));
+    for (layout, batch, shape) in [
+        (Layout::Nn, 3, shape(rows - 1, columns + 1, 15)),
+        (Layout::Tn, 1, shape(rows + 1, columns - 1, 73)),
+        (Layout::Nt, 1, shape(rows - 1, columns + 1, 41)),
+        (Layout::Tt, 1, shape(1, 3, 5)),
+        (Layout::Tt, 2, shape(rows + 3, columns + 2, 17)),
+    ] {
+        cases.push(case(stored(layout, batch, shape), Data::Normal, batch == 2));
+    }
+    cases.retain(|case| source.kernel.runs(case.shape).is_ok());
     for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
         cases.push(case(shape(19, 21, 35), data, false));
     }
@@ -174,14 +199,55 @@ fn cases(source: &KernelSource) -> Vec<Case> {
     cases
 }
 
-/// The cases of a kernel with other parameters: around its tile and past it, checked and not.
+/// Products with vectors, in all layouts, and awkward numbers.
+fn vector_cases() -> Vec<Case> {
+    let case = |shape, data, checks| Case { shape, data, checks, seed: 1 };
+    let mut cases: Vec<_> = [
+        shape(1, 1, 1),
+        shape(130, 1, 70),
+        shape(1, 131, 1030),
+        stored(Layout::Tn, 1, shape(257, 1, 73)),
+        stored(Layout::Tn, 1, shape(1, 37, 73)),
+        stored(Layout::Nt, 1, shape(1, 257, 33)),
+        stored(Layout::Nt, 1, shape(37, 1, 33)),
+        stored(Layout::Tt, 3, shape(65, 1, 40)),
+        stored(Layout::Tt, 2, shape(1, 66, 40)),
+        stored(Layout::Nn, 3, shape(3, 1, 9)),
+    ]
+    .map(|shape| case(shape, Data::Normal, shape.batch == 3))
+    .into();
+    for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
+        cases.push(case(shape(21, 1, 35), data, false));
+    }
+    cases
+}
+
+/// The cases of a kernel with other parameters: around its tile and past it, checked and not, and with
+/// more of k than one slice of it takes.
 fn edge_cases(source: &KernelSource) -> Vec<Case> {
     let (rows, columns) = source.tile;
     let case = |shape, checks| Case { shape, data: Data::Normal, checks, seed: 1 };
-    vec![
-        case(shape(rows + 1, columns - 1, 37), false),
-        case(shape(2 * rows - 1, columns + 5, 73), true),
-    ]
+    let mut shapes = match source.kernel {
+        Kernel::Gemv => vec![
+            stored(Layout::Tn, 2, shape(rows + 1, 1, 37)),
+            stored(Layout::Nt, 1, shape(1, rows - 1, 73)),
+        ],
+        _ => vec![
+            shape(rows + 1, columns - 1, 37),
+            shape(2 * rows - 1, columns + 5, 73),
+            stored(Layout::Tt, 2, shape(rows + 5, columns + 1, 45)),
+        ],
+    };
+    if source.slices() > 1 {
+        let long = 32 * source.slices() as usize + 7;
+        shapes.extend(if source.kernel == Kernel::Gemv {
+            vec![shape(9, 1, 3 * long), stored(Layout::Tt, 3, shape(1, 9, long))]
+        } else {
+            vec![shape(9, 11, 3 * long), stored(Layout::Tt, 3, shape(rows + 1, 5, long))]
+        });
+    }
+    shapes.retain(|&shape| source.kernel.runs(shape).is_ok());
+    shapes.into_iter().enumerate().map(|(at, shape)| case(shape, at % 2 == 1)).collect()
 }
 
 /// Every kernel with every way to read its operands, and for each way all parameters that it can have
@@ -191,14 +257,17 @@ fn sources(device: &DeviceInfo) -> Vec<Vec<KernelSource>> {
     let of_type = |kind: &str| DeviceInfo { device_type: kind.to_owned(), ..device.clone() };
     let variants = [device.clone(), packed, of_type("cpu"), of_type("discrete")];
     let mut sources: Vec<Vec<KernelSource>> = vec![];
-    let shape = Shape::square(4096);
+    // The second is cut into slices.
+    let shapes = [Shape::square(4096), shape(64, 64, 16_384)];
     for (precision, kernel) in pairs() {
         let first = sources.len();
         for variant in &variants {
             if KernelSource::supports(kernel, precision, variant).is_err() {
                 continue;
             }
-            for parameters in KernelSource::candidates(kernel, precision, shape, variant) {
+            let candidates =
+                shapes.map(|shape| KernelSource::candidates(kernel, precision, shape, variant));
+            for parameters in candidates.concat() {
                 let source = KernelSource::with(kernel, precision, variant, parameters).unwrap();
                 let same_way = |all: &&mut Vec<KernelSource>| all[0].f16_path == source.f16_path;
                 match sources[first..].iter_mut().find(same_way) {
@@ -262,13 +331,23 @@ fn check_random(device: &Device, cases: u32) -> Result<(), Failed> {
     let sources: Vec<_> = sources(device.info()).into_iter().flatten().collect();
     let strategy = (
         prop::sample::select(sources),
-        (1usize..=90, 1usize..=90, 1usize..=140).prop_map(|(m, n, k)| Shape { m, n, k }),
+        (1usize..=90, 1usize..=90, 1usize..=140, 1usize..=3),
+        prop::sample::select(&Layout::ALL[..]),
         any::<bool>(),
         any::<u32>(),
     );
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
-        .run(&strategy, |(source, shape, checks, seed)| {
+        .run(&strategy, |(source, (m, n, k, batch), layout, checks, seed)| {
+            let mut shape = stored(layout, batch, shape(m, n, k));
+            match source.kernel {
+                Kernel::Gemv if seed % 2 == 0 => shape.m = 1,
+                Kernel::Gemv => shape.n = 1,
+                _ => {}
+            }
+            if source.kernel.runs(shape).is_err() {
+                shape = Shape::new(m, n, k);
+            }
             let case = Case { shape, data: Data::Normal, checks, seed };
             check(device, &source, case).map_err(|failed| {
                 let what = failed.message().unwrap_or("failed");
@@ -288,10 +367,10 @@ struct Computed {
 fn compute(
     context: &Context,
     source: &KernelSource,
-    problem: &MatmulProblem,
+    operands: &Stored<'_>,
     checks: bool,
 ) -> Result<Computed, Failed> {
-    let gpu = GpuMatmul::prepare(context, source, &problem.a, &problem.b, KEY, checks)?;
+    let gpu = GpuMatmul::prepare(context, source, operands, KEY, checks)?;
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;
@@ -305,23 +384,24 @@ fn compute(
 fn check(device: &Device, source: &KernelSource, case: Case) -> Result<(), Failed> {
     let precision = source.precision;
     let problem = case.data.problem(case.shape, case.seed)?;
-    let computed = device.with(|context| compute(context, source, &problem, case.checks))?;
+    let stored = problem_operands(&problem, case.shape);
+    let computed = device.with(|context| compute(context, source, &stored, case.checks))?;
     let fingerprint = &computed.fingerprint;
-    let convert =
-        |arithmetic| Operands::convert(precision, arithmetic, &problem.a, &problem.b, KEY);
+    let convert = |arithmetic| Operands::convert_stored(precision, arithmetic, &stored, KEY);
     let operands = convert(fingerprint.arithmetic);
     if fingerprint.unmodelled.is_none() {
         // The mirror of the conversion at least. What a device reads of an f16 subnormal is not what it stores.
-        let stored = convert(Arithmetic { flush_f16_subnormals: false, ..fingerprint.arithmetic });
+        let kept = convert(Arithmetic { flush_f16_subnormals: false, ..fingerprint.arithmetic });
         for (name, got, expected) in [
-            ("A", &computed.operands[0], pack_a(&stored, case.shape, precision.storage())),
-            ("B", &computed.operands[1], pack_b(&stored, case.shape, precision.storage())),
+            ("A", &computed.operands[0], pack_a(&kept, case.shape, precision.storage())),
+            ("B", &computed.operands[1], pack_b(&kept, case.shape, precision.storage())),
         ] {
             same_bytes(name, got, &expected)?;
         }
         if source.kernel.has_mirror() {
-            let rows: Vec<_> = (0..case.shape.m).collect();
-            let mirror = multiply(precision, fingerprint.arithmetic, &operands, &rows, KEY);
+            let rows: Vec<_> = (0..case.shape.batch * case.shape.m).collect();
+            let (arithmetic, slices) = (fingerprint.arithmetic, source.slices());
+            let mirror = multiply_in_slices(precision, arithmetic, &operands, slices, &rows, KEY);
             same_numbers(&computed.c, &mirror, case.shape.n)?;
         }
     }
@@ -360,20 +440,37 @@ fn same_bytes(name: &str, got: &[u8], expected: &[u8]) -> Result<(), Failed> {
 
 /// A as `kernels/matmul/problem.wgsl` lays it out: rows of LDA, the padding zero.
 fn pack_a(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
-    let element = |i, q| if q < shape.k { operands.a[i * shape.k + q] } else { 0.0 };
-    let places = (0..shape.m).flat_map(|i| (0..shape.lda()).map(move |q| (i, q)));
-    places.flat_map(|(i, q)| encode(element(i, q), format)).collect()
+    let (vectors, is_across) = (shape.m, shape.layout.a_transposed());
+    pack(&operands.a, shape, vectors, [shape.stored_rows_of_a(), shape.lda()], is_across, format)
 }
 
-/// B likewise: LDA rows of LDB, but for int8, which keeps four rows of a column side by side.
+/// B likewise, rows of LDB.
 fn pack_b(operands: &Operands, shape: Shape, format: Format) -> Vec<u8> {
-    let inside = |q, j| q < shape.k && j < shape.n;
-    let element = |q, j| if inside(q, j) { operands.b[q * shape.n + j] } else { 0.0 };
-    let together = if format == Format::Int8 { 4 } else { 1 };
-    let rows = (0..shape.lda()).step_by(together);
-    let words = rows.flat_map(|q| (0..shape.ldb()).map(move |j| (q, j)));
-    let places = words.flat_map(|(q, j)| (q..q + together).map(move |q| (q, j)));
-    places.flat_map(|(q, j)| encode(element(q, j), format)).collect()
+    let (vectors, is_across) = (shape.n, !shape.layout.b_transposed());
+    pack(&operands.b, shape, vectors, [shape.stored_rows_of_b(), shape.ldb()], is_across, format)
+}
+
+/// A stack of matrices of `vectors` vectors along k, which are columns where k goes `across` the rows:
+/// there int8 keeps four rows of a column side by side.
+fn pack(
+    numbers: &[f32],
+    shape: Shape,
+    vectors: usize,
+    [rows, ld]: [usize; 2],
+    is_across: bool,
+    format: Format,
+) -> Vec<u8> {
+    let [height, width] = if is_across { [shape.k, vectors] } else { [vectors, shape.k] };
+    let slab = rows / shape.batch;
+    let element = |row: usize, column: usize| {
+        let (matrix, row) = (row / slab, row % slab);
+        let inside = row < height && column < width;
+        if inside { numbers[(matrix * height + row) * width + column] } else { 0.0 }
+    };
+    let together = if format == Format::Int8 && is_across { 4 } else { 1 };
+    let words = (0..rows).step_by(together).flat_map(|r| (0..ld).map(move |column| (r, column)));
+    let places = words.flat_map(|(r, column)| (r..r + together).map(move |row| (row, column)));
+    places.flat_map(|(row, column)| encode(element(row, column), format)).collect()
 }
 
 /// The bytes of a number that `format` holds exactly, by crates that the kernels know nothing of.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tradeoff::error::ErrorMetrics;
 use tradeoff::gpu::{DeviceInfo, discover};
 use tradeoff::measure::statistics::Summary;
-use tradeoff::measure::{Case, Measured, Prepared, Selection, Session, Unmeasured};
+use tradeoff::measure::{Case, Measured, Prepared, Selection, Session, Unmeasured, fill_times};
 use tradeoff::number::Precision;
 use tradeoff::problem::matrix::{Distribution, MatmulProblem};
 use tradeoff::record::{Provenance, Record, Sample, Status};
@@ -37,7 +37,9 @@ impl Bench {
             data_sets: vec![],
             ..Selection::default()
         };
-        let Shape { m, n, k } = shape;
+        let Shape { m, n, k, .. } = shape;
+        let plain = shape == Shape::new(m, n, k);
+        ensure!(plain, "peers multiply one pair of operands in the layout nn, not {shape}");
         let seed = selection.seed.into();
         let problem = MatmulProblem::generate(Distribution::Normal, m, n, k, seed)?;
         let rows = (TRUTH_PRODUCTS / n.saturating_mul(k)).max(LEAST_ROWS);
@@ -59,6 +61,16 @@ impl Bench {
     /// The fingerprints of the device, if it was opened, for `run.json`.
     pub fn fingerprints(&self) -> serde_json::Value {
         self.session.fingerprints()
+    }
+
+    /// Measures the roofline of the device and tunes the kernels that may race, or takes both from the
+    /// cache.
+    pub fn ready(&mut self, precisions: &[Precision]) {
+        let mut cases = self.session.plan();
+        cases.retain(|case| precisions.contains(&case.precision));
+        let mut tell = |line: &str| eprintln!("{line}");
+        self.session.measure_rooflines(&cases, &mut tell);
+        self.session.tune(&cases, &mut tell);
     }
 
     /// The case of tradeoff itself at a precision, by its kernel's name.
@@ -147,7 +159,7 @@ impl Bench {
     /// Fills the columns of the errors of the last run; an error over its bound is wrong.
     fn judge(&self, peer: &mut dyn Peer, record: &mut Record) -> Result<(), Unmeasured> {
         let c = peer.result().map_err(failed)?;
-        let Shape { m, n, k } = self.shape;
+        let Shape { m, n, k, .. } = self.shape;
         if c.len() != m * n {
             return Err(failed(format!("C has {} entries", c.len())));
         }
@@ -189,6 +201,7 @@ impl Bench {
                 let timed = self
                     .judge(peer.as_mut(), &mut record)
                     .and_then(|()| timed(&mut record, peer.clock(), &samples));
+                self.session.fill_roofline(&self.device().slug, &mut record);
                 match timed {
                     Ok(samples) => Measured { record: *record, samples, trajectory: vec![] },
                     Err(why) => absent(*record, why),
@@ -239,7 +252,7 @@ fn as_peer(record: &mut Record, peer: &dyn Peer, shape: Shape) {
     record.precision = setting.name().to_owned();
     record.operand_format = setting.operand_format().to_owned();
     record.output_format = peer.output().name().to_owned();
-    let Shape { m, n, k } = shape;
+    let Shape { m, n, k, .. } = shape;
     let (operands, entries) = ((m * k + k * n) as u64, (m * n) as u64);
     let bytes = setting.operands().storage().bytes(operands) + peer.output().bytes(entries);
     record.bytes = Some(bytes);
@@ -298,6 +311,22 @@ impl Entrant {
         !matches!(self.kind, Kind::Absent(_))
     }
 
+    /// Whose clock times it; `None` where it is not here.
+    pub fn clock(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Own(prepared) => Some(prepared.clock()),
+            Kind::Peer(peer, _) => Some(peer.clock()),
+            Kind::Absent(_) => None,
+        }
+    }
+
+    /// From now on times a case of tradeoff by the host's clock; a peer keeps the one it has.
+    pub fn use_host_clock(&mut self) {
+        if let Kind::Own(prepared) = &mut self.kind {
+            prepared.use_host_clock();
+        }
+    }
+
     /// Times so many iterations, in ns; without `keep` they are a warm-up. `None` where it failed,
     /// from when on it is not here.
     pub fn sample(&mut self, iterations: u64, keep: bool) -> Option<f64> {
@@ -336,16 +365,7 @@ fn timed(
     let summary =
         Summary::of(samples.iter().copied()).map_err(|error| failed(error.to_string()))?;
     record.timing_method = clock.to_owned();
-    record.samples = Some(summary.samples as u64);
-    let first = samples.first().map(|sample| sample.0);
-    record.iterations_per_sample = first.filter(|&n| samples.iter().all(|s| s.0 == n));
-    record.min_ns = Some(summary.min_ns);
-    record.q1_ns = Some(summary.q1_ns);
-    record.median_ns = Some(summary.median_ns);
-    record.median_ci95_low_ns = Some(summary.median_ci95_low_ns);
-    record.median_ci95_high_ns = Some(summary.median_ci95_high_ns);
-    record.q3_ns = Some(summary.q3_ns);
-    record.mad_ns = Some(summary.mad_ns);
+    fill_times(record, samples, &summary);
     record.throughput = record.operations.map(|operations| operations as f64 / summary.median_ns);
     record.bandwidth_gbs = record.bytes.map(|bytes| bytes as f64 / summary.median_ns);
     record.status = Status::Ok;
@@ -353,6 +373,7 @@ fn timed(
     let row = |(sample, &(iterations, elapsed_ns)): (usize, &(u64, f64))| Sample {
         case_id: record.case_id.clone(),
         sample: sample as u64,
+        process: Some(0),
         iterations,
         elapsed_ns,
         ..Sample::default()

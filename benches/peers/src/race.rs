@@ -4,7 +4,8 @@ use std::fmt;
 use std::thread::sleep;
 use std::time::Duration;
 
-use tradeoff::compare::{RESAMPLES, bootstrap};
+use tradeoff::compare::by_rounds;
+use tradeoff::frontier::Interval;
 
 use crate::Entrant;
 
@@ -26,8 +27,9 @@ pub enum Ratios {
     OfFirst,
 }
 
-/// The outcome of [`race`], which prints as a table: throughputs, and those ratios of throughput
-/// whose 95 % interval is a bootstrap over the samples of both.
+/// The outcome of [`race`], which prints as a table: throughputs, and the ratios of throughput, each
+/// the median of the quotients of the rounds with its 95 % bootstrap interval. What slows a whole
+/// round slows both of its times, so drift cancels.
 pub struct Race {
     ratios: Ratios,
     lines: Vec<Line>,
@@ -37,14 +39,15 @@ struct Line {
     name: String,
     /// Why it was not timed, or its median and rate.
     times: Result<(f64, f64), String>,
-    /// Ratio of the rates: at the medians, and the ends of the interval.
-    ratio: Option<(f64, f64, f64)>,
+    /// Ratio of the rates over the rounds, and its interval where there are rounds enough.
+    ratio: Option<(f64, Option<Interval>)>,
 }
 
 /// Warms every entrant up, then draws `rounds` samples of each, in turn, beginning with the next one
 /// each round. Before each sample comes a rest and a product that does not count. The first entrant
 /// is what the others are compared with. One that fails drops out.
 pub fn race(entrants: &mut [Entrant], rounds: usize, ratios: Ratios) -> Race {
+    same_clock(entrants);
     let iterations: Vec<u64> = entrants.iter_mut().map(iterations).collect();
     let count = entrants.len();
     for round in 0..rounds {
@@ -64,6 +67,13 @@ pub fn race(entrants: &mut [Entrant], rounds: usize, ratios: Ratios) -> Race {
         first.ratio = None; // to itself
     }
     Race { ratios, lines }
+}
+
+/// Where one is timed by the host, all are, so that each pays for its launches alike.
+fn same_clock(entrants: &mut [Entrant]) {
+    if entrants.iter().any(|entrant| entrant.clock() == Some("host")) {
+        entrants.iter_mut().for_each(Entrant::use_host_clock);
+    }
 }
 
 /// Iterations of one sample, by the second of two runs.
@@ -89,9 +99,9 @@ impl Line {
             Ratios::ToFirst => (&times[..], first),
             Ratios::OfFirst => (first, &times[..]),
         };
-        let ratio =
-            bootstrap(of, to, RESAMPLES, KEY).map(|ci| (median(to) / median(of), ci.low, ci.high));
-        Self { name, times: Ok((median_ns, rate)), ratio }
+        // Who is here was timed in every round.
+        let quotients: Vec<f64> = of.iter().zip(to).map(|(of, to)| to / of).collect();
+        Self { name, times: Ok((median_ns, rate)), ratio: by_rounds(&[quotients], KEY) }
     }
 }
 
@@ -120,7 +130,10 @@ impl fmt::Display for Race {
                 Err(why) => write!(f, "{why}")?,
             }
             match ratio {
-                Some((ratio, low, high)) => writeln!(f, "  {ratio:.4} [{low:.4}, {high:.4}]")?,
+                Some((ratio, Some(Interval { low, high }))) => {
+                    writeln!(f, "  {ratio:.4} [{low:.4}, {high:.4}]")?;
+                }
+                Some((ratio, None)) => writeln!(f, "  {ratio:.4}, too few rounds for an interval")?,
                 None => writeln!(f)?,
             }
         }

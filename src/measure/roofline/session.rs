@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::{Roofline, cpu, gpu};
 use crate::gpu::{DeviceInfo, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
-use crate::measure::cache::{Policy, host};
+use crate::measure::cache::{Cache, CacheError, Policy, host};
 use crate::measure::{Case, Session};
+use crate::record::Record;
 
 /// Name of the cache's files.
 const KIND: &str = "roofline";
@@ -52,6 +53,11 @@ fn kernels_sha256() -> String {
     hexadecimal(&all.finalize())
 }
 
+/// Stores a roofline for later runs, unless other work on the machine was in it.
+fn keep(cache: &Cache, key: &Key, roofline: &Roofline) -> Result<(), CacheError> {
+    if roofline.is_disturbed() { Ok(()) } else { cache.store(KIND, key, roofline) }
+}
+
 impl Session {
     /// Sees to it that every device of `cases` has its roofline, as the selection's policy says: the
     /// cached one, or one measured now, which takes some seconds a device. Cases prepared later
@@ -75,6 +81,14 @@ impl Session {
                 self.rooflines[position] = self.roofline(position, policy, tell).map(Rc::new);
             }
         }
+    }
+
+    /// Fills the columns that the measured roofline of a device gives a timed row of another
+    /// program, which takes one dispatch an iteration.
+    pub fn fill_roofline(&self, slug: &str, record: &mut Record) {
+        let position = self.devices().iter().position(|device| device.info.slug == slug);
+        let roofline = position.and_then(|position| self.rooflines[position].as_deref());
+        super::fill(record, roofline, 1);
     }
 
     fn roofline(
@@ -102,8 +116,7 @@ impl Session {
                     tell(&format!("warning: roofline of {slug}: {warning}"));
                 }
                 tell(&format!("roofline of {slug}: took {:.1} s", roofline.measuring_s));
-                let kept = cache.map(|cache| cache.store(KIND, &key, &roofline));
-                if let Some(Err(error)) = kept {
+                if let Some(Err(error)) = cache.map(|cache| keep(&cache, &key, &roofline)) {
                     tell(&format!("warning: {error}; the next run measures the roofline again"));
                 }
                 Some(roofline)
@@ -141,6 +154,7 @@ impl Session {
 mod tests {
     use std::path::Path;
 
+    use super::super::Peak;
     use super::*;
     use crate::gpu::discover;
     use crate::measure::Selection;
@@ -171,20 +185,56 @@ mod tests {
         assert_eq!(told(Policy::Off, root.path()), (vec![], serde_json::json!({})));
         let (lines, measured) = told(Policy::Cached, root.path());
         assert_eq!(lines[0], "roofline of cpu: measuring");
-        assert!(measured["cpu"]["f32_fma"]["gops"].as_f64().unwrap() > 0.0, "{measured}");
+        let mut roofline: Roofline = serde_json::from_value(measured["cpu"].clone()).unwrap();
+        for peak in [&mut roofline.f32_fma, &mut roofline.dot4].into_iter().flatten() {
+            assert!(peak.gops > 0.0, "{measured}");
+            // As on an idle machine, which this one may not be.
+            peak.gops = peak.median_gops;
+        }
+        store(root.path(), &roofline);
         let (lines, cached) = told(Policy::Cached, root.path());
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("roofline of cpu: cached, measured 2"), "{lines:?}");
-        assert_eq!(cached, measured);
+        assert_eq!(cached["cpu"], serde_json::json!(roofline));
+        let (lines, _) = told(Policy::Force, root.path());
+        assert_eq!(lines[0], "roofline of cpu: measuring");
 
         let file = std::fs::read_dir(root.path()).unwrap().next().unwrap().unwrap().path();
         std::fs::write(&file, "{}").unwrap();
         let (lines, _) = told(Policy::Cached, root.path());
         assert!(lines[0].starts_with("warning: ") && lines[0].contains("no entry"), "{lines:?}");
         assert_eq!(lines[1], "roofline of cpu: measuring");
-        let (lines, again) = told(Policy::Force, root.path());
-        assert_eq!(lines[0], "roofline of cpu: measuring");
-        assert_eq!(told(Policy::Cached, root.path()).1, again, "the forced one replaced the other");
+    }
+
+    fn store(folder: &Path, roofline: &Roofline) {
+        let session = session(Policy::Cached, folder);
+        let cache = session.open_cache(&mut |line| panic!("{line}")).unwrap();
+        keep(&cache, &Key::of(&session.devices()[0].info, session.cpu_name()), roofline).unwrap();
+    }
+
+    #[test]
+    fn a_roofline_that_was_disturbed_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let peak = |gops| Peak { gops, median_gops: 1.0, kernel: "k".into(), candidates: 1 };
+        let roofline = |gops| Roofline {
+            utc: String::new(),
+            measuring_s: 1.0,
+            timing_method: "host".into(),
+            f32_fma: Some(peak(1.0)),
+            f16_fma: None,
+            dot4: Some(peak(gops)),
+            cooperative_f32: None,
+            cooperative_f16: None,
+            read: None,
+            copy: None,
+            dispatch_latency_ns: 0.0,
+            submission_round_trip_ns: None,
+        };
+        let entries = || std::fs::read_dir(root.path()).unwrap().count();
+        store(root.path(), &roofline(2.0));
+        assert_eq!(entries(), 0);
+        store(root.path(), &roofline(1.1));
+        assert_eq!(entries(), 1);
     }
 
     #[test]

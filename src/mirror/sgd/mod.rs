@@ -4,9 +4,11 @@
 //! there (rows, coordinates) is spread over threads and vector lanes here. Four rows at a time go
 //! through residual and gradient while they are in cache, which changes no value.
 
+mod definition;
 mod number;
 mod rows;
 mod shuffle;
+mod svrg;
 mod team;
 mod update;
 mod vectorise;
@@ -20,9 +22,11 @@ use crate::problem::dataset::Loss;
 use crate::with_ops;
 use crate::workload::sgd::Step;
 
+pub use definition::{Definition, differing};
 pub(crate) use number::pack_words;
-pub use number::{F16, Number};
+pub use number::{Bf16, F16, I4, Number};
 pub use shuffle::shuffle;
+pub use svrg::{Grid, Svrg};
 use team::{Member, Shared};
 pub(crate) use vectorise::vectorise;
 
@@ -54,6 +58,8 @@ pub struct Setting {
     pub arithmetic: Arithmetic,
     /// Whether an epoch starts with a new order of the rows.
     pub shuffled: bool,
+    /// The first step whose model is added to [`Workspace::sums`], if any.
+    pub averaged_from: Option<u32>,
 }
 
 /// Memory that a step needs beside data and model, kept from step to step.
@@ -63,6 +69,9 @@ pub struct Workspace {
     weights: Vec<f32>,
     /// A partial gradient, outputs × d_padded, for each unit of rows.
     partials: Vec<f32>,
+    /// Sums of the models that are averaged, outputs × d_padded: the caller's to set to zero. Empty
+    /// where none are.
+    pub sums: Vec<f64>,
 }
 
 impl Workspace {
@@ -70,7 +79,12 @@ impl Workspace {
     pub fn new(setting: &Setting, batch: usize) -> Self {
         let entries = setting.outputs * setting.d_padded;
         let units = Units::of(batch).count.max(BLOCKS_APART.min(batch.div_ceil(BLOCK)));
-        Self { weights: vec![0.0; entries], partials: vec![0.0; units * entries] }
+        let averaged = if setting.averaged_from.is_some() { entries } else { 0 };
+        Self {
+            weights: vec![0.0; entries],
+            partials: vec![0.0; units * entries],
+            sums: vec![0.0; averaged],
+        }
     }
 }
 
@@ -118,7 +132,7 @@ pub fn run<D: Number, M: Number>(
     model: &mut [M],
     workspace: &mut Workspace,
 ) {
-    let Workspace { weights, partials } = workspace;
+    let Workspace { weights, partials, sums } = workspace;
     for (weight, stored) in weights.iter_mut().zip(model.iter()) {
         *weight = stored.load(setting.arithmetic.flush_f16_subnormals);
     }
@@ -137,6 +151,7 @@ pub fn run<D: Number, M: Number>(
             model: Shared::new(model),
             weights: Shared::new(weights),
             partials: Shared::new(partials),
+            sums: Shared::new(sums),
         };
         team::run(members, |member| walk.steps::<O>(member, members, steps));
     });
@@ -152,6 +167,7 @@ struct Walk<'a, D, M> {
     model: Shared<'a, M>,
     weights: Shared<'a, f32>,
     partials: Shared<'a, f32>,
+    sums: Shared<'a, f64>,
 }
 
 impl<D: Number, M: Number> Walk<'_, D, M> {

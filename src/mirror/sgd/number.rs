@@ -112,6 +112,66 @@ impl Number for i8 {
     }
 }
 
+/// A bf16 by its bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bf16(pub u16);
+
+impl Number for Bf16 {
+    const BITS: u32 = 16;
+
+    #[inline(always)]
+    fn load(self, _: bool) -> f32 {
+        round::bf16_unpack(self.0)
+    }
+
+    /// `kernels/sgd/four_bf16.wgsl`.
+    #[inline(always)]
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self {
+        if rounding == Rounding::Nearest {
+            return Self(round::bf16_nearest(x));
+        }
+        let (bits, magnitude) = (x.to_bits(), x.to_bits() & 0x7fff_ffff);
+        let up = u32::from((random & 0xffff) < (bits & 0xffff));
+        let rounded = (bits >> 16) + up;
+        let nan = (bits >> 16 & 0x8000) | 0x7fc0;
+        Self(if magnitude > 0x7f80_0000 { nan } else { rounded } as u16)
+    }
+
+    fn bits(self) -> u32 {
+        self.0.into()
+    }
+}
+
+/// A 4-bit integer stored in `STORED` bits on a device: the data set's take 4, eight a word; a
+/// model's take 8, since two threads that update neighbours must not share a word. Here it takes a
+/// byte in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct I4<const STORED: u32>(pub i8);
+
+impl<const STORED: u32> Number for I4<STORED> {
+    const INT8: bool = true;
+    const BITS: u32 = STORED;
+
+    #[inline(always)]
+    fn load(self, _: bool) -> f32 {
+        f32::from(self.0)
+    }
+
+    #[inline(always)]
+    fn round(x: f32, rounding: Rounding, random: u32) -> Self {
+        Self(round::integer(x, rounding, random, 7) as i8)
+    }
+
+    #[inline(always)]
+    fn integer(self) -> i32 {
+        self.0.into()
+    }
+
+    fn bits(self) -> u32 {
+        u32::from(self.0 as u8) & ((1 << STORED) - 1)
+    }
+}
+
 /// The 32-bit words that a device's buffer of these numbers holds, the first number lowest.
 pub(crate) fn pack_words<M: Number>(numbers: &[M]) -> Vec<u32> {
     let per_word = (32 / M::BITS) as usize;

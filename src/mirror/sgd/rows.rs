@@ -10,8 +10,9 @@ use crate::workload::sgd::Step;
 const TOGETHER: usize = 4;
 /// Numbers of a row that a loop of the gradient takes at a time.
 const WIDTH: usize = 32;
-/// Bytes of a row that are taken before the next row's.
-const STRIP_BYTES: usize = 1024;
+/// Numbers of a row that a loop of the inner products takes at a time: one for each component of
+/// each lane.
+const ABREAST: usize = 4 * LANES;
 /// Bytes that memory hands over at a time.
 const CACHE_LINE: usize = 64;
 
@@ -67,8 +68,9 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         }
     }
 
-    /// Residual and gradient of R rows, for each output. Meanwhile the `next` ones are fetched: the
-    /// processor cannot foresee rows in a random order, and would wait for each.
+    /// Residual and gradient of R rows, for each output. Meanwhile the `next` ones are fetched, which
+    /// the processor cannot foresee in a random order: the first half of each during the inner
+    /// products, the second during the gradient, so that memory is never without a request.
     #[inline(always)]
     fn rows<O: Ops, const R: usize>(
         &self,
@@ -92,9 +94,9 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         for (output, sums) in sums.chunks_exact_mut(d).enumerate() {
             let range = output * d..(output + 1) * d;
             let products = if D::INT8 && M::INT8 {
-                dots_i8(&x, &model[range]).map(|exact| exact as f32)
+                dots_i8(&x, &next, &model[range]).map(|exact| exact as f32)
             } else {
-                dots_f32::<D, O, R>(&x, &weights[range], flush)
+                dots_f32::<D, O, R>(&x, &next, &weights[range], flush)
             };
             let mut residuals = [0.0; R];
             for ((residual, product), row) in residuals.iter_mut().zip(products).zip(rows) {
@@ -123,11 +125,12 @@ fn accumulate<X: Number, O: Ops, const R: usize>(
 ) {
     let (chunks, rest) = sums.as_chunks_mut::<WIDTH>();
     let done = chunks.len() * WIDTH;
+    let second = next[0].len() / 2;
     for (i, chunk) in chunks.iter_mut().enumerate() {
         let mut sum = [*chunk];
         next.iter().for_each(
             #[inline(always)]
-            |next| fetch(next, i * WIDTH..(i + 1) * WIDTH),
+            |next| fetch(next, second + i * WIDTH / 2..second + (i + 1) * WIDTH / 2),
         );
         for (x, &residual) in x.iter().zip(residuals) {
             let mut wide = [0.0; WIDTH];
@@ -163,36 +166,35 @@ fn fetch<X>(x: &[X], range: Range<usize>) {
 
 /// `kernels/sgd/dot_f32.wgsl` and the tree of `residual.wgsl` for R rows: number e belongs to
 /// accumulator e mod 64, which is component e mod 4 of lane ⌊e/4⌋ mod 16. The rows advance side by
-/// side, a strip at a time: the processor fetches several streams of memory at once, but only for a
-/// short way ahead in each.
+/// side: the processor fetches several streams of memory at once, but only for a short way ahead in
+/// each.
 #[inline(always)]
-fn dots_f32<X: Number, O: Ops, const R: usize>(x: &[&[X]; R], w: &[f32], flush: bool) -> [f32; R] {
-    let mut sums = [[0.0; 4 * LANES]; R];
-    let strip = STRIP_BYTES / size_of::<X>();
-    for (i, w) in w.chunks(strip).enumerate() {
-        for (x, sums) in x.iter().zip(&mut sums) {
-            strip_f32::<X, O>(&x[i * strip..][..w.len()], w, sums, flush);
+fn dots_f32<X: Number, O: Ops, const R: usize>(
+    x: &[&[X]; R],
+    next: &[&[X]; R],
+    w: &[f32],
+    flush: bool,
+) -> [f32; R] {
+    let mut sums = [[0.0; ABREAST]; R];
+    let (w_chunks, w_rest) = w.as_chunks::<ABREAST>();
+    let done = w_chunks.len() * ABREAST;
+    for (i, w) in w_chunks.iter().enumerate() {
+        for ((x, next), sums) in x.iter().zip(next).zip(&mut sums) {
+            fetch(next, i * ABREAST / 2..(i + 1) * ABREAST / 2);
+            let x = &x[i * ABREAST..(i + 1) * ABREAST];
+            for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+                *sum = O::fma(x.load(flush), w, *sum);
+            }
         }
     }
     let mut products = [0.0; R];
-    products.iter_mut().zip(&sums).for_each(|(product, sums)| *product = join::<O>(sums));
-    products
-}
-
-#[inline(always)]
-fn strip_f32<X: Number, O: Ops>(x: &[X], w: &[f32], sums: &mut [f32; 4 * LANES], flush: bool) {
-    let mut own = *sums; // in registers
-    let (x_chunks, x_rest) = x.as_chunks::<{ 4 * LANES }>();
-    let (w_chunks, w_rest) = w.as_chunks::<{ 4 * LANES }>();
-    for (x, w) in x_chunks.iter().zip(w_chunks) {
-        for ((sum, &x), &w) in own.iter_mut().zip(x).zip(w) {
+    for ((product, x), sums) in products.iter_mut().zip(x).zip(&mut sums) {
+        for ((sum, &x), &w) in sums.iter_mut().zip(&x[done..]).zip(w_rest) {
             *sum = O::fma(x.load(flush), w, *sum);
         }
+        *product = join::<O>(sums);
     }
-    for ((sum, &x), &w) in own.iter_mut().zip(x_rest).zip(w_rest) {
-        *sum = O::fma(x.load(flush), w, *sum);
-    }
-    *sums = own;
+    products
 }
 
 /// The components of each lane, then the lanes, four by four.
@@ -212,11 +214,18 @@ fn join<O: Ops>(sums: &[f32; 4 * LANES]) -> f32 {
 
 /// `kernels/sgd/dot_i8.wgsl`: exact, so in any order.
 #[inline(always)]
-fn dots_i8<D: Number, M: Number, const R: usize>(x: &[&[D]; R], w: &[M]) -> [i32; R] {
+fn dots_i8<D: Number, M: Number, const R: usize>(
+    x: &[&[D]; R],
+    next: &[&[D]; R],
+    w: &[M],
+) -> [i32; R] {
+    const STRIP: usize = 256;
     let mut sums = [0i32; R];
-    for (i, w) in w.chunks(STRIP_BYTES).enumerate() {
-        for (x, sum) in x.iter().zip(&mut sums) {
-            let pairs = x[i * STRIP_BYTES..][..w.len()].iter().zip(w);
+    for (i, w) in w.chunks(STRIP).enumerate() {
+        let first = i * STRIP;
+        for ((x, next), sum) in x.iter().zip(next).zip(&mut sums) {
+            fetch(next, first / 2..(first + STRIP) / 2);
+            let pairs = x[first..][..w.len()].iter().zip(w);
             let strip = pairs.fold(0i32, |sum, (x, w)| sum.wrapping_add(x.integer() * w.integer()));
             *sum = sum.wrapping_add(strip);
         }

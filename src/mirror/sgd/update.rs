@@ -19,16 +19,22 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         // SAFETY: a piece belongs to the member that claimed it, and no other part of a step that
         // touches model or weights runs now.
         let (model, weights) =
-            unsafe { (self.model.write(range.clone()), self.weights.write(range)) };
+            unsafe { (self.model.write(range.clone()), self.weights.write(range.clone())) };
         let mut random = [0; PIECE];
         match self.setting.rounding {
             Rounding::Nearest => {
-                self.apply::<O>(Rounding::Nearest, now, gradient, &random, model, weights);
+                self.apply::<O>(Rounding::Nearest, now, gradient, &random, model, &mut *weights);
             }
             Rounding::Stochastic => {
                 model_random(now, output, first, &mut random);
-                self.apply::<O>(Rounding::Stochastic, now, gradient, &random, model, weights);
+                let rounding = Rounding::Stochastic;
+                self.apply::<O>(rounding, now, gradient, &random, model, &mut *weights);
             }
+        }
+        if self.setting.averaged_from.is_some_and(|first| now.step >= first) {
+            // SAFETY: as above.
+            let sums = unsafe { self.sums.write(range) };
+            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += f64::from(*w));
         }
     }
 

@@ -4,7 +4,9 @@ use super::kernels::KernelSource;
 use super::{Shape, output_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
+use crate::number::philox::Stream;
 use crate::number::{Format, Scaling, round};
+use crate::problem::layout::Stored;
 use crate::problem::matrix::Matrix;
 
 /// Threads a row of the 2-D grid of an elementwise kernel.
@@ -15,53 +17,84 @@ pub struct GpuMatmul {
     shape: Shape,
     output: Format,
     c: Buffer,
+    /// Where k is cut into slices: their sums, from which C is made.
+    slices: Option<Buffer>,
     /// The converted operands, as the product reads them.
     operands: [Buffer; 2],
     conversion: Vec<Command>,
     product: Vec<Command>,
-    /// SHA-256 of the composed product kernel.
+    /// SHA-256 of the product kernel, as [`KernelSource::sha256`] has it.
     pub wgsl_sha256: String,
     /// Time to compile all pipelines.
     pub compile_ns: f64,
 }
 
 impl GpuMatmul {
-    /// Uploads `a` and `b` and compiles `source` and its conversion. `checks` leaves the
-    /// shader's run-time checks (index clamps, loop bounds) on.
+    /// Uploads `operands` as they are stored and compiles `source` and its conversion. `checks` leaves
+    /// the shader's run-time checks (index clamps, loop bounds) on.
     pub fn prepare(
         context: &Context,
         source: &KernelSource,
-        a: &Matrix,
-        b: &Matrix,
+        operands: &Stored<'_>,
         key: Key,
         checks: bool,
     ) -> Result<Self, GpuError> {
-        let shape = Shape { m: a.rows, n: b.cols, k: a.cols };
+        let shape = Shape::of(operands);
         let builder = Builder { context, source, shape, key, checks };
         let output = output_format(source.precision);
-        let source_a = context.buffer("A in f32", 4 * (shape.m * shape.lda()) as u64)?;
-        let source_b = context.buffer("B in f32", 4 * (shape.lda() * shape.ldb()) as u64)?;
-        let c = context.buffer("C", output.bytes((shape.m * shape.ldb()) as u64))?;
+        let source_a = context.buffer("A in f32", 4 * shape.stored_numbers_of_a())?;
+        let source_b = context.buffer("B in f32", 4 * shape.stored_numbers_of_b())?;
+        let c = context.buffer("C", output.bytes(shape.stored_numbers_of_c()))?;
         let mut compile_ns = 0.0;
-        let (operands, maxima, conversion) = match source.precision.storage() {
+        let (converted, maxima, conversion) = match source.precision.storage() {
             Format::F32 => ([source_a.clone(), source_b.clone()], None, vec![]),
             Format::Int8 => builder.quantization(&source_a, &source_b, &mut compile_ns)?,
             format => builder.elementwise(format, &source_a, &source_b, &mut compile_ns)?,
         };
         let composed = source.composed();
         let mut constants = builder.problem_constants();
-        let mut bindings = vec![(0, &operands[0]), (1, &operands[1]), (2, &c)];
+        constants.extend(builder.layout_constants());
+        let slices = match source.slices() {
+            1 => None,
+            count => {
+                let numbers = u64::from(count) * shape.stored_numbers_of_c();
+                Some(context.buffer("sums of slices", output.bytes(numbers))?)
+            }
+        };
+        let sums = slices.as_ref().unwrap_or(&c);
+        let mut bindings = vec![(0, &converted[0]), (1, &converted[1]), (2, sums)];
         if let Some([maxima_a, maxima_b]) = &maxima {
             constants.push(("PER_VECTOR", builder.per_vector()));
             bindings.extend([(3, maxima_a), (4, maxima_b)]);
         }
         let pipeline = context.compile(&composed, "multiply", &constants, checks)?;
         compile_ns += pipeline.compile_ns;
-        let product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
-        context.upload(&source_a, bytemuck::cast_slice(&padded(a, shape.m, shape.lda())))?;
-        context.upload(&source_b, bytemuck::cast_slice(&padded(b, shape.lda(), shape.ldb())))?;
-        let wgsl_sha256 = composed.sha256;
-        Ok(Self { shape, output, c, operands, conversion, product, wgsl_sha256, compile_ns })
+        let mut product = vec![context.dispatch(&pipeline, &bindings, source.workgroups(shape))?];
+        if let (Some(sums), Some(addition)) = (&slices, source.addition()) {
+            let constants = builder.problem_constants();
+            let pipeline = context.compile(&addition, "add_slices", &constants, checks)?;
+            compile_ns += pipeline.compile_ns;
+            let groups = [shape.n.div_ceil(4 * 8), shape.m.div_ceil(8), shape.batch];
+            let groups = groups.map(|groups| groups as u32);
+            product.push(context.dispatch(&pipeline, &[(0, sums), (1, &c)], groups)?);
+        }
+        let (rows_a, rows_b) = (shape.stored_rows_of_a(), shape.stored_rows_of_b());
+        let padded_a = padded(&operands.a, shape.batch, rows_a, shape.lda());
+        context.upload(&source_a, bytemuck::cast_slice(&padded_a))?;
+        let padded_b = padded(&operands.b, shape.batch, rows_b, shape.ldb());
+        context.upload(&source_b, bytemuck::cast_slice(&padded_b))?;
+        let (wgsl_sha256, operands) = (source.sha256(), converted);
+        Ok(Self {
+            shape,
+            output,
+            c,
+            slices,
+            operands,
+            conversion,
+            product,
+            wgsl_sha256,
+            compile_ns,
+        })
     }
 
     /// Conversion of both operands; empty for f32.
@@ -74,18 +107,22 @@ impl GpuMatmul {
         &self.product
     }
 
-    /// Overwrites C with NaN, so that an entry that no kernel writes cannot pass for a result.
+    /// Overwrites C, and the sums of slices, with NaN, so that an entry that no kernel writes cannot
+    /// pass for a result.
     pub fn poison(&self, context: &Context) -> Result<(), GpuError> {
-        context.upload(&self.c, &vec![0xff; self.c.bytes() as usize])
+        for buffer in [Some(&self.c), self.slices.as_ref()].into_iter().flatten() {
+            context.upload(buffer, &vec![0xff; buffer.bytes() as usize])?;
+        }
+        Ok(())
     }
 
-    /// C without its padding, m×n row-major; f16 entries as f32.
+    /// C without its padding, m×n row-major, that of one product above the next one's; f16 entries as
+    /// f32.
     pub fn result(&self, context: &Context) -> Result<Vec<f32>, GpuError> {
-        let ldc = self.shape.ldb();
-        let bytes = self.output.bytes((self.shape.m * ldc) as u64);
+        let bytes = self.output.bytes(self.shape.stored_numbers_of_c());
         let raw = context.read(&self.c, 0, bytes)?;
-        let mut c = Vec::with_capacity(self.shape.m * self.shape.n);
-        let row_bytes = self.output.bytes(ldc as u64) as usize;
+        let mut c = Vec::with_capacity(self.shape.batch * self.shape.m * self.shape.n);
+        let row_bytes = self.output.bytes(self.shape.ldc() as u64) as usize;
         for row in raw.chunks_exact(row_bytes) {
             match self.output {
                 Format::F16 => c.extend(
@@ -122,17 +159,29 @@ type Converted = ([Buffer; 2], Option<[Buffer; 2]>, Vec<Command>);
 
 impl Builder<'_> {
     fn problem_constants(&self) -> Vec<(&'static str, f64)> {
-        let Shape { m, n, k } = self.shape;
+        let Shape { m, n, k, batch, .. } = self.shape;
         vec![
             ("M", m as f64),
             ("N", n as f64),
             ("K", k as f64),
             ("LDA", self.shape.lda() as f64),
             ("LDB", self.shape.ldb() as f64),
-            ("LDC", self.shape.ldb() as f64),
+            ("LDC", self.shape.ldc() as f64),
+            ("LDK", self.shape.ldk() as f64),
+            ("BATCH", batch as f64),
             ("SEED", f64::from(self.key[0])),
             ("TRIAL", f64::from(self.key[1])),
         ]
+    }
+
+    /// Those that the kernels which read every layout have beside the problem's.
+    fn layout_constants(&self) -> Vec<(&'static str, f64)> {
+        if !self.source.kernel.reads_transposed() {
+            return vec![];
+        }
+        let layout = self.shape.layout;
+        let (a, b) = (layout.a_transposed(), layout.b_transposed());
+        vec![("A_TRANSPOSED", f64::from(u8::from(a))), ("B_TRANSPOSED", f64::from(u8::from(b)))]
     }
 
     fn per_vector(&self) -> f64 {
@@ -160,11 +209,10 @@ impl Builder<'_> {
         compile_ns: &mut f64,
     ) -> Result<Converted, GpuError> {
         let sources = &self.source.conversion[0];
-        let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
         let mut commands = vec![];
-        let mut convert = |label, from: &Buffer, numbers: usize| {
-            let to = self.context.buffer(label, format.bytes(numbers as u64))?;
-            let count = numbers / 4;
+        let mut convert = |label, from: &Buffer, numbers: u64| {
+            let to = self.context.buffer(label, format.bytes(numbers))?;
+            let count = numbers as usize / 4;
             let constants = [("COUNT", count as f64), ("STRIDE", GRID_ROW as f64)];
             let pipeline = self.pipeline(sources, "convert", &constants, compile_ns)?;
             let columns = count.min(GRID_ROW).div_ceil(64) as u32;
@@ -172,8 +220,10 @@ impl Builder<'_> {
             commands.push(self.context.dispatch(&pipeline, &[(0, from), (1, &to)], groups)?);
             Ok::<_, GpuError>(to)
         };
-        let operands =
-            [convert("A converted", a, self.shape.m * lda)?, convert("B converted", b, lda * ldb)?];
+        let operands = [
+            convert("A converted", a, self.shape.stored_numbers_of_a())?,
+            convert("B converted", b, self.shape.stored_numbers_of_b())?,
+        ];
         Ok((operands, None, commands))
     }
 
@@ -184,55 +234,58 @@ impl Builder<'_> {
         b: &Buffer,
         compile_ns: &mut f64,
     ) -> Result<Converted, GpuError> {
-        let Shape { m, n, .. } = self.shape;
-        let (lda, ldb) = (self.shape.lda(), self.shape.ldb());
+        let Shape { m, n, layout, batch, .. } = self.shape;
         let [absmax, quantize] = &self.source.conversion[..] else {
             unreachable!("int8 converts in two kernels")
         };
         let per_vector = self.per_vector();
-        let scales = |vectors: usize| if per_vector == 0.0 { 1 } else { vectors as u64 };
-        let mut quantize_constants = self.problem_constants();
-        quantize_constants.push(("PER_VECTOR", per_vector));
+        let scales = |vectors: usize| if per_vector == 0.0 { 1 } else { (batch * vectors) as u64 };
         let groups = |x: usize, y: usize| [x.div_ceil(8) as u32, y.div_ceil(8) as u32, 1];
         let mut commands = vec![];
-        let mut convert = |label: &str, from, vectors, rows: usize, ld: usize, by_row: bool| {
+        // `vectors` rows of A or columns of B, which are rows of what is stored if these go along k.
+        let mut convert = |label, from, stream, vectors, [rows, ld]: [usize; 2], along_k| {
             let maxima = self.context.buffer("maxima", 4 * scales(vectors))?;
             let to = self.context.buffer(label, (rows * ld) as u64)?;
             let constants = [
                 ("ROWS", rows as f64),
-                ("COLUMNS", n as f64),
+                ("COLUMNS", if along_k { self.shape.k } else { vectors } as f64),
                 ("LD", ld as f64),
+                ("SLAB", (rows / batch) as f64),
                 ("PER_VECTOR", per_vector),
             ];
-            let (entry, grid) = if by_row {
-                ("of_rows", groups((ld / 4).div_ceil(32), rows))
+            let (entry, strips, words) = if along_k {
+                ("of_rows", groups((ld / 4).div_ceil(32), rows), groups(ld / 4, rows))
             } else {
-                ("of_columns", groups(ld / 4, rows.div_ceil(32)))
+                ("of_columns", groups(ld / 4, rows.div_ceil(32)), groups(ld / 4, rows / 4))
             };
             let find = self.pipeline(absmax, entry, &constants, compile_ns)?;
-            let (entry, words) = if by_row {
-                ("of_a", groups(ld / 4, rows))
-            } else {
-                ("of_b", groups(ld / 4, rows / 4))
-            };
-            let quantize = self.pipeline(quantize, entry, &quantize_constants, compile_ns)?;
+            let stream = [("STREAM", f64::from(stream as u32))];
+            let constants = [&self.problem_constants()[..], &constants, &stream].concat();
+            let quantize = self.pipeline(quantize, entry, &constants, compile_ns)?;
             commands.push(self.context.clear(&maxima));
-            commands.push(self.context.dispatch(&find, &[(0, from), (1, &maxima)], grid)?);
+            commands.push(self.context.dispatch(&find, &[(0, from), (1, &maxima)], strips)?);
             let bindings = [(0, from), (1, &maxima), (2, &to)];
             commands.push(self.context.dispatch(&quantize, &bindings, words)?);
             Ok::<_, GpuError>((to, maxima))
         };
-        let (to_a, maxima_a) = convert("A converted", a, m, m, lda, true)?;
-        let (to_b, maxima_b) = convert("B converted", b, n, lda, ldb, false)?;
+        let (size_a, along_k) =
+            ([self.shape.stored_rows_of_a(), self.shape.lda()], !layout.a_transposed());
+        let (to_a, maxima_a) = convert("A converted", a, Stream::ConvertA, m, size_a, along_k)?;
+        let (size_b, along_k) =
+            ([self.shape.stored_rows_of_b(), self.shape.ldb()], layout.b_transposed());
+        let (to_b, maxima_b) = convert("B converted", b, Stream::ConvertB, n, size_b, along_k)?;
         Ok(([to_a, to_b], Some([maxima_a, maxima_b]), commands))
     }
 }
 
-/// `matrix` with zeros to `rows` rows of `ld` numbers.
-fn padded(matrix: &Matrix, rows: usize, ld: usize) -> Vec<f32> {
+/// A stack of `count` matrices with zeros: to `rows` rows of `ld` numbers, each matrix to as many.
+fn padded(stack: &Matrix, count: usize, rows: usize, ld: usize) -> Vec<f32> {
     let mut out = vec![0.0; rows * ld];
-    for (to, from) in out.chunks_mut(ld).zip(matrix.data.chunks(matrix.cols)) {
-        to[..matrix.cols].copy_from_slice(from);
+    let matrices = stack.data.chunks(stack.rows / count * stack.cols);
+    for (to, from) in out.chunks_mut(rows / count * ld).zip(matrices) {
+        for (to, from) in to.chunks_mut(ld).zip(from.chunks(stack.cols)) {
+            to[..stack.cols].copy_from_slice(from);
+        }
     }
     out
 }

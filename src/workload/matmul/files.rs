@@ -23,8 +23,31 @@ pub(super) fn product(
         Kernel::RegisterTiled => by_fours(precision, f16_path, wgsl!("matmul/register_tiled.wgsl")),
         Kernel::Subgroup => by_fours(precision, f16_path, wgsl!("matmul/subgroup.wgsl")),
         Kernel::Cooperative => cooperative(precision, parameters),
+        Kernel::Gemv => by_fours(precision, f16_path, wgsl!("matmul/gemv.wgsl")),
     };
-    [vec![wgsl!("matmul/problem.wgsl")], files].concat()
+    let mut all = vec![wgsl!("matmul/problem.wgsl")];
+    match (kernel, parameters.get("slices").unwrap_or(1)) {
+        (Kernel::Naive | Kernel::Cooperative, _) => {}
+        (Kernel::RegisterTiled, _) if is_sr(precision) => {}
+        (_, 1) => all.push(wgsl!("matmul/whole.wgsl")),
+        _ => all.push(wgsl!("matmul/slices.wgsl")),
+    }
+    match kernel {
+        Kernel::Naive => {
+            all.extend(transposed(precision.storage(), f16_path));
+            all.push(wgsl!("matmul/operands.wgsl"));
+        }
+        Kernel::RegisterTiled | Kernel::Gemv => {
+            all.push(transposed_by_fours(precision.storage(), f16_path));
+            all.push(wgsl!("matmul/operands_x4.wgsl"));
+        }
+        Kernel::Subgroup | Kernel::Cooperative => {}
+    }
+    // The order in which workgroups cover C, where there is a choice.
+    if kernel != Kernel::Gemv && parameters.get("swizzle").is_some() {
+        all.push(wgsl!("matmul/swizzle.wgsl"));
+    }
+    [all, files].concat()
 }
 
 /// Whether every product-add is rounded stochastically.
@@ -35,7 +58,8 @@ pub(super) fn is_sr(precision: Precision) -> bool {
 /// One entry of C at a time.
 fn naive(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
     if precision.storage() == Format::Int8 {
-        return [&INT8_SUMS[..], &[wgsl!("matmul/int8_naive.wgsl")]].concat();
+        return [&INT8_SUMS[..], &[wgsl!("number/int8.wgsl"), wgsl!("matmul/int8_naive.wgsl")]]
+            .concat();
     }
     let operands = match (precision.storage(), f16_path) {
         (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native.wgsl"),
@@ -75,7 +99,7 @@ fn by_fours(precision: Precision, f16_path: Option<F16Path>, structure: Source) 
         ]),
         _ => files.extend([wgsl!("matmul/accumulate_f32x4.wgsl"), wgsl!("number/out_f32x4.wgsl")]),
     }
-    files.extend([wgsl!("matmul/swizzle.wgsl"), structure]);
+    files.push(structure);
     files
 }
 
@@ -99,7 +123,7 @@ fn cooperative(precision: Precision, parameters: &Parameters) -> Vec<Source> {
         (false, Format::F16) => wgsl!("matmul/cooperative_16_f16.wgsl"),
         (false, _) => wgsl!("matmul/cooperative_16_f32.wgsl"),
     };
-    vec![fragments, wgsl!("matmul/swizzle.wgsl"), wgsl!("matmul/cooperative.wgsl")]
+    vec![fragments, wgsl!("matmul/cooperative.wgsl")]
 }
 
 const RANDOM_BITS: [Source; 2] = [wgsl!("shared/philox.wgsl"), wgsl!("shared/streams.wgsl")];
@@ -117,6 +141,27 @@ fn operands_by_fours(storage: Format, f16_path: Option<F16Path>) -> Source {
         (Format::Bf16, _) => wgsl!("number/bf16x4.wgsl"),
         (Format::Int8, _) => wgsl!("number/int8x4.wgsl"),
         _ => wgsl!("number/f32x4.wgsl"),
+    }
+}
+
+/// How [`naive`] reads operands that are stored transposed, beside how it reads others.
+fn transposed(storage: Format, f16_path: Option<F16Path>) -> Vec<Source> {
+    let file = match (storage, f16_path) {
+        (Format::Int8, _) => return vec![wgsl!("number/int8_transposed.wgsl")],
+        (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_transposed.wgsl"),
+        (Format::F16 | Format::Bf16, _) => wgsl!("number/halves_transposed.wgsl"),
+        _ => wgsl!("number/f32_transposed.wgsl"),
+    };
+    vec![wgsl!("number/decoded.wgsl"), file]
+}
+
+/// How kernels that read [`operands_by_fours`] read those that are stored transposed.
+fn transposed_by_fours(storage: Format, f16_path: Option<F16Path>) -> Source {
+    match (storage, f16_path) {
+        (Format::F16, Some(F16Path::Native)) => wgsl!("number/f16_native_x4_transposed.wgsl"),
+        (Format::F16 | Format::Bf16, _) => wgsl!("number/halves_x4_transposed.wgsl"),
+        (Format::Int8, _) => wgsl!("number/int8x4_transposed.wgsl"),
+        _ => wgsl!("number/f32x4_transposed.wgsl"),
     }
 }
 

@@ -3,11 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use super::files::{self, conversion_sources};
 use super::parameters::Parameters;
 use super::{Shape, tuning};
 use crate::gpu::{Composed, DeviceInfo, Source, compose_with};
+use crate::hexadecimal::hexadecimal;
 use crate::number::{Format, Precision};
+use crate::problem::layout::Layout;
+use crate::wgsl;
 
 /// The structure of a product kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,12 +25,14 @@ pub enum Kernel {
     Subgroup,
     /// Fragments of C on the device's matrix units.
     Cooperative,
+    /// Matrix times vector, or vector times matrix: four rows or columns of the matrix a lane.
+    Gemv,
 }
 
 impl Kernel {
     /// All kernels, in the order in which they are measured.
-    pub const ALL: [Self; 4] =
-        [Self::Naive, Self::RegisterTiled, Self::Subgroup, Self::Cooperative];
+    pub const ALL: [Self; 5] =
+        [Self::Naive, Self::RegisterTiled, Self::Subgroup, Self::Cooperative, Self::Gemv];
 
     /// Whether the kernel exists at a precision, on whatever device.
     pub fn computes(self, precision: Precision) -> bool {
@@ -36,7 +43,42 @@ impl Kernel {
                 Self::Subgroup => !files::is_sr(precision),
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
+                // It reads each number of the matrix once, and is as fast as that.
+                Self::Gemv => !files::is_sr(precision),
             }
+    }
+
+    /// Whether the kernel is one for a shape, on whatever device: a product with a vector has a kernel
+    /// that no other shape has.
+    pub fn is_for(self, shape: Shape) -> bool {
+        self != Self::Gemv || shape.has_vector()
+    }
+
+    /// Whether it reads operands that are stored transposed.
+    pub fn reads_transposed(self) -> bool {
+        matches!(self, Self::Naive | Self::RegisterTiled | Self::Gemv)
+    }
+
+    /// Whether the kernel runs a shape in its layout and batch.
+    ///
+    /// # Errors
+    /// What it does not run, in words for the reason of a skipped row.
+    pub fn runs(self, shape: Shape) -> Result<(), String> {
+        if !self.is_for(shape) {
+            return Err(format!(
+                "{self} multiplies by vectors alone: m or n must be 1, not {shape}"
+            ));
+        }
+        if shape.layout != Layout::Nn && !self.reads_transposed() {
+            return Err(format!(
+                "{self} reads operands in the layout nn alone, not {}",
+                shape.layout
+            ));
+        }
+        if shape.batch > 1 && self == Self::Cooperative {
+            return Err(format!("{self} computes one product at a time, not {}", shape.batch));
+        }
+        Ok(())
     }
 
     /// Whether a mirror follows it bit for bit. A matrix unit sums in an order of its own and rounds as
@@ -67,6 +109,7 @@ impl Kernel {
             Self::RegisterTiled => "register_tiled",
             Self::Subgroup => "subgroup",
             Self::Cooperative => "cooperative",
+            Self::Gemv => "gemv",
         }
     }
 }
@@ -104,7 +147,7 @@ impl F16Path {
     fn of(kernel: Kernel, precision: Precision, device: &DeviceInfo) -> Option<Self> {
         let native = match kernel {
             Kernel::Naive => device.shader_f16,
-            Kernel::RegisterTiled | Kernel::Subgroup => {
+            Kernel::RegisterTiled | Kernel::Subgroup | Kernel::Gemv => {
                 device.shader_f16 && !tuning::is_software(device)
             }
             Kernel::Cooperative => true, // it exists in no other way
@@ -201,7 +244,7 @@ impl KernelSource {
     ) -> Vec<Parameters> {
         let options = tuning::options(kernel, precision, device);
         let tile = |p: &Parameters| tuning::tile(kernel, precision, p);
-        tuning::candidates(options, &tile, shape)
+        tuning::candidates(kernel, options, &tile, shape)
     }
 
     /// Whether a device has what a kernel needs, by what is known without opening it.
@@ -240,9 +283,35 @@ impl KernelSource {
         compose_with(&self.parameters.declarations(), &self.files)
     }
 
-    /// Workgroups that cover C.
+    /// Slices that it cuts k into: 1 where it sums from end to end.
+    pub fn slices(&self) -> u32 {
+        self.parameters.get("slices").unwrap_or(1)
+    }
+
+    /// The kernel that adds the sums of slices up; `None` where there is one slice.
+    pub fn addition(&self) -> Option<Composed> {
+        let files = [wgsl!("matmul/problem.wgsl"), wgsl!("matmul/sum_slices.wgsl")];
+        (self.slices() > 1).then(|| compose_with(&self.parameters.declarations(), &files))
+    }
+
+    /// SHA-256, in hexadecimal, of the kernel's text, and of that of the addition behind it where there
+    /// is one.
+    pub fn sha256(&self) -> String {
+        match self.addition() {
+            None => self.composed().sha256,
+            Some(addition) => {
+                hexadecimal(&Sha256::digest([self.composed().wgsl, addition.wgsl].concat()))
+            }
+        }
+    }
+
+    /// Workgroups that cover all C, as many times as there are slices.
     pub fn workgroups(&self, shape: Shape) -> [u32; 3] {
         let (rows, columns) = self.tile;
-        [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, 1]
+        let z = shape.batch as u32 * self.slices();
+        if self.kernel == Kernel::Gemv {
+            return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z];
+        }
+        [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, z]
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn options(
         Kernel::RegisterTiled => register_tiled(precision, device),
         Kernel::Subgroup => subgroup(precision, device),
         Kernel::Cooperative => cooperative(precision, device),
+        Kernel::Gemv => gemv(precision, device),
     };
     let first = all[0].clone();
     let valid = all.into_iter().filter(|p| fits(kernel, precision, p, device).is_ok());
@@ -28,19 +29,39 @@ pub(super) fn options(
     if valid.is_empty() { vec![first] } else { valid }
 }
 
-/// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge,
-/// unless nothing else is left.
+/// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge, and
+/// no more slices than C leaves a device idle for, unless nothing else is left.
 pub(super) fn candidates(
+    kernel: Kernel,
     options: Vec<Parameters>,
     tile: Tile<'_>,
     shape: Shape,
 ) -> Vec<Parameters> {
     let useful = |parameters: &Parameters| {
         let (rows, columns) = tile(parameters);
-        rows < 2 * shape.m.max(8) && columns < 2 * shape.n.max(8)
+        let tiles = if kernel == Kernel::Gemv {
+            shape.m.max(shape.n).div_ceil(rows)
+        } else {
+            shape.m.div_ceil(rows) * shape.n.div_ceil(columns)
+        };
+        let slices = parameters.get("slices").unwrap_or(1) as usize;
+        let worth =
+            slices == 1 || (tiles * shape.batch < FEW_TILES && shape.k >= LEAST_SLICE * slices);
+        let fits = rows < 2 * shape.m.max(8) && columns < 2 * shape.n.max(8);
+        worth && (fits || kernel == Kernel::Gemv)
     };
     let (useful, rest): (Vec<_>, Vec<_>) = options.into_iter().partition(useful);
     if useful.is_empty() { rest } else { useful }
+}
+
+/// Workgroups of one slice that leave no device idle.
+const FEW_TILES: usize = 256;
+/// Of k: what a slice has at least, so that it outweighs the addition.
+const LEAST_SLICE: usize = 256;
+
+/// Whether the sum of k may be cut into slices: f32 sums of what is added as it is.
+fn may_slice(precision: Precision) -> bool {
+    matches!(precision, Precision::Fp32 | Precision::Fp16 | Precision::Bf16)
 }
 
 type Tile<'a> = &'a dyn Fn(&Parameters) -> (usize, usize);
@@ -105,21 +126,25 @@ pub(super) fn tile(
             get("subgroups_m") * get("fragments_m") * get("size"),
             get("subgroups_n") * get("fragments_n") * get("size"),
         ),
+        // Of whichever of the two C has more than one of.
+        Kernel::Gemv => (4 * get("threads"), 4 * get("threads")),
     }
 }
 
 fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
-    let set = |[threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7]| {
-        Parameters::new(&[
-            ("threads_m", threads_m),
-            ("threads_n", threads_n),
-            ("block_m", block_m),
-            ("block_n", block_n),
-            ("depth", depth),
-            ("stages", stages),
-            ("swizzle", swizzle),
-        ])
-    };
+    let set =
+        |slices, [threads_m, threads_n, block_m, block_n, depth, stages, swizzle]: [u32; 7]| {
+            Parameters::new(&[
+                ("threads_m", threads_m),
+                ("threads_n", threads_n),
+                ("block_m", block_m),
+                ("block_n", block_n),
+                ("depth", depth),
+                ("stages", stages),
+                ("slices", slices),
+                ("swizzle", swizzle),
+            ])
+        };
     // Straight from storage: best where workgroup memory is memory like any other.
     let direct = [[8, 8, 8, 8, 4, 0, 16], [8, 8, 4, 4, 4, 0, 16]];
     // Product-adds a stage: those of int8 take four numbers each, and a stage at most 32.
@@ -137,13 +162,33 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
     } else {
         [&staged[..], &direct[..1]].concat()
     };
+    // In slices: small tiles, since it is small C that is cut so.
+    let small = if is_software(device) { direct[1] } else { staged[4] };
+    let sliced = if may_slice(precision) { &SLICES[..] } else { &[] };
     let mut sets: Vec<_> = vec![];
-    for parameters in all.into_iter().map(set) {
+    let whole = all.into_iter().map(|tile| set(1, tile));
+    for parameters in whole.chain(sliced.iter().map(|&slices| set(slices, small))) {
         if !sets.contains(&parameters) {
             sets.push(parameters); // at int8 two of the depths are the same
         }
     }
     sets
+}
+
+/// Into how many slices k may be cut.
+const SLICES: [u32; 4] = [2, 4, 8, 16];
+
+fn gemv(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
+    let set = |(threads, slices): (u32, u32)| {
+        Parameters::new(&[("threads", threads), ("slices", slices)])
+    };
+    let all: &[_] = if is_software(device) {
+        &[(8, 1), (32, 1), (8, 4)]
+    } else {
+        &[(32, 1), (64, 1), (32, 4), (32, 16), (64, 16)]
+    };
+    let valid = all.iter().filter(|(_, slices)| *slices == 1 || may_slice(precision));
+    valid.copied().map(set).collect()
 }
 
 /// Whether a device is a program: its storage is cached like its workgroup memory.
@@ -218,6 +263,7 @@ fn fits(
     let threads = match kernel {
         Kernel::RegisterTiled if !parameters.is_empty() => get("threads_m") * get("threads_n"),
         Kernel::Subgroup => get("lanes"),
+        Kernel::Gemv => get("threads"),
         Kernel::Cooperative => get("lanes") * get("subgroups_m") * get("subgroups_n"),
         _ => 64,
     };
@@ -285,7 +331,14 @@ mod tests {
             for (kernel, precision) in pairs() {
                 assert_eq!(supports(kernel, precision, &device), Ok(()), "{kernel} {precision}");
                 let options = options(kernel, precision, &device);
-                assert!((1..=8).contains(&options.len()));
+                assert!((1..=12).contains(&options.len()));
+                for text in ["4096", "64x64x16384", "4096x1x4096", "16-tn-b64"] {
+                    let shape = text.parse().unwrap();
+                    let tile = |p: &Parameters| tile(kernel, precision, p);
+                    let few = candidates(kernel, options.clone(), &tile, shape);
+                    assert!((1..=8).contains(&few.len()), "{kernel} {precision} {text}");
+                    assert!(few.iter().all(|p| options.contains(p)));
+                }
                 for (index, parameters) in options.iter().enumerate() {
                     assert_eq!(fits(kernel, precision, parameters, &device), Ok(()));
                     assert!(!options[..index].contains(parameters), "{parameters} twice");
@@ -318,6 +371,8 @@ mod tests {
                             assert!(get("block_m").is_multiple_of(4));
                             let whole = 32 % (get("depth") * step) == 0;
                             assert!(get("depth").is_multiple_of(4) && whole, "{parameters}");
+                        } else {
+                            assert!(get("block_m").is_multiple_of(4));
                         }
                     } else if kernel == Kernel::Cooperative {
                         assert!(32 % get("depth") == 0 && get("depth").is_multiple_of(get("size")));
@@ -359,12 +414,17 @@ mod tests {
         let of = |shape| {
             let tile = |p: &Parameters| tile(Kernel::RegisterTiled, Precision::Fp32, p);
             let options = options(Kernel::RegisterTiled, Precision::Fp32, &device);
-            candidates(options, &tile, shape)
+            candidates(Kernel::RegisterTiled, options, &tile, shape)
         };
         let all = of(Shape::square(4096));
         let few = of(Shape::square(40));
         assert!(!few.is_empty() && few.len() < all.len());
         assert!(few.iter().all(|p| all.contains(p)));
         assert!(!of(Shape::square(1)).is_empty());
+        // Slices where C is small and k long, and there alone.
+        let slices = |shape| of(shape).iter().filter_map(|p| p.get("slices")).max().unwrap();
+        assert_eq!(slices(Shape::square(4096)), 1);
+        assert_eq!(slices(Shape::new(64, 64, 1024)), 4);
+        assert_eq!(slices(Shape::new(64, 64, 1 << 16)), 16);
     }
 }

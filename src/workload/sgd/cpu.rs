@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Grids, Plan, SgdCase, SgdError, decode_model};
-use crate::mirror::sgd::{self, F16, Number, Setting, Workspace};
+use crate::mirror::sgd::{self, Bf16, F16, I4, Number, Setting, Workspace};
 use crate::number::{Arithmetic, Format};
 use crate::problem::dataset::Dataset;
 
@@ -14,6 +14,7 @@ pub struct CpuSgd {
     model_format: Format,
     engine: Box<dyn Engine>,
     snapshots: Vec<(u32, Vec<u32>)>,
+    averaged: Option<u32>,
 }
 
 impl CpuSgd {
@@ -24,7 +25,18 @@ impl CpuSgd {
         data: &Dataset,
         arithmetic: Arithmetic,
     ) -> Result<Self, SgdError> {
+        Self::prepare_averaging(case, data, arithmetic, None)
+    }
+
+    /// As [`CpuSgd::prepare`], with the models after the last so many steps averaged in f64.
+    pub fn prepare_averaging(
+        case: &SgdCase,
+        data: &Dataset,
+        arithmetic: Arithmetic,
+        averaged: Option<u32>,
+    ) -> Result<Self, SgdError> {
         case.check(data)?;
+        let averaged = averaged.map(|models| models.clamp(1, case.steps));
         let grids = Grids::new(case.precision, data);
         let plan = Plan::new(case, data, &grids);
         let setting = Setting {
@@ -34,17 +46,22 @@ impl CpuSgd {
             rounding: case.precision.rounding(),
             arithmetic,
             shuffled: plan.shuffled,
+            averaged_from: averaged.map(|models| case.steps - models),
         };
         let (storage, model_format) = (case.precision.storage(), case.precision.accumulator());
-        use Format::{F16 as Half, Fixed8, Fixed16};
+        use Format::{Bf16 as Brain, F16 as Half, Fixed4, Fixed8, Fixed16};
         let engine: Box<dyn Engine> = match (storage, model_format) {
             (Half, _) => Box::new(Typed::<F16, F16>::new(setting, data, case.batch)),
+            (Brain, _) => Box::new(Typed::<Bf16, Bf16>::new(setting, data, case.batch)),
+            (Fixed4, _) => Box::new(Typed::<I4<4>, I4<8>>::new(setting, data, case.batch)),
             (Fixed16, _) => Box::new(Typed::<i16, i16>::new(setting, data, case.batch)),
+            (Format::F32, Fixed8) => Box::new(Typed::<f32, i8>::new(setting, data, case.batch)),
             (Fixed8, Fixed8) => Box::new(Typed::<i8, i8>::new(setting, data, case.batch)),
+            (Fixed8, Fixed16) => Box::new(Typed::<i8, i16>::new(setting, data, case.batch)),
             (Fixed8, _) => Box::new(Typed::<i8, f32>::new(setting, data, case.batch)),
             _ => Box::new(Typed::<f32, f32>::new(setting, data, case.batch)),
         };
-        let mut run = Self { plan, grids, model_format, engine, snapshots: Vec::new() };
+        let mut run = Self { plan, grids, model_format, engine, snapshots: Vec::new(), averaged };
         run.convert(data);
         Ok(run)
     }
@@ -101,6 +118,13 @@ impl CpuSgd {
         decode_model(&self.model_words(), self.model_format, &self.grids)
     }
 
+    /// The mean of the models after the last steps, outputs × d_padded; `None` where none was asked
+    /// for.
+    pub fn average(&self) -> Option<Vec<f64>> {
+        let (models, step) = (f64::from(self.averaged?), f64::from(self.grids.model_step()));
+        Some(self.engine.sums().iter().map(|sum| sum / models * step).collect())
+    }
+
     /// Storage words of the model at each checkpoint of the last [`CpuSgd::run_trajectory`].
     pub fn snapshot_words(&self) -> &[(u32, Vec<u32>)] {
         &self.snapshots
@@ -125,6 +149,7 @@ trait Engine: Send {
     fn run(&mut self, steps: &[super::Step]);
     fn model_words(&self) -> Vec<u32>;
     fn data_words(&self) -> Vec<u32>;
+    fn sums(&self) -> &[f64];
 }
 
 struct Typed<D, M> {
@@ -156,6 +181,7 @@ impl<D: Number, M: Number> Engine for Typed<D, M> {
 
     fn reset(&mut self) {
         self.model.fill(M::default());
+        self.workspace.sums.fill(0.0);
     }
 
     fn run(&mut self, steps: &[super::Step]) {
@@ -169,5 +195,9 @@ impl<D: Number, M: Number> Engine for Typed<D, M> {
 
     fn data_words(&self) -> Vec<u32> {
         sgd::pack_words(&self.x)
+    }
+
+    fn sums(&self) -> &[f64] {
+        &self.workspace.sums
     }
 }

@@ -1,8 +1,8 @@
 //! SGD on a GPU: buffers, and every command of a run built up front.
 
 use super::kernels::TILE_ROWS;
-use super::{Grids, Kernel, Plan, Schedule, SgdCase, SgdError, Stage, Step, conversion_kernel};
-use super::{decode_model, kernels};
+use super::{Grids, Kernel, KernelOverride, Plan, Schedule, SgdCase, SgdError, Stage, Step};
+use super::{check_schedule, conversion_kernel, decode_model, kernels_with, model_bytes};
 use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
 use crate::mirror::sgd::{BLOCK, LANES, TILE};
 use crate::number::Format;
@@ -28,7 +28,7 @@ pub struct GpuOptions {
     /// Splits the data set, as f32, into buffers of at most so many bytes; else as many as one
     /// binding of the device may hold.
     pub chunk_bytes: Option<u64>,
-    /// Runs the steps so, where that applies to the minibatch; else as [`Schedule::of`] says.
+    /// Runs the steps so; if none is asked for, as [`Schedule::of`] says.
     pub schedule: Option<Schedule>,
 }
 
@@ -87,7 +87,20 @@ impl GpuSgd {
         data: &Dataset,
         options: GpuOptions,
     ) -> Result<Self, SgdError> {
+        Self::prepare_altered(context, case, data, options, &|_, _| {})
+    }
+
+    /// As [`GpuSgd::prepare_with`], with a chance to alter the kernels of the steps before they are
+    /// composed.
+    pub fn prepare_altered(
+        context: &Context,
+        case: &SgdCase,
+        data: &Dataset,
+        options: GpuOptions,
+        alter: KernelOverride<'_>,
+    ) -> Result<Self, SgdError> {
         case.check(data)?;
+        check_schedule(options.schedule, case.batch)?;
         let grids = Grids::new(case.precision, data);
         let plan = Plan::new(case, data, &grids);
         let chunks = Chunks::new(&context.info, data.spec, options.chunk_bytes)?;
@@ -96,7 +109,9 @@ impl GpuSgd {
             convert(context, case, data, &chunks, &source, &grids, options.checks)?;
         let buffers = Buffers::new(context, case, data, &plan, stored)?;
         let layout = Layout::new(context, case, data, options.schedule);
-        let pipelines = Pipelines::new(context, case, data, &chunks, &layout, options.checks)?;
+        let stages = kernels_with(case.precision, case.loss, alter);
+        let pipelines =
+            Pipelines::new(context, case, data, &chunks, &layout, options.checks, stages)?;
         let builder =
             Builder { context, plan: &plan, buffers: &buffers, pipelines: &pipelines, layout };
         let (steps, trajectory) = builder.build(data)?;
@@ -104,7 +119,7 @@ impl GpuSgd {
         let Buffers { model, model_bytes, history, stored, .. } = buffers;
         let storage = case.precision.storage();
         let pieces = data.x.chunks(chunks.rows_per_chunk * data.d_padded);
-        let bytes = pieces.map(|piece| storage.bytes(piece.len() as u64));
+        let bytes = pieces.map(|piece| data_bytes(storage, piece.len()));
         Ok(Self {
             plan,
             grids,
@@ -233,7 +248,9 @@ impl Chunks {
         let limit = info.max_binding_bytes.min(info.max_buffer_bytes);
         let (n, row_bytes) = (spec.rows(), 4 * (spec.columns() as u64).next_multiple_of(4));
         let chunk_bytes = bytes.map_or(limit, |asked| asked.clamp(row_bytes, limit.max(row_bytes)));
-        let rows_per_chunk = ((chunk_bytes / row_bytes) as usize).clamp(1, n);
+        let most = ((chunk_bytes / row_bytes) as usize).clamp(1, n);
+        // An even number, so that every chunk begins with a word of a 4-bit data set.
+        let rows_per_chunk = if most < n && most > 1 { most & !1 } else { most };
         let count = n.div_ceil(rows_per_chunk);
         if count > MAX_CHUNKS {
             let most = (rows_per_chunk * MAX_CHUNKS) as u64 * row_bytes;
@@ -263,6 +280,11 @@ struct Conversion {
     padding: [u32; 2],
 }
 
+/// Bytes of a buffer of so many stored numbers, in whole words.
+fn data_bytes(format: Format, numbers: usize) -> u64 {
+    format.bytes(numbers as u64).next_multiple_of(4)
+}
+
 /// The stored data set, the commands that fill it, and the compile time in ns.
 fn convert(
     context: &Context,
@@ -277,6 +299,7 @@ fn convert(
         return Ok((source.to_vec(), Vec::new(), 0.0));
     };
     let pipeline = context.compile(&composed, entry, &[], checks)?;
+    let at_a_time = if case.precision.storage() == Format::Fixed4 { 8 } else { 4 };
     let numbers: Vec<usize> =
         data.x.chunks(chunks.rows_per_chunk * data.d_padded).map(<[f32]>::len).collect();
     let inverse_step = 1.0 / grids.data_step();
@@ -288,9 +311,9 @@ fn convert(
     let uniforms = context.uniforms("conversion", record_bytes, bytemuck::cast_slice(&records))?;
     let (mut stored, mut commands) = (Vec::new(), Vec::new());
     for (i, (source, &numbers)) in source.iter().zip(&numbers).enumerate() {
-        let bytes = case.precision.storage().bytes(numbers as u64);
+        let bytes = data_bytes(case.precision.storage(), numbers);
         let buffer = context.buffer("data set", bytes)?;
-        let workgroups = grid(context, numbers as u64 / 4);
+        let workgroups = grid(context, (numbers as u64).div_ceil(at_a_time));
         let bindings = [(1, source), (2, &buffer)];
         commands.push(context.dispatch_with(
             &pipeline,
@@ -354,9 +377,7 @@ struct Layout {
 impl Layout {
     fn new(context: &Context, case: &SgdCase, data: &Dataset, asked: Option<Schedule>) -> Self {
         let (groups, outputs) = (data.d_padded as u64 / 4, data.outputs as u64);
-        let schedule = asked
-            .filter(|schedule| schedule.applies(case.batch))
-            .unwrap_or_else(|| Schedule::of(case.batch, data.d, data.outputs));
+        let schedule = asked.unwrap_or_else(|| Schedule::of(case.batch, data.d, data.outputs));
         let on_cpu = context.info.device_type == "cpu";
         let threads = match schedule {
             Schedule::Persistent if !on_cpu => PERSISTENT_THREADS,
@@ -415,7 +436,7 @@ impl Buffers {
     ) -> Result<Self, GpuError> {
         let entries = (data.outputs * data.d_padded) as u64;
         let tiles = if case.batch > TILE_ROWS { case.batch.div_ceil(TILE_ROWS) as u64 } else { 0 };
-        let model_bytes = case.precision.accumulator().bytes(entries);
+        let model_bytes = model_bytes(case.precision.accumulator(), entries);
         let buffers = Self {
             stored,
             targets: context.buffer("targets", size_of_val(&*data.targets) as u64)?,
@@ -444,6 +465,7 @@ impl Pipelines {
         chunks: &Chunks,
         layout: &Layout,
         checks: bool,
+        stages: Vec<(Stage, Kernel)>,
     ) -> Result<Self, GpuError> {
         let shape = [("GROUPS", layout.groups as f64), ("OUTPUTS", layout.outputs as f64)];
         let split =
@@ -465,11 +487,11 @@ impl Pipelines {
                 [&shape[..], &split, &layout.blocks.constants()].concat()
             }
         };
-        let stages = kernels(case.precision, case.loss).into_iter();
         let compile = |(stage, Kernel { entry, composed })| {
             Ok((stage, context.compile(&composed, entry, &constants(stage), checks)?))
         };
-        stages.filter(|&(stage, _)| needed(stage)).map(compile).collect::<Result<_, _>>().map(Self)
+        let stages = stages.into_iter().filter(|&(stage, _)| needed(stage));
+        stages.map(compile).collect::<Result<_, _>>().map(Self)
     }
 
     fn get(&self, stage: Stage) -> Result<&Pipeline, GpuError> {

@@ -1,5 +1,7 @@
 //! Which files of `kernels/` make each SGD kernel. A new format is one file and one row here.
 
+use std::str::FromStr;
+
 use sha2::{Digest, Sha256};
 
 use crate::gpu::{Composed, Source, compose};
@@ -16,6 +18,18 @@ pub enum Schedule {
     Stepwise,
     /// One dispatch of one workgroup for many steps.
     Persistent,
+}
+
+impl FromStr for Schedule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|s| s.name().eq_ignore_ascii_case(text.trim()));
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("unknown kernel `{}`; valid are {names}", text.trim())
+        })
+    }
 }
 
 /// Up to so many products of a number with the model a step, one workgroup that goes on to the next
@@ -124,7 +138,9 @@ fn four(format: Format) -> Source {
     match format {
         Format::F16 => wgsl!("sgd/four_f16.wgsl"),
         Format::Fixed16 => wgsl!("sgd/four_i16.wgsl"),
-        Format::Fixed8 => wgsl!("sgd/four_i8.wgsl"),
+        // 4-bit numbers are handled as 8-bit ones once they are loaded.
+        Format::Fixed4 | Format::Fixed8 => wgsl!("sgd/four_i8.wgsl"),
+        Format::Bf16 => wgsl!("sgd/four_bf16.wgsl"),
         _ => wgsl!("sgd/four_f32.wgsl"),
     }
 }
@@ -134,6 +150,8 @@ fn data_format(format: Format) -> Source {
         Format::F16 => wgsl!("sgd/data_f16.wgsl"),
         Format::Fixed16 => wgsl!("sgd/data_i16.wgsl"),
         Format::Fixed8 => wgsl!("sgd/data_i8.wgsl"),
+        Format::Fixed4 => wgsl!("sgd/data_i4.wgsl"),
+        Format::Bf16 => wgsl!("sgd/data_bf16.wgsl"),
         _ => wgsl!("sgd/data_f32.wgsl"),
     }
 }
@@ -142,6 +160,10 @@ fn model_format(format: Format, rounding: Rounding) -> Source {
     match (format, rounding) {
         (Format::F16, Rounding::Nearest) => wgsl!("sgd/model_f16.wgsl"),
         (Format::F16, Rounding::Stochastic) => wgsl!("sgd/model_f16_sr.wgsl"),
+        (Format::Bf16, Rounding::Nearest) => wgsl!("sgd/model_bf16.wgsl"),
+        (Format::Bf16, Rounding::Stochastic) => wgsl!("sgd/model_bf16_sr.wgsl"),
+        // D4M4 has no setting that rounds to nearest.
+        (Format::Fixed4, _) => wgsl!("sgd/model_i4_sr.wgsl"),
         // D16M16 has no setting that rounds to nearest.
         (Format::Fixed16, _) => wgsl!("sgd/model_i16_sr.wgsl"),
         (Format::Fixed8, Rounding::Nearest) => wgsl!("sgd/model_i8.wgsl"),
@@ -157,16 +179,32 @@ fn loss_file(loss: Loss) -> Source {
     }
 }
 
+/// Alters the files of a stage before they are composed: how the harness is tested against kernels
+/// that are wrong.
+pub type KernelOverride<'a> = &'a dyn Fn(Stage, &mut Vec<Source>);
+
 /// The kernels of a step, in the order of [`Stage::ALL`].
 pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
+    kernels_with(precision, loss, &|_, _| {})
+}
+
+/// [`kernels`] of altered files.
+pub fn kernels_with(
+    precision: Precision,
+    loss: Loss,
+    alter: KernelOverride<'_>,
+) -> Vec<(Stage, Kernel)> {
     let (storage, model) = (precision.storage(), precision.accumulator());
     let mut formats = vec![PHILOX, STREAMS, ROUNDING, INTEGERS, SHAPE, four(storage)];
     if model != storage {
         formats.push(four(model));
     }
-    let data = [data_format(storage), wgsl!("sgd/data.wgsl"), ORDER];
+    let packed = storage == Format::Fixed4;
+    let loads = if packed { wgsl!("sgd/data_nibbles.wgsl") } else { wgsl!("sgd/data.wgsl") };
+    let data = [data_format(storage), loads, ORDER];
     let weights = [model_format(model, precision.rounding()), wgsl!("sgd/model.wgsl")];
-    let exact = storage == Format::Fixed8 && model == Format::Fixed8;
+    let small = |format| matches!(format, Format::Fixed4 | Format::Fixed8);
+    let exact = small(storage) && small(model);
     let dot = if exact { wgsl!("sgd/dot_i8.wgsl") } else { wgsl!("sgd/dot_f32.wgsl") };
     let with = |parts: &[&[Source]]| [formats.as_slice(), &parts.concat()].concat();
     let residuals = wgsl!("sgd/residuals.wgsl");
@@ -193,24 +231,38 @@ pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
             with(&[&data, &weights, &residual, &rows, &update, &entry])
         }
     };
-    let kernel = |stage: Stage| Kernel { entry: stage.entry(), composed: compose(&files(stage)) };
+    let kernel = |stage: Stage| {
+        let mut files = files(stage);
+        alter(stage, &mut files);
+        Kernel { entry: stage.entry(), composed: compose(&files) }
+    };
     Stage::ALL.into_iter().map(|stage| (stage, kernel(stage))).collect()
 }
 
 /// The kernel that converts a data set from f32; none where it stays f32.
 pub fn conversion_kernel(precision: Precision) -> Option<Kernel> {
     let storage = precision.storage();
-    let files =
-        [ROUNDING, INTEGERS, four(storage), data_format(storage), wgsl!("sgd/convert.wgsl")];
+    let entry = match storage {
+        Format::Fixed4 => wgsl!("sgd/convert_nibbles.wgsl"),
+        _ => wgsl!("sgd/convert.wgsl"),
+    };
+    let files = [ROUNDING, INTEGERS, four(storage), data_format(storage), entry];
     (storage != Format::F32).then(|| Kernel { entry: "convert", composed: compose(&files) })
 }
 
 /// One identity for all WGSL of a setting: SHA-256, in hexadecimal, of the kernels' digests in
 /// the order of [`Stage::ALL`], the conversion's last.
 pub fn sources_sha256(precision: Precision, loss: Loss) -> String {
+    sources_sha256_with(precision, loss, &|_, _| {})
+}
+
+/// [`sources_sha256`] of altered files.
+pub fn sources_sha256_with(precision: Precision, loss: Loss, alter: KernelOverride<'_>) -> String {
     let mut sha = Sha256::new();
     let conversion = conversion_kernel(precision);
-    for kernel in kernels(precision, loss).iter().map(|(_, kernel)| kernel).chain(&conversion) {
+    for kernel in
+        kernels_with(precision, loss, alter).iter().map(|(_, kernel)| kernel).chain(&conversion)
+    {
         sha.update(kernel.composed.sha256.as_bytes());
     }
     hexadecimal(&sha.finalize())

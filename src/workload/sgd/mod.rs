@@ -6,15 +6,20 @@
 //! minibatch of an epoch is smaller and divides by its own size. b = n is full gradient descent,
 //! which takes the rows in their own order.
 
+mod algorithm;
 mod cpu;
 mod gpu;
 mod kernels;
 mod rate;
 
+pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
 pub(crate) use gpu::Chunks;
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
-pub use kernels::{Kernel, Schedule, Stage, conversion_kernel, kernels, sources_sha256};
+pub use kernels::{
+    Kernel, KernelOverride, Schedule, Stage, conversion_kernel, kernels, kernels_with,
+    sources_sha256, sources_sha256_with,
+};
 pub use rate::LearningRate;
 
 use crate::gpu::GpuError;
@@ -65,7 +70,7 @@ pub enum SgdError {
     Steps(u32),
     /// The precision is no SGD setting.
     #[error(
-        "precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR"
+        "precision `{0}` is no SGD setting; choose one of D32fM32f, D16fM16f, D16fM16f-SR, D8M8, D8M8-SR, D8M32f, D16M16-SR, D16bM16b, D16bM16b-SR, D8M16-SR, D4M4-SR, D32fM8-SR"
     )]
     Precision(Precision),
     /// Not a usable number.
@@ -93,6 +98,18 @@ pub enum SgdError {
         case: DatasetSpec,
         /// Given.
         given: DatasetSpec,
+    },
+    /// The minibatch is more than the kernel holds.
+    #[error(
+        "kernel {kernel} holds minibatches of at most 256 rows, not {batch}; choose stepwise or a \
+         smaller batch",
+        kernel = schedule.name()
+    )]
+    Schedule {
+        /// The kernel asked for.
+        schedule: Schedule,
+        /// Rows of a minibatch.
+        batch: usize,
     },
     /// The device refused.
     #[error(transparent)]
@@ -190,6 +207,17 @@ pub fn check_shape(
     Ok(())
 }
 
+/// Whether the kernel asked for holds minibatches of so many rows.
+///
+/// # Errors
+/// [`SgdError::Schedule`].
+pub fn check_schedule(schedule: Option<Schedule>, batch: usize) -> Result<(), SgdError> {
+    match schedule {
+        Some(schedule) if !schedule.applies(batch) => Err(SgdError::Schedule { schedule, batch }),
+        _ => Ok(()),
+    }
+}
+
 /// Rows of n that all minibatches draw together: b each, less at the end of an epoch.
 pub fn rows_drawn(n: usize, batch: usize, steps: u32) -> u64 {
     let batch = batch.clamp(1, n.max(1));
@@ -211,7 +239,9 @@ impl Grids {
     /// For a precision on a data set.
     pub fn new(precision: Precision, data: &Dataset) -> Self {
         let grid = |format: Format, range: f32| match format {
-            Format::Fixed8 | Format::Fixed16 => Some(Fixed::covering(range, format.bits())),
+            Format::Fixed4 | Format::Fixed8 | Format::Fixed16 => {
+                Some(Fixed::covering(range, format.bits()))
+            }
             _ => None,
         };
         let storage = precision.storage();
@@ -313,6 +343,13 @@ impl Plan {
     }
 }
 
+/// Bytes of a device's buffer of `entries` numbers of the model, a multiple of 4: a 4-bit number
+/// takes a byte, since two threads that update neighbours must not share a word.
+pub(crate) fn model_bytes(format: Format, entries: u64) -> u64 {
+    let stored = if format == Format::Fixed4 { Format::Fixed8 } else { format };
+    stored.bytes(entries)
+}
+
 /// The model as f32 from the 32-bit words of its buffer: outputs × d_padded.
 pub fn decode_model(words: &[u32], format: Format, grids: &Grids) -> Vec<f32> {
     let step = grids.model_step();
@@ -325,7 +362,11 @@ pub fn decode_model(words: &[u32], format: Format, grids: &Grids) -> Vec<f32> {
             let halves = words.iter().flat_map(|w| [*w as i16, (w >> 16) as i16]);
             halves.map(|q| f32::from(q) * step).collect()
         }
-        Format::Fixed8 => {
+        Format::Bf16 => {
+            let halves = words.iter().flat_map(|w| [w << 16, w & 0xffff_0000]);
+            halves.map(f32::from_bits).collect()
+        }
+        Format::Fixed4 | Format::Fixed8 => {
             let bytes = words.iter().flat_map(|w| w.to_le_bytes());
             bytes.map(|q| f32::from(q as i8) * step).collect()
         }

@@ -43,6 +43,7 @@ fn main() -> Result<()> {
     let mut folder = RunFolder::create(&arguments.output, provenance.clone())?;
     for &size in &arguments.sizes {
         let mut bench = Bench::new(Shape::square(size), "cpu", &provenance)?;
+        bench.ready(&arguments.precisions);
         let mut own = vec![];
         for &precision in &arguments.precisions {
             own.push(bench.own(precision, "mirror")?);
@@ -51,9 +52,12 @@ fn main() -> Result<()> {
         let mut entrants = vec![bench.peer(Box::new(Gemm::default()), beside.record())];
         entrants.append(&mut own);
         println!("{}", race(&mut entrants, arguments.rounds, Ratios::ToFirst));
+        let mut together = vec![];
         for measured in entrants.into_iter().map(|entrant| bench.finish(entrant)) {
+            together.push(measured.record.case_id.clone());
             folder.append_case(&measured.record, &measured.samples, &measured.trajectory)?;
         }
+        folder.update_provenance(|provenance| provenance.interleaved.push(together))?;
     }
     eprintln!("{} threads; rows in {}", arguments.threads, folder.path().display());
     Ok(())

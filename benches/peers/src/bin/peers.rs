@@ -194,6 +194,7 @@ impl Meet {
         let mut provenance = self.provenance.clone();
         folder.run_id().clone_into(&mut provenance.run_id);
         let mut bench = Bench::new(shape, &device.info.slug, &provenance)?;
+        bench.ready(&self.arguments.precisions);
         let mut good = true;
         for &precision in &self.arguments.precisions {
             let mut entrants = bench.fastest(precision, &self.arguments.kernels)?;
@@ -208,11 +209,16 @@ impl Meet {
             }
             let race = race(&mut entrants, self.arguments.rounds, Ratios::OfFirst);
             println!("{race}");
+            let mut together = vec![];
             for entrant in entrants {
                 let measured = bench.finish(entrant);
                 good &= matches!(measured.record.status, Status::Ok | Status::Skipped);
+                if measured.record.status == Status::Ok {
+                    together.push(measured.record.case_id.clone());
+                }
                 folder.append_case(&measured.record, &measured.samples, &measured.trajectory)?;
             }
+            folder.update_provenance(|provenance| provenance.interleaved.push(together))?;
         }
         keep_fingerprints(folder, bench.fingerprints())?;
         Ok(good)

@@ -1,0 +1,419 @@
+//! What a row of a matrix product says of its error beyond the size of it: by cause, against the
+//! probabilistic bounds, over trials, stagnation, and whether equal bits come again.
+
+use rand::seq::index;
+use rayon::prelude::*;
+
+use super::matmul::{Inputs, same_bits};
+use super::session::Unmeasured;
+use crate::error::bound::Conversion;
+use crate::error::{Bound, Parts, Probabilistic, Sums, Trials};
+use crate::gpu::Context;
+use crate::mirror::convert::{Key, Operands};
+use crate::mirror::matmul::multiply;
+use crate::number::arithmetic::Ops;
+use crate::number::philox::{Stream, half_word, philox4x32};
+use crate::number::{Arithmetic, Format, Precision, Rounding, round};
+use crate::problem::layout::{Layout, Stored};
+use crate::problem::matrix::{MatmulProblem, Matrix, Purpose, stream};
+use crate::record::{Record, Status};
+use crate::truth::matmul::{MatmulTruth, multiply as multiply_f64};
+use crate::with_ops;
+use crate::workload::matmul::{GpuMatmul, KernelSource, output_format};
+
+/// Product-adds and entries of the product of the converted operands; beyond, rows are sampled.
+const PARTS_PRODUCTS: usize = 1 << 28;
+const PARTS_ENTRIES: usize = 1 << 22;
+/// Entries whose additions are followed one by one, and additions in all of them.
+const FOLLOWED_ENTRIES: usize = 256;
+const FOLLOWED_ADDITIONS: usize = 1 << 24;
+/// Product-adds of one trial.
+const TRIAL_PRODUCTS: usize = 1 << 26;
+/// Largest B that is uploaded a second time to see whether rows alone come out the same.
+const SECOND_B_BYTES: u64 = 256 << 20;
+/// Which of the sampled entries' streams these are; 0 is the truth's.
+const FOLLOWED_STREAM: u64 = 1;
+
+/// The precisions whose mirror converts each operand to one number (and perhaps a step) and sums the
+/// products one by one. Those made otherwise have these columns empty.
+fn sums_one_by_one(precision: Precision) -> bool {
+    use Precision::{
+        Bf16, Fp16, Fp16Acc16, Fp16Sr, Fp32, Int8, Int8Rowwise, Int8Sr, Int8SrRowwise,
+    };
+    matches!(
+        precision,
+        Fp32 | Fp16 | Fp16Acc16 | Fp16Sr | Bf16 | Int8 | Int8Rowwise | Int8Sr | Int8SrRowwise
+    )
+}
+
+/// What the mirror's operands tell of a precision on one problem, whichever kernel multiplied them.
+#[derive(Default)]
+pub(super) struct Study {
+    /// Positions among the truth's rows at which the converted operands were multiplied in f64.
+    positions: Vec<usize>,
+    converted: Vec<f64>,
+    stagnated: Option<f64>,
+    trials: Option<Trials>,
+}
+
+impl Study {
+    /// Of operands that were converted from the problem of `inputs`; `trials` is how many seeds a
+    /// stochastic rounding is repeated with.
+    pub(super) fn of(
+        precision: Precision,
+        arithmetic: Arithmetic,
+        operands: &Operands,
+        inputs: &Inputs,
+        trials: u32,
+    ) -> Self {
+        let (truth, key, problem) = (&inputs.truth, inputs.key, &inputs.problem);
+        if !sums_one_by_one(precision) || problem.batch > 1 {
+            return Self::default();
+        }
+        // What a number becomes does not depend on how its matrix is stored.
+        let plain;
+        let operands = if operands.layout == Layout::Nn {
+            operands
+        } else {
+            plain = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
+            &plain
+        };
+        let Operands { n, k, .. } = *operands;
+        let rows = (PARTS_PRODUCTS / n.saturating_mul(k)).min(PARTS_ENTRIES / n).max(1);
+        let positions = spread(truth.rows.len(), rows);
+        let rows: Vec<usize> = positions.iter().map(|&at| truth.rows[at]).collect();
+        let stochastic = precision.rounding() == Rounding::Stochastic && trials > 0;
+        Self {
+            converted: product_of(operands, &rows),
+            positions,
+            stagnated: stagnated(precision, arithmetic, operands, truth, key),
+            trials: stochastic.then(|| repeated(precision, arithmetic, inputs, trials)).flatten(),
+        }
+    }
+
+    /// Fills the columns of a computed C, the rows of the truth. What depends on how the sums were
+    /// rounded is left out where no mirror `models` the device.
+    pub(super) fn fill<T: Copy + Into<f64> + Sync>(
+        &self,
+        computed: &[T],
+        truth: &MatmulTruth,
+        precision: Precision,
+        models: bool,
+        record: &mut Record,
+    ) {
+        if models {
+            record.stagnated_fraction = self.stagnated;
+            if let Some(trials) = self.trials {
+                fill_trials(&trials, record);
+            }
+        }
+        let n = truth.n;
+        let exact = precision.accumulator() == Format::Int32;
+        let sums = if exact { Sums::Exact } else { Sums::AsOutput };
+        let parts = if self.positions.len() == truth.rows.len() {
+            Parts::of(computed, &self.converted, &truth.product, sums)
+        } else if self.positions.is_empty() {
+            None
+        } else {
+            let computed = rows_at(computed, &self.positions, n);
+            let truth = rows_at(&truth.product, &self.positions, n);
+            Parts::of(&computed, &self.converted, &truth, sums)
+        };
+        if let Some(parts) = parts {
+            record.conversion_error = Some(parts.conversion);
+            record.accumulation_error = Some(parts.accumulation);
+            record.output_rounding_error = Some(parts.output_rounding);
+            record.parts_over_error = parts.over_error;
+        }
+    }
+}
+
+fn fill_trials(trials: &Trials, record: &mut Record) {
+    record.trials = Some(trials.count);
+    record.trial_error = Some(trials.error);
+    record.trial_mean_error = Some(trials.mean_error);
+    record.trial_bias = Some(trials.bias);
+    record.trial_bias_ci95_low = Some(trials.bias - trials.bias_ci95_half_width);
+    record.trial_bias_ci95_high = Some(trials.bias + trials.bias_ci95_half_width);
+}
+
+/// At most `count` (at least 1) of the positions 0 … `of` − 1, evenly spread from the first on.
+fn spread(of: usize, count: usize) -> Vec<usize> {
+    let count = count.min(of);
+    (0..count).map(|x| (x as u128 * of as u128 / count as u128) as usize).collect()
+}
+
+fn rows_at<T: Copy>(matrix: &[T], positions: &[usize], n: usize) -> Vec<T> {
+    positions.iter().flat_map(|&at| &matrix[at * n..][..n]).copied().collect()
+}
+
+/// Rows of the product of the converted operands, in f64: with integers, exact sums times their steps.
+fn product_of(operands: &Operands, rows: &[usize]) -> Vec<f64> {
+    let Operands { n, k, ref a, ref b, ref step_a, ref step_b, .. } = *operands;
+    let a: Vec<f64> = rows.iter().flat_map(|&i| &a[i * k..][..k]).map(|&x| x.into()).collect();
+    let b: Vec<f64> = b.iter().map(|&x| x.into()).collect();
+    let mut product = multiply_f64(&a, &b, rows.len(), n, k);
+    let step = |steps: &[f32], i: usize| -> f64 {
+        match steps {
+            [] => 1.0,
+            [one] => (*one).into(),
+            each => each[i].into(),
+        }
+    };
+    if !step_a.is_empty() {
+        product.par_chunks_mut(n).zip(rows).for_each(|(row, &i)| {
+            let of_row = step(step_a, i);
+            row.iter_mut().enumerate().for_each(|(j, c)| *c *= of_row * step(step_b, j));
+        });
+    }
+    product
+}
+
+/// The part of the additions of a product that is not 0 which left the accumulator as it was, over a
+/// seeded sample of entries, followed by the mirror's definition. Once a sum is not finite, its
+/// additions are not counted. `None` where nothing was added.
+fn stagnated(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    truth: &MatmulTruth,
+    key: Key,
+) -> Option<f64> {
+    let Operands { n, k, ref a, ref b, .. } = *operands;
+    let entries = truth.product.len();
+    let count = FOLLOWED_ENTRIES.min(FOLLOWED_ADDITIONS / k.max(1)).clamp(1, entries);
+    let mut random = stream(key[0].into(), Purpose::SampledEntries, FOLLOWED_STREAM);
+    let sample = index::sample(&mut random, entries, count).into_vec();
+    let follow = |entry: usize| {
+        let (i, j) = (truth.rows[entry / n], entry % n);
+        let (mut sum, mut added, mut absorbed) = (0f32, 0u64, 0u64);
+        for q in 0..k {
+            let (x, y) = (a[i * k + q], b[q * n + j]);
+            let next = add(precision, arithmetic, (sum, x, y), [i, j, q], key);
+            if !next.is_finite() {
+                break;
+            }
+            if x != 0.0 && y != 0.0 {
+                added += 1;
+                absorbed += u64::from(next == sum);
+            }
+            sum = next;
+        }
+        (added, absorbed)
+    };
+    if precision.accumulator() == Format::Int32 {
+        return Some(0.0); // the sums are exact
+    }
+    let sum = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    let (added, absorbed) = sample.into_par_iter().map(follow).reduce(|| (0, 0), sum);
+    (added > 0).then(|| absorbed as f64 / added as f64)
+}
+
+/// One product-add of a floating-point accumulator, as [`crate::mirror::matmul::entry`] has it.
+fn add(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    (sum, a, b): (f32, f32, f32),
+    [i, j, q]: [usize; 3],
+    key: Key,
+) -> f32 {
+    match (precision.accumulator(), precision.rounding()) {
+        (Format::F16, Rounding::Nearest) => round::f16_nearest(a * b + sum),
+        (Format::F16, Rounding::Stochastic) => {
+            let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
+            round::f16_stochastic(a * b + sum, half_word(philox4x32(counter, key), q as u32))
+        }
+        _ => with_ops!(arithmetic, O => O::fma(a, b, sum)),
+    }
+}
+
+/// Trials in the mirror, whose bits are the kernel's, over some rows of the truth. Their keys have
+/// the seed of the problem and, as second word, numbers from the top of 32 bits down, so that none
+/// is a trial that a user chose.
+fn repeated(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    inputs: &Inputs,
+    trials: u32,
+) -> Option<Trials> {
+    let Inputs { problem, truth, key, .. } = inputs;
+    let rows = (TRIAL_PRODUCTS / problem.n.saturating_mul(problem.k)).max(1);
+    let some = subset(truth, &spread(truth.rows.len(), rows));
+    let result = |trial: u32| {
+        let key = [key[0], u32::MAX - trial];
+        let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
+        multiply(precision, arithmetic, &operands, &some.rows, key)
+    };
+    Trials::of((0..trials).map(result), &some)
+}
+
+/// The truth of some of its rows.
+fn subset(truth: &MatmulTruth, positions: &[usize]) -> MatmulTruth {
+    MatmulTruth {
+        rows: positions.iter().map(|&at| truth.rows[at]).collect(),
+        product: rows_at(&truth.product, positions, truth.n),
+        abs_product: rows_at(&truth.abs_product, positions, truth.n),
+        a_row_abs: positions.iter().map(|&at| truth.a_row_abs[at]).collect(),
+        b_col_abs: truth.b_col_abs.clone(),
+        ..*truth
+    }
+}
+
+/// Fills what the bounds with a probability say, and whether the one without says anything.
+pub(super) fn fill_bounds(
+    computed: &[f32],
+    truth: &MatmulTruth,
+    precision: Precision,
+    bound: &Bound,
+    record: &mut Record,
+) {
+    record.bound_vacuous = Some(bound.is_vacuous());
+    if !sums_one_by_one(precision) {
+        return;
+    }
+    let Some(found) = Probabilistic::new(bound, precision, truth.product.len()) else { return };
+    let ratio = found.bound.ratio(computed, truth);
+    let failure = Some(found.failure);
+    match precision.rounding() {
+        Rounding::Nearest => {
+            (record.measured_over_probabilistic, record.probabilistic_failure) = (ratio, failure);
+        }
+        Rounding::Stochastic => {
+            (record.measured_over_stochastic, record.stochastic_failure) = (ratio, failure);
+        }
+    }
+}
+
+/// The bound for operands that were rounded to f32 before they were converted.
+pub(super) fn from_f64(bound: Bound, problem: &MatmulProblem) -> Bound {
+    if problem.given_f64.is_none() {
+        return bound;
+    }
+    let (u, tiny) = (Format::F32.unit_roundoff(), f64::from(f32::from_bits(1)) / 2.0);
+    let both = |conversion: &Conversion| Conversion {
+        relative: u + conversion.relative * (1.0 + u),
+        absolute: conversion
+            .absolute
+            .iter()
+            .map(|eta| eta + tiny * (1.0 + conversion.relative))
+            .collect(),
+    };
+    let mut inputs = bound.inputs().clone();
+    inputs.conversion_a = both(&inputs.conversion_a);
+    inputs.conversion_b = both(&inputs.conversion_b);
+    Bound::new(inputs)
+}
+
+/// Why results that are not finite are the format's doing and not the kernel's: an operand or a sum
+/// that it cannot hold. Such a case is skipped with the reason, rather than called wrong.
+pub(super) fn overflow(
+    problem: &MatmulProblem,
+    truth: &MatmulTruth,
+    precision: Precision,
+) -> Option<Unmeasured> {
+    let numbers = problem.a.data.par_iter().chain(&problem.b.data);
+    let operand = f64::from(numbers.map(|x| x.abs()).reduce(|| 0.0, f32::max));
+    let sum = truth.abs_product.iter().copied().fold(0.0, f64::max);
+    let [storage, output] =
+        [precision.storage(), output_format(precision)].map(|f| (f.name(), largest(f)));
+    let (what, value, (format, limit)) = if operand > storage.1 {
+        ("an operand", operand, storage)
+    } else if sum > output.1 / 2.0 {
+        // Roundings may lift a partial sum, but not to twice its size where a bound says anything.
+        ("the sum of an entry's products' magnitudes", sum, output)
+    } else {
+        return None;
+    };
+    let reason = format!(
+        "{what} is {value:.3e}, and {format} ends at {limit:.3e}: results overflow; choose inputs of \
+         smaller magnitude or a format with a longer exponent"
+    );
+    Some(Unmeasured::new(Status::Skipped, reason))
+}
+
+/// The largest finite number of a floating-point format; integers are scaled to what they hold.
+fn largest(format: Format) -> f64 {
+    match format {
+        Format::F16 => half::f16::MAX.to_f64(),
+        Format::Bf16 => half::bf16::MAX.to_f64(),
+        Format::F32 => f32::MAX.into(),
+        _ => f64::INFINITY,
+    }
+}
+
+/// Runs a product again, and its first row alone in other tiles, and says whether the bits are equal.
+/// The first row keeps its number, and with it the bits that it is rounded with. What cannot be
+/// prepared, such as a second B that has no room, leaves its column empty.
+pub(super) fn compare_runs(
+    context: &Context,
+    source: &KernelSource,
+    gpu: &GpuMatmul,
+    inputs: &Inputs,
+    checks: bool,
+    c: &[f32],
+    record: &mut Record,
+) -> Result<(), Unmeasured> {
+    gpu.poison(context)?;
+    context.run(gpu.conversion(), 1)?;
+    context.run(gpu.product(), 1)?;
+    record.repeatable = Some(same_bits(&gpu.result(context)?, c));
+    let (problem, key) = (&inputs.problem, inputs.key);
+    if problem.b.bytes() > SECOND_B_BYTES || problem.batch > 1 {
+        return Ok(());
+    }
+    let first = first_row(problem);
+    let other = other_tiles(source, inputs, context);
+    let stored = Stored::new(inputs.shape.layout, 1, &first, &problem.b);
+    let alone = GpuMatmul::prepare(context, &other, &stored, key, checks);
+    let Ok(alone) = alone else { return Ok(()) };
+    alone.poison(context)?;
+    context.run(alone.conversion(), 1)?;
+    context.run(alone.product(), 1)?;
+    record.batch_invariant = Some(same_bits(&alone.result(context)?, &c[..problem.n]));
+    Ok(())
+}
+
+/// The kernel with other tuning parameters, where it has others on this device.
+fn other_tiles(source: &KernelSource, inputs: &Inputs, context: &Context) -> KernelSource {
+    let (kernel, precision, info) = (source.kernel, source.precision, &context.info);
+    let candidates = KernelSource::candidates(kernel, precision, inputs.shape.class(), info);
+    let other = candidates.into_iter().find(|parameters| *parameters != source.parameters);
+    let other = other.and_then(|p| KernelSource::with(kernel, precision, info, p).ok());
+    other.unwrap_or_else(|| source.clone())
+}
+
+fn first_row(problem: &MatmulProblem) -> Matrix {
+    Matrix { rows: 1, cols: problem.k, data: problem.a.row(0).to_vec() }
+}
+
+/// [`compare_runs`] on the CPU: `operands` and `c` are those of the first run.
+pub(super) fn compare_mirrors(
+    precision: Precision,
+    operands: &Operands,
+    inputs: &Inputs,
+    c: &[f32],
+    record: &mut Record,
+) {
+    let (problem, key, arithmetic) = (&inputs.problem, inputs.key, Arithmetic::host());
+    let all: Vec<usize> = (0..inputs.rows()).collect();
+    let again = multiply(precision, arithmetic, operands, &all, key);
+    record.repeatable = Some(same_bits(&again, c));
+    if problem.batch > 1 {
+        return;
+    }
+    let first = Operands::convert(precision, arithmetic, &first_row(problem), &problem.b, key);
+    let alone = multiply(precision, arithmetic, &first, &[0], key);
+    record.batch_invariant = Some(same_bits(&alone, &c[..problem.n]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_spread() {
+        assert_eq!(spread(7, 3), [0, 2, 4]);
+        assert_eq!(spread(3, 7), [0, 1, 2]);
+        assert_eq!(spread(usize::MAX, 1), [0]);
+    }
+}

@@ -1,0 +1,446 @@
+//! The inputs of matrix products: each distribution against what its definition says, and the cases,
+//! columns and messages of distributions and of the user's own files.
+
+use std::collections::BTreeMap;
+
+use tradeoff::gpu::discover;
+use tradeoff::measure::{Case, Selection, Session};
+use tradeoff::mirror::convert::Operands;
+use tradeoff::mirror::matmul::multiply;
+use tradeoff::number::{Arithmetic, Precision};
+use tradeoff::problem::distribution::{Distribution, parse_list};
+use tradeoff::problem::matrix::{MatmulProblem, Matrix};
+use tradeoff::record::{Provenance, Record, Status};
+use tradeoff::truth::matmul::exact_dot;
+
+const SEED: u64 = 3;
+
+fn draw(distribution: &str, m: usize, n: usize, k: usize) -> MatmulProblem {
+    MatmulProblem::generate(distribution.parse().unwrap(), m, n, k, SEED).unwrap()
+}
+
+/// Mean of f over the elements.
+fn mean(matrix: &Matrix, f: impl Fn(f64) -> f64) -> f64 {
+    matrix.data.iter().map(|&x| f(f64::from(x))).sum::<f64>() / matrix.data.len() as f64
+}
+
+#[test]
+fn an_element_depends_on_its_place_alone() {
+    let all = "normal,uniform01,uniform,exponent-spread(2),power-span(40),cancel(8),mean-shift(3),\
+               outlier-columns(0.3,20),subnormal,integers";
+    for distribution in parse_list(all).unwrap() {
+        let draw = |m, n, k| MatmulProblem::generate(distribution, m, n, k, SEED).unwrap();
+        let (small, large) = (draw(3, 5, 6), draw(40, 5, 12));
+        for i in 0..3 {
+            assert_eq!(small.a.row(i), &large.a.row(i)[..6], "{distribution}");
+        }
+        assert_eq!(small.b.data, large.b.data[..30], "{distribution}");
+        assert_ne!(small.a.row(0), small.a.row(1), "{distribution}");
+    }
+}
+
+/// Mean and variance within 5 standard errors of theirs: of the mean √(V/N), of the mean square
+/// √(Var(x²)/N), where x² lies in [0, 1] and so has a variance of at most 1/4.
+#[test]
+fn uniforms_have_their_moments() {
+    for (name, low, average, square) in
+        [("uniform01", 0.0, 0.5, 1.0 / 3.0), ("uniform", -1.0, 0.0, 1.0 / 3.0)]
+    {
+        let a = draw(name, 300, 1, 300).a;
+        let count = a.data.len() as f64;
+        assert!(a.data.iter().all(|&x| (low..=1.0).contains(&x)));
+        let variance: f64 = square - average * average;
+        assert!((mean(&a, |x| x) - average).abs() < 5.0 * (variance / count).sqrt(), "{name}");
+        assert!((mean(&a, |x| x * x) - square).abs() < 2.5 / count.sqrt(), "{name}");
+    }
+}
+
+/// ln|x| = ln|U − 0.5| + φN has variance 1 + φ²: the first term is −E + a constant, E exponential.
+/// Its excess kurtosis is at most that of E, 6, so the variance of N deviates has a standard error of
+/// at most √(8/N)·(1 + φ²).
+#[test]
+fn exponents_spread_by_phi() {
+    for phi in [0.0, 0.5, 1.0, 2.0, 4.0] {
+        let a = draw(&format!("exponent-spread({phi})"), 300, 1, 300).a;
+        let log = |x: f64| x.abs().ln();
+        let average = mean(&a, log);
+        let variance = mean(&a, |x| (log(x) - average).powi(2));
+        let expected = 1.0 + phi * phi;
+        let error = 5.0 * (8.0 / a.data.len() as f64).sqrt() * expected;
+        assert!((variance - expected).abs() < error, "phi {phi}: {variance}");
+        assert!(mean(&a, f64::signum).abs() < 5.0 / (a.data.len() as f64).sqrt());
+    }
+}
+
+#[test]
+fn a_mean_is_shifted() {
+    let p = draw("mean-shift(10)", 200, 200, 200);
+    for matrix in [&p.a, &p.b] {
+        assert!((mean(matrix, |x| x) - 10.0).abs() < 5.0 / 200.0);
+        assert!((mean(matrix, |x| (x - 10.0).powi(2)) - 1.0).abs() < 5.0 * 2f64.sqrt() / 200.0);
+    }
+}
+
+/// |A||B| over |AB|, by exact dots, is what the docs of `cancel` say in every entry: for k = 3p
+/// between 0.12·10^c + 1 and 6.7·10^c + 1. One or two remainders more, of at most 4 times the size of
+/// another, add at most 2·4/p to the p of |AB|.
+#[test]
+fn cancel_has_its_condition_in_every_entry() {
+    for digits in [0, 4, 8, 16, 30] {
+        for k in [3, 6, 96, 97, 98] {
+            let p = draw(&format!("cancel({digits})"), 9, 11, k);
+            let threes = (k / 3) as f64;
+            let power = 10f64.powi(digits);
+            let least = 0.12 * power * threes / (threes + 4.0 * (k % 3) as f64);
+            for i in 0..9 {
+                for j in 0..11 {
+                    let a = || p.a.row(i).iter().copied();
+                    let b = || p.b.column(j);
+                    let size = exact_dot(a().map(f32::abs), b().map(f32::abs));
+                    let condition = size / exact_dot(a(), b()).abs() - 1.0;
+                    let told = format!("{condition:e} for cancel({digits}) at {i}, {j}, k = {k}");
+                    assert!((least..=6.7 * power).contains(&condition), "{told}");
+                }
+            }
+        }
+    }
+    // Without three columns nothing cancels.
+    let p = draw("cancel(8)", 2, 2, 2);
+    assert!(p.a.data.iter().chain(&p.b.data).all(|&x| x > 0.0));
+}
+
+/// In 16 bits the pairs no longer cancel: so close an answer needs the digits that were cut off.
+#[test]
+fn conversion_errors_of_cancelling_pairs_do_not_cancel() {
+    let p = draw("cancel(6)", 8, 8, 96);
+    let o = Operands::convert(Precision::Fp16, Arithmetic::host(), &p.a, &p.b, [0, 0]);
+    let dot = |a: &[f32], b: &Matrix, j| exact_dot(a.iter().copied(), b.column(j));
+    let b = Matrix { data: o.b.clone(), ..p.b.clone() };
+    for i in 0..8 {
+        let truth = dot(p.a.row(i), &p.b, 0);
+        let converted = dot(&o.a[i * 96..][..96], &b, 0);
+        assert!((converted - truth).abs() > truth.abs(), "{converted:e} of {truth:e}");
+    }
+}
+
+/// The factors of `power-span` are powers of two that cancel: numbers and results are the same
+/// as without, bit for bit, in floating point.
+#[test]
+fn a_span_of_powers_cancels_exactly() {
+    let (plain, spread) = (draw("normal", 16, 17, 64), draw("power-span(40)", 16, 17, 64));
+    let mut seen = std::collections::BTreeSet::new();
+    for q in 0..64 {
+        let factor = spread.a.row(0)[q] / plain.a.row(0)[q];
+        let exponent = factor.log2();
+        assert!((-20.0..=20.0).contains(&exponent) && exponent.fract() == 0.0, "{exponent}");
+        seen.insert(exponent as i32);
+        for i in 0..16 {
+            assert_eq!(spread.a.row(i)[q], factor * plain.a.row(i)[q]);
+        }
+        for j in 0..17 {
+            assert_eq!(spread.b.row(q)[j], plain.b.row(q)[j] / factor);
+        }
+    }
+    assert!(seen.len() > 20, "{seen:?}"); // 64 draws from 41: 32 are expected
+    let rows: Vec<usize> = (0..16).collect();
+    let product = |p: &MatmulProblem| {
+        let o = Operands::convert(Precision::Fp32, Arithmetic::host(), &p.a, &p.b, [0, 0]);
+        multiply(Precision::Fp32, Arithmetic::host(), &o, &rows, [0, 0])
+    };
+    assert_eq!(product(&plain), product(&spread));
+}
+
+/// Outliers are whole columns of A, as many as their probability says within 5 standard deviations
+/// of the binomial distribution, and B is as it was.
+#[test]
+fn outliers_are_columns_of_a() {
+    let k = 2000;
+    let (plain, with) = (draw("normal", 4, 3, k), draw("outlier-columns(0.1,20)", 4, 3, k));
+    assert_eq!(plain.b, with.b);
+    let mut outliers = 0.0;
+    for q in 0..k {
+        let ratio = |i: usize| (with.a.row(i)[q] / plain.a.row(i)[q]).round();
+        let first = ratio(0);
+        assert!(first == 1.0 || first == 20.0);
+        assert!((0..4).all(|i| ratio(i) == first));
+        outliers += f64::from(u8::from(first == 20.0));
+    }
+    let deviation = (k as f64 * 0.1 * 0.9).sqrt();
+    assert!((outliers - 0.1 * k as f64).abs() < 5.0 * deviation, "{outliers}");
+}
+
+#[test]
+fn subnormals_are_those_of_f16() {
+    let p = draw("subnormal", 50, 5, 50);
+    for &x in &p.a.data {
+        let h = half::f16::from_f32(x);
+        assert!(h.classify() == std::num::FpCategory::Subnormal && h.to_f32() == x, "{x:e}");
+    }
+    assert!(p.b.data.iter().all(|x| x.is_normal()));
+}
+
+/// Integers are exact in every format, and so is every product here: sums of at most 100 in f16.
+#[test]
+fn integers_are_exact_in_every_format() {
+    let (m, n, k) = (20, 20, 100);
+    let p = draw("integers", m, n, k);
+    let rows: Vec<usize> = (0..m).collect();
+    for precision in Precision::MATMUL {
+        let o = Operands::convert(precision, Arithmetic::host(), &p.a, &p.b, [0, 0]);
+        if o.step_a.is_empty() || precision.scaling().is_none() {
+            assert_eq!((&o.a, &o.b), (&p.a.data, &p.b.data), "{precision}");
+            let c = multiply(precision, Arithmetic::host(), &o, &rows, [0, 0]);
+            for i in 0..m {
+                for j in 0..n {
+                    let exact = exact_dot(p.a.row(i).iter().copied(), p.b.column(j));
+                    assert_eq!(f64::from(c[i * n + j]), exact, "{precision} at {i}, {j}");
+                }
+            }
+        } else {
+            let scaled = |q: &[f32]| q.iter().map(|x| x / 127.0).collect::<Vec<_>>();
+            assert_eq!((scaled(&o.a), scaled(&o.b)), (p.a.data.clone(), p.b.data.clone()));
+        }
+    }
+}
+
+fn selection(pairs: &[(&str, &str)]) -> Result<Selection, String> {
+    let cpu = [("TRADEOFF_WORKLOADS", "matmul"), ("TRADEOFF_ROOFLINE", "off")];
+    let all = pairs.iter().chain(&cpu).map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    Selection::from_variables(all.collect::<BTreeMap<_, _>>()).map_err(|e| e.to_string())
+}
+
+/// The verified rows of a selection on the CPU, without times.
+fn rows(pairs: &[(&str, &str)]) -> Vec<Record> {
+    let devices = discover(Some("cpu")).unwrap();
+    let mut session = Session::new(devices, selection(pairs).unwrap(), &Provenance::collect());
+    let row = |session: &mut Session, case: &Case| match session.prepare(case) {
+        Ok(prepared) => Record { status: Status::Ok, ..prepared.record().clone() },
+        Err(measured) => measured.record,
+    };
+    session.plan().iter().map(|case| row(&mut session, case)).collect()
+}
+
+#[test]
+fn several_distributions_are_several_cases() {
+    let rows = rows(&[
+        ("TRADEOFF_SIZES", "8,9"),
+        ("TRADEOFF_PRECISIONS", "fp32"),
+        ("TRADEOFF_DISTRIBUTIONS", "normal,exponent-spread(2),exponent-spread(4)"),
+    ]);
+    let ids: Vec<&str> = rows.iter().map(|r| r.case_id.as_str()).collect();
+    assert_eq!(ids[0], "matmul/fp32/mirror/8x8x8/cpu", "ids of before stay");
+    assert_eq!(ids[1], "matmul/fp32/mirror/8x8x8-spread2/cpu");
+    assert_eq!(ids[5], "matmul/fp32/mirror/9x9x9-spread4/cpu");
+    let columns = |r: &Record| {
+        [&r.shape, &r.problem, &r.distribution, &r.distribution_parameters].map(String::clone)
+    };
+    assert_eq!(columns(&rows[0]), ["8x8x8", "seeded", "normal", ""]);
+    assert_eq!(columns(&rows[5]), ["9x9x9", "seeded", "exponent-spread", "phi=4"]);
+    assert!(rows.iter().all(|r| r.status == Status::Ok), "{:?}", rows[5].reason);
+    let inputs: std::collections::BTreeSet<_> = rows.iter().map(|r| &r.inputs_sha256).collect();
+    assert_eq!(inputs.len(), 6);
+}
+
+/// The longest ids stay within what a file's name and criterion's folders bear.
+#[test]
+fn ids_are_short() {
+    for text in ["outlier-columns(0.000001,123456.7)", "mean-shift(-12345.6)", "power-span(200)"] {
+        let distribution: Distribution = text.parse().unwrap();
+        let shape = format!("16777216x16777216x16384-{}", distribution.id());
+        assert!(shape.len() <= 64, "{shape}");
+    }
+}
+
+/// An `.npy` file as NumPy writes it, version 1.0.
+fn npy(descr: &str, fortran: &str, shape: &str, data: Vec<u8>) -> Vec<u8> {
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
+    let padding = (64 - (10 + dict.len() + 1) % 64) % 64;
+    let header = format!("{dict}{}\n", " ".repeat(padding));
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn files_are_a_problem_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let floats = |count: usize| (0..count).map(|i| (i as f32).sin());
+    let a: Vec<u8> = floats(6).flat_map(f32::to_le_bytes).collect();
+    let b: Vec<u8> = floats(12).flat_map(f32::to_be_bytes).collect();
+    std::fs::write(path("a.npy"), npy("<f4", "False", "(2, 3)", a)).unwrap();
+    std::fs::write(path("b.npy"), npy(">f4", "True", "(3, 4)", b)).unwrap();
+    let (a, b) = (path("a.npy"), path("b.npy"));
+    let files = [("TRADEOFF_A", a.as_str()), ("TRADEOFF_B", b.as_str())];
+    let rows = rows(&files);
+    assert_eq!(rows.len(), Precision::MATMUL.len());
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        assert_eq!((row.shape.as_str(), row.distribution.as_str()), ("2x4x3", ""));
+        assert_eq!(row.problem, format!("npy-{:.8}", row.inputs_sha256));
+        assert!(row.case_id.contains(&format!("/2x4x3-{}/cpu", row.problem)), "{}", row.case_id);
+    }
+    let refused = |more: &[(&str, &str)]| selection(&[&files, more].concat()).unwrap_err();
+    assert!(refused(&[("TRADEOFF_SIZES", "8")]).contains("TRADEOFF_SIZES: `8`, but the sizes are"));
+    assert!(refused(&[("TRADEOFF_DISTRIBUTIONS", "uniform")]).contains("leave it out"));
+    let swapped = selection(&[("TRADEOFF_A", &b), ("TRADEOFF_B", &b)]).unwrap_err();
+    assert!(swapped.contains("A is 3x4 and B 3x4"), "{swapped}");
+}
+
+fn row<'a>(rows: &'a [Record], precision: &str) -> &'a Record {
+    rows.iter().find(|row| row.precision == precision).unwrap()
+}
+
+/// The parts of the error are what the docs of each say, and add up in squares. Over N = 1600 entries
+/// two independent parts are off by 5/√N = 0.125 of the square less than once in 10⁶ times; where
+/// only one is not 0 there is nothing to be off.
+#[test]
+fn errors_split_by_cause() {
+    let rows = rows(&[("TRADEOFF_SIZES", "40x40x300"), ("TRADEOFF_SEED", "5")]);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        let parts = [row.conversion_error, row.accumulation_error, row.output_rounding_error];
+        let [conversion, accumulation, output] = parts.map(Option::unwrap);
+        let told = format!("{}: {parts:?} of {:?}", row.precision, row.relative_frobenius);
+        let over = row.parts_over_error.unwrap();
+        assert!((over * over - 1.0).abs() < 0.125, "{told}");
+        let sum = conversion.powi(2) + accumulation.powi(2) + output.powi(2);
+        let expected = sum.sqrt() / row.relative_frobenius.unwrap();
+        assert!((over / expected - 1.0).abs() < 1e-9, "{told}");
+        match row.precision.as_str() {
+            "fp32" => assert!(conversion == 0.0 && output == 0.0 && accumulation > 0.0, "{told}"),
+            "fp16" | "bf16" => {
+                assert!(conversion > 100.0 * accumulation && output == 0.0, "{told}")
+            }
+            "fp16-acc16" | "fp16-sr" => {
+                assert!(accumulation > conversion && output == 0.0, "{told}");
+            }
+            _ => assert!(accumulation == 0.0 && conversion > 100.0 * output, "{told}"),
+        }
+    }
+    // Same operands, same conversion.
+    let conversion = |name| row(&rows, name).conversion_error;
+    assert_eq!(conversion("fp16"), conversion("fp16-sr"));
+}
+
+/// Bounds: which apply, and that the results keep them (each fails with a chance of at most 1 %, and
+/// the model of nearest rounding is far on the safe side here).
+#[test]
+fn bounds_with_a_probability_stand_beside_the_others() {
+    let rows = rows(&[("TRADEOFF_SIZES", "16x16x2048"), ("TRADEOFF_DISTRIBUTIONS", "uniform01")]);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        let nearest = (row.measured_over_probabilistic, row.probabilistic_failure);
+        let stochastic = (row.measured_over_stochastic, row.stochastic_failure);
+        let holds = |(ratio, failure): (Option<f64>, Option<f64>)| {
+            let (ratio, failure) = (ratio.unwrap(), failure.unwrap());
+            assert!(ratio > 0.0 && ratio <= 1.0 && (failure - 0.01).abs() < 1e-9, "{ratio}");
+        };
+        let vacuous = ["fp16-acc16", "fp16-sr"].contains(&row.precision.as_str());
+        assert_eq!(row.bound_vacuous, Some(vacuous), "{}", row.precision);
+        match row.precision.as_str() {
+            "fp16-sr" => holds(stochastic),
+            // It stagnates: its errors are not independent, so the model need not hold.
+            "fp16-acc16" => assert!(nearest.0.is_some() && stochastic.0.is_none()),
+            "fp32" | "fp16" | "bf16" => {
+                holds(nearest);
+                // √k against k roundings: the bound is the closer.
+                assert!(nearest.0 > row.measured_over_bound || row.precision != "fp32");
+            }
+            _ => assert!(nearest.0.is_none() && stochastic.0.is_none()),
+        }
+    }
+}
+
+/// Ones added in f16 stop at 2048: of 4096 additions the second half is absorbed, all of the error
+/// is accumulation, and what is rounded stochastically goes on.
+#[test]
+fn stagnation_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ones = vec![1f32; 2 * 4096];
+    let bytes: Vec<u8> = ones.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(path("a.npy"), npy("<f4", "False", "(2, 4096)", bytes.clone())).unwrap();
+    std::fs::write(path("b.npy"), npy("<f4", "False", "(4096, 2)", bytes)).unwrap();
+    let (a, b) = (path("a.npy"), path("b.npy"));
+    let rows = rows(&[("TRADEOFF_A", &a), ("TRADEOFF_B", &b)]);
+    let nearest = row(&rows, "fp16-acc16");
+    assert_eq!(nearest.stagnated_fraction, Some(0.5));
+    assert_eq!((nearest.conversion_error, nearest.accumulation_error), (Some(0.0), Some(0.5)));
+    assert_eq!(nearest.parts_over_error, Some(1.0));
+    assert_eq!(row(&rows, "fp32").stagnated_fraction, Some(0.0));
+    assert_eq!(row(&rows, "int8").stagnated_fraction, Some(0.0));
+    // From 2048 on every addition is absorbed with a chance of ½: 2·2 entries of some 2048 each.
+    let stochastic = row(&rows, "fp16-sr").stagnated_fraction.unwrap();
+    let deviation = (0.25 / (4.0 * 2048.0f64)).sqrt();
+    assert!((2.0 * stochastic - 0.5).abs() < 5.0 * deviation, "{stochastic}");
+}
+
+/// What does not fit the format is skipped with the reason, not called wrong.
+#[test]
+fn what_a_format_cannot_hold_is_skipped() {
+    let rows = |distribution, size| {
+        rows(&[("TRADEOFF_DISTRIBUTIONS", distribution), ("TRADEOFF_SIZES", size)])
+    };
+    let found = rows("mean-shift(100000)", "4");
+    let half = row(&found, "fp16");
+    assert_eq!(half.status, Status::Skipped);
+    assert!(
+        half.reason.contains("an operand is 1.000e5, and f16 ends at 6.550e4"),
+        "{}",
+        half.reason
+    );
+    assert!(["fp32", "bf16", "int8"].iter().all(|name| row(&found, name).status == Status::Ok));
+    let found = rows("mean-shift(1000)", "4x4x100");
+    assert!(row(&found, "fp16-acc16").reason.contains("products' magnitudes is 1.0"));
+    assert_eq!(row(&found, "fp16").status, Status::Ok, "its accumulator is f32");
+}
+
+/// Errors of int8-sr are independent between trials and without bias, so the square of that of the
+/// mean of T is 1/T of that of one. The inner product of two trials' errors, over their square, has
+/// a standard deviation of at most 1/√1024, as each operand has 1024 roundings of its own; T = 8
+/// trials have T(T − 1)/2 pairs, which makes √2 of them beside 1: 5 of those are allowed.
+#[test]
+fn trials_average_out() {
+    let rows = rows(&[
+        ("TRADEOFF_SIZES", "32"),
+        ("TRADEOFF_PRECISIONS", "fp16,fp16-sr,int8-sr"),
+        ("TRADEOFF_TRIALS", "8"),
+    ]);
+    assert_eq!(row(&rows, "fp16").trials, None, "nothing is random there");
+    for name in ["fp16-sr", "int8-sr"] {
+        let row = row(&rows, name);
+        assert_eq!(row.trials, Some(8));
+        let (one, mean) = (row.trial_error.unwrap(), row.trial_mean_error.unwrap());
+        assert!(mean < one, "{name}: {mean} of {one}");
+        let [low, bias, high] =
+            [row.trial_bias_ci95_low, row.trial_bias, row.trial_bias_ci95_high].map(Option::unwrap);
+        assert!(low < bias && bias < high);
+        if name == "int8-sr" {
+            assert!((8.0 * (mean / one).powi(2) - 1.0).abs() < 5.0 * 2f64.sqrt() / 32.0);
+        }
+    }
+}
+
+/// Equal bits again, and of a row alone: on every device here. A step that all rows share is what
+/// makes a row depend on the others.
+#[test]
+fn runs_and_rows_alone_have_equal_bits() {
+    let variables = [
+        ("TRADEOFF_WORKLOADS", "matmul"),
+        ("TRADEOFF_SIZES", "33x40x70"),
+        ("TRADEOFF_PRECISIONS", "fp32,fp16-sr,int8,int8-rowwise"),
+        ("TRADEOFF_KERNELS", "naive,register_tiled"),
+    ];
+    let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let selection = Selection::from_variables(variables.into()).unwrap();
+    let mut session = Session::new(discover(None).unwrap(), selection, &Provenance::collect());
+    for case in session.plan() {
+        let prepared = session.prepare(&case).unwrap();
+        let row = prepared.record();
+        assert_eq!(row.repeatable, Some(true), "{case}");
+        assert_eq!(row.batch_invariant, Some(row.precision != "int8"), "{case}");
+    }
+}
