@@ -175,7 +175,18 @@ fn probe_modules() -> Vec<Module> {
         };
         Module { name: source.path.into(), composed: compose(&[source]), entry_points, needs }
     };
-    PROBES.into_iter().chain(fingerprint::PROBES).map(module).collect()
+    let units = fingerprint::matrix_probes().into_iter().map(|files| {
+        let [types, _] = files;
+        let mut needs = Capabilities::COOPERATIVE_MATRIX;
+        needs.set(F16, types.path.contains("_f16_"));
+        Module {
+            name: format!("probe of matrix units, {}", types.path),
+            composed: compose(&files),
+            entry_points: vec!["multiply_add"],
+            needs,
+        }
+    });
+    PROBES.into_iter().chain(fingerprint::PROBES).map(module).chain(units).collect()
 }
 
 /// The kernels that rooflines are measured with.

@@ -267,7 +267,7 @@ mod tests {
     fn an_error_of_three_units_is_three() {
         fn off(x: Words) -> Words {
             let root = f32::from_bits(x[0]).sqrt().to_bits();
-            [if x[0] % 4 == 0 { root + 3 } else { root }, 0, 0, 0]
+            [if x[0].is_multiple_of(4) { root + 3 } else { root }, 0, 0, 0]
         }
         let honest = &FUNCTION_LIST[1];
         let function = Function {
