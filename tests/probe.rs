@@ -5,6 +5,11 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use serde_json::Value;
+use tradeoff::fingerprint::kernels::of_kernel;
+use tradeoff::fingerprint::order::{Probes, reveal};
+use tradeoff::gpu::{Context, GpuError, Source, compose, discover};
+use tradeoff::number::Precision;
+use tradeoff::workload::matmul::{Kernel, KernelSource};
 
 fn tradeoff(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tradeoff"));
@@ -123,4 +128,113 @@ fn a_published_run_can_be_compared_with() {
     assert!(matches!(code, Some(0 | 1)), "{stderr}");
     assert!(stdout.starts_with("cpu: "), "{stdout}");
     assert!(stderr.contains("properties that the run has not are not compared"), "{stderr}");
+}
+
+/// Kernels whose sums have deliberately different orders: one vector of 64 numbers an invocation.
+const ORDERS: &str = "
+    @group(0) @binding(0) var<storage, read> x: array<f32>;
+    @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
+
+    @compute @workgroup_size(64)
+    fn sequential(@builtin(global_invocation_id) id: vec3<u32>) {
+        if (id.x >= arrayLength(&sums)) { return; }
+        var sum = 0.0;
+        for (var q = 0u; q < 64u; q++) { sum += x[id.x * 64u + q]; }
+        sums[id.x] = sum;
+    }
+
+    var<private> part: array<f32, 64>;
+
+    @compute @workgroup_size(64)
+    fn pairwise(@builtin(global_invocation_id) id: vec3<u32>) {
+        if (id.x >= arrayLength(&sums)) { return; }
+        for (var q = 0u; q < 64u; q++) { part[q] = x[id.x * 64u + q]; }
+        for (var step = 1u; step < 64u; step *= 2u) {
+            for (var q = 0u; q < 64u; q += 2u * step) { part[q] += part[q + step]; }
+        }
+        sums[id.x] = part[0];
+    }
+
+    @compute @workgroup_size(64)
+    fn strided(@builtin(global_invocation_id) id: vec3<u32>) {
+        if (id.x >= arrayLength(&sums)) { return; }
+        var four = vec4<f32>();
+        for (var q = 0u; q < 64u; q += 4u) {
+            let at = id.x * 64u + q;
+            four += vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+        }
+        sums[id.x] = (four.x + four.y) + (four.z + four.w);
+    }";
+
+/// Every GPU of this machine, opened.
+fn gpus() -> Vec<Context> {
+    let devices = discover(None).unwrap();
+    devices.iter().filter(|device| !device.is_cpu()).map(|device| device.open().unwrap()).collect()
+}
+
+#[test]
+fn orders_of_three_kernels_are_told_apart() {
+    for context in gpus() {
+        let composed = compose(&[Source { path: "orders.wgsl", text: ORDERS }]);
+        for (entry, name, tree) in [
+            ("sequential", "sequential", "[0..63]"),
+            ("pairwise", "pairwise", "pairwise[0..63]"),
+            (
+                "strided",
+                "a tree of depth 17 of 64 numbers",
+                "(([0,4..60] + [1,5..61]) + ([2,6..62] + [3,7..63]))",
+            ),
+        ] {
+            let pipeline = context.pipeline(&composed, entry, &[]).unwrap();
+            let revealed = reveal(64, Probes::F32, |vectors| {
+                let (numbers, bytes) = (vectors.concat(), 4 * vectors.len() as u64);
+                let from = context.buffer("vectors", 64 * bytes)?;
+                let to = context.buffer("sums", bytes)?;
+                context.upload(&from, bytemuck::cast_slice(&numbers))?;
+                let groups = [vectors.len().div_ceil(64) as u32, 1, 1];
+                let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], groups)?;
+                context.run(&[command], 1)?;
+                let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&context.read(&to, 0, bytes)?);
+                Ok::<_, GpuError>(sums.into_iter().map(f64::from).collect())
+            });
+            let revealed =
+                revealed.unwrap_or_else(|e| panic!("{} {entry}: {e}", context.info.slug));
+            assert_eq!((&*revealed.name(), &*revealed.to_string()), (name, tree), "{entry}");
+        }
+    }
+}
+
+/// The kernels that mirrors follow sum q = 0, 1, … in order, as they say.
+#[test]
+fn kernels_sum_in_the_order_that_they_document() {
+    for context in gpus() {
+        for precision in [Precision::Fp32, Precision::Fp16, Precision::Fp16Acc16, Precision::Bf16] {
+            for kernel in [Kernel::Naive, Kernel::RegisterTiled, Kernel::Subgroup] {
+                if KernelSource::supports(kernel, precision, &context.info).is_ok() {
+                    let order = of_kernel(&context, kernel, precision).unwrap();
+                    let said = (&*order.order, &*order.tree);
+                    assert_eq!(said, ("sequential", "[0..63]"), "{} {order:?}", context.info.slug);
+                }
+            }
+        }
+        let order = of_kernel(&context, Kernel::Naive, Precision::Int8).unwrap();
+        assert!(order.order.starts_with("exact"), "{order:?}");
+    }
+}
+
+#[test]
+fn orders_are_printed_and_drawn() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("deeper/trees");
+    let pictures = folder.to_str().unwrap();
+    let arguments = ["probe", "--device", "cpu", "--orders", "--pictures", pictures];
+    let (code, stdout, stderr) = outcome(&arguments);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("fp32 mirror") && stdout.contains("sequential: [0..63]"), "{stdout}");
+    assert!(stdout.contains("exact: integers"), "{stdout}");
+    let svg = fs::read_to_string(folder.join("cpu-mirror-fp32.svg")).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 63, "as many sums as there are");
+    let json = fingerprints(&["--device", "cpu", "--orders"]);
+    assert_eq!(json["cpu"]["summation_orders"][0]["tree"], "[0..63]");
+    assert_eq!(json["cpu"]["sha256"], fingerprints(&["--device", "cpu"])["cpu"]["sha256"]);
 }

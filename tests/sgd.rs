@@ -400,3 +400,220 @@ fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
         assert!((mean - target).abs() <= tolerance, "{mean}");
     }
 }
+
+/// The mean over the last steps is that of the models that shorter runs end with.
+#[test]
+fn averages_are_those_of_the_models() {
+    let data = DatasetSpec::Digits.load(3).unwrap();
+    for precision in Precision::SGD {
+        let case = SgdCase::new(&data, precision, 20, 90);
+        let host = Arithmetic::host();
+        let mut cpu = CpuSgd::prepare_averaging(&case, &data, host, Some(4)).unwrap();
+        cpu.run();
+        let average = cpu.average().unwrap();
+        cpu.run_trajectory();
+        assert_eq!(cpu.average().unwrap(), average, "{precision}: a run restarts the sums");
+        let mut sums = vec![0.0; average.len()];
+        for steps in 87..=90 {
+            let mut cpu = CpuSgd::prepare(&SgdCase { steps, ..case }, &data, host).unwrap();
+            cpu.run();
+            assert_eq!(cpu.average(), None);
+            // Every model is on a grid of powers of two, or f32: f64 sums of four are exact enough
+            // to be the same in either unit.
+            sums.iter_mut().zip(cpu.model()).for_each(|(sum, w)| *sum += f64::from(w));
+        }
+        let same = average.iter().zip(&sums).all(|(mean, sum)| *mean == sum / 4.0);
+        assert!(same, "{precision}");
+    }
+}
+
+/// A quadratic ½Σλⱼ(wⱼ − w*ⱼ)² as least squares on a diagonal matrix, so that its coordinates do not
+/// touch: row j holds √(nλⱼ) in column j. The model is 8-bit with δ = 1.
+struct Quadratic {
+    /// √(nλⱼ), exact.
+    roots: Vec<f32>,
+    optimum: Vec<f32>,
+    rounding: Rounding,
+}
+
+impl Quadratic {
+    const D: usize = 64;
+
+    fn curvature(&self, j: usize) -> f64 {
+        f64::from(self.roots[j]).powi(2) / Self::D as f64
+    }
+
+    fn loss(&self, model: impl Fn(usize) -> f64) -> f64 {
+        let term = |j| 0.5 * self.curvature(j) * (model(j) - f64::from(self.optimum[j])).powi(2);
+        (0..Self::D).map(term).sum()
+    }
+
+    /// Steps `first` to `end` − 1 of full gradients, calling `after` with each model; the sums over
+    /// the models from step `averaged` on.
+    fn descend(
+        &self,
+        alpha: f32,
+        model: &mut [i8],
+        (first, end, averaged): (u32, u32, u32),
+        trial: u32,
+        mut after: impl FnMut(&[i8]),
+    ) -> Vec<f64> {
+        let d = Self::D;
+        let mut x = vec![0.0; d * d];
+        (0..d).for_each(|j| x[j * d + j] = self.roots[j]);
+        let targets: Vec<f32> = self.roots.iter().zip(&self.optimum).map(|(x, w)| x * w).collect();
+        let setting = Setting {
+            d_padded: d,
+            outputs: 1,
+            loss: Loss::LeastSquares,
+            rounding: self.rounding,
+            arithmetic: Arithmetic::host(),
+            shuffled: false,
+            averaged_from: Some(averaged),
+        };
+        let mut workspace = Workspace::new(&setting, d);
+        let mut order: Vec<u32> = (0..d as u32).collect();
+        for step in first..end {
+            let now = Step {
+                step,
+                batch: d as u32,
+                rows: d as u32,
+                half_bits: 3,
+                trial,
+                rate: alpha / d as f32,
+                scale: 1.0,
+                ..Step::default()
+            };
+            run(&setting, &[now], &x, &targets, &mut order, model, &mut workspace);
+            after(model);
+        }
+        workspace.sums
+    }
+}
+
+/// Round-to-nearest moves a coordinate where |∂f| > δ/2α and nowhere else: at gradients a part in
+/// 10,000 (a thousand times the roundoff of f32) to either side, and at the end of a descent.
+#[test]
+fn nearest_stalls_at_half_a_step_over_the_rate() {
+    for alpha in [0.125f32, 0.25, 0.4] {
+        for (factor, moves) in [(1.0 - 1e-4, false), (1.0 + 1e-4, true)] {
+            // λ = 1: the gradient at 10 is 10 − w*.
+            let quadratic = Quadratic {
+                roots: vec![8.0; 64],
+                optimum: (0..64)
+                    .map(|j| 10.0 + if j % 2 == 0 { 0.5 } else { -0.5 } / alpha * factor)
+                    .collect(),
+                rounding: Rounding::Nearest,
+            };
+            let mut model = vec![10i8; 64];
+            quadratic.descend(alpha, &mut model, (0, 1, 1), 0, |_| {});
+            for (j, &w) in model.iter().enumerate() {
+                let expected = if !moves {
+                    10
+                } else if j % 2 == 0 {
+                    11
+                } else {
+                    9
+                };
+                assert_eq!(w, expected, "rate {alpha}, factor {factor}, coordinate {j}");
+            }
+        }
+        let quadratic = Quadratic {
+            roots: vec![8.0; 64],
+            optimum: (0..64).map(|j| (j as f32 - 31.7) * 1.9).collect(),
+            rounding: Rounding::Nearest,
+        };
+        let mut model = vec![0i8; 64];
+        let mut last = vec![];
+        quadratic.descend(alpha, &mut model, (0, 1000, 1000), 0, |model| {
+            last = model.to_vec();
+        });
+        quadratic.descend(alpha, &mut model, (1000, 1001, 1001), 0, |_| {});
+        assert_eq!(model, last, "it has not come to rest");
+        let largest = (0..64).map(|j| (f32::from(model[j]) - quadratic.optimum[j]).abs());
+        let largest = largest.fold(0.0, f32::max);
+        let threshold = 0.5 / alpha;
+        assert!(largest <= threshold * (1.0 + 1e-4), "{largest} over {threshold}");
+        // A descent stops where it first may: the largest gradient left is less than one move of
+        // at least δ below the threshold.
+        assert!(largest > threshold - 1.0, "{largest} far below {threshold}");
+    }
+}
+
+/// With full gradients, αλ ≤ 1, SR leaves a loss of ½Σλφ(1−φ)δ², φ = frac(w*/δ), whatever α; and the
+/// mean of T iterates cuts it by T over their integrated correlation.
+///
+/// A coordinate moves between the two neighbours of w* with probabilities αλφ up and αλ(1−φ) down: a
+/// chain whose stationary variance about w* is φ(1−φ) and whose correlation falls by ρ = 1 − αλ a
+/// step. So the time mean of its loss has the variance (½λ)²·φ(1−φ)(1−2φ)²·(1+ρ)/((1−ρ)T), and the mean
+/// of the iterates φ(1−φ)·((1+ρ)/(1−ρ) − 2ρ(1−ρᵀ)/(T(1−ρ)²))/T. Six standard deviations are allowed:
+/// less than 2e-9 for a normal variable. 16 random bits move a probability by at most 2⁻¹⁶, and with it
+/// a mean by 2⁻¹⁶/αλ.
+#[test]
+fn stochastic_rounding_has_its_floor_and_averaging_cuts_it() {
+    let fraction = |j: usize| (j as f64 + 0.5) / 64.0;
+    let variance = |j: usize| fraction(j) * (1.0 - fraction(j));
+    let cut_bits = 2f64.powi(-16);
+    let optimum: Vec<f32> = (0..64).map(|j| j as f32 - 32.0 + fraction(j) as f32).collect();
+    let start: Vec<i8> = optimum.iter().map(|w| w.floor() as i8).collect();
+    let mixed = Quadratic {
+        roots: (0..64).map(|j| if j % 3 == 0 { 4.0 } else { 8.0 }).collect(),
+        optimum: optimum.clone(),
+        rounding: Rounding::Stochastic,
+    };
+    let floor: f64 = (0..64).map(|j| 0.5 * mixed.curvature(j) * variance(j)).sum();
+    for alpha in [0.25f32, 0.5, 1.0] {
+        let (burn_in, end) = (200, 20_200);
+        let (mut sum, mut seen, mut model) = (0.0, 0, start.clone());
+        mixed.descend(alpha, &mut model, (0, end, end), 1, |model| {
+            seen += 1;
+            if seen > burn_in {
+                sum += mixed.loss(|j| f64::from(model[j]));
+            }
+        });
+        let steps = f64::from(end - burn_in);
+        let spread: f64 = (0..64)
+            .map(|j| {
+                let (lambda, phi) = (mixed.curvature(j), fraction(j));
+                let rho = 1.0 - f64::from(alpha) * lambda;
+                let own = (0.5 * lambda).powi(2) * variance(j) * (1.0 - 2.0 * phi).powi(2);
+                own * (1.0 + rho) / (1.0 - rho) / steps
+            })
+            .sum();
+        let tolerance = 6.0 * spread.sqrt() + 64.0 * 0.5 * cut_bits / f64::from(alpha);
+        let measured = sum / steps;
+        println!("rate {alpha}: floor {measured:.4}, predicted {floor:.4} ± {tolerance:.4}");
+        assert!((measured - floor).abs() <= tolerance, "{measured} against {floor}");
+        assert!(tolerance < 0.05 * floor, "the tolerance says nothing");
+    }
+    let even = Quadratic { roots: vec![8.0; 64], optimum, rounding: Rounding::Stochastic };
+    let floor: f64 = (0..64).map(|j| 0.5 * variance(j)).sum();
+    for (alpha, averaged) in [(0.25f32, 600u32), (0.25, 2000), (0.5, 1500)] {
+        let (trials, burn_in) = (40, 200);
+        let mut sum = 0.0;
+        for trial in 0..trials {
+            let mut model = start.clone();
+            let range = (0, burn_in + averaged, burn_in);
+            let sums = even.descend(alpha, &mut model, range, trial, |_| {});
+            sum += even.loss(|j| sums[j] / f64::from(averaged));
+        }
+        let (rho, steps) = (1.0 - f64::from(alpha), f64::from(averaged));
+        let correlation = (1.0 + rho) / (1.0 - rho)
+            - 2.0 * rho * (1.0 - rho.powf(steps)) / (steps * (1.0 - rho).powi(2));
+        let predicted = floor * correlation / steps;
+        // A sum of squares of nearly normal means, weighted by their variances.
+        let squares: f64 = (0..64).map(|j| variance(j).powi(2)).sum();
+        let relative = (2.0 * squares / f64::from(trials)).sqrt() / (2.0 * floor);
+        let bias = 32.0 * (cut_bits / f64::from(alpha)).powi(2);
+        let tolerance = 6.0 * relative * predicted + bias;
+        let measured = sum / f64::from(trials);
+        let cut = floor / measured;
+        println!(
+            "rate {alpha}, {averaged} iterates: cut {cut:.0}, predicted {:.0}, within {:.0} %",
+            floor / predicted,
+            100.0 * tolerance / predicted
+        );
+        assert!((measured - predicted).abs() <= tolerance, "{measured} against {predicted}");
+        assert!((74.0..=620.0).contains(&cut), "{cut}");
+    }
+}

@@ -192,8 +192,19 @@ fn probe_modules() -> Vec<Module> {
         entry_points: vec!["multiply_add"],
         needs: F64,
     };
+    let units = fingerprint::matrix_probes().into_iter().map(|files| {
+        let [types, _] = files;
+        let mut needs = Capabilities::COOPERATIVE_MATRIX;
+        needs.set(F16, types.path.contains("_f16_"));
+        Module {
+            name: format!("probe of matrix units, {}", types.path),
+            composed: compose(&files),
+            entry_points: vec!["multiply_add"],
+            needs,
+        }
+    });
     let all = PROBES.into_iter().chain(fingerprint::PROBES).map(module);
-    all.chain([errors, double]).collect()
+    all.chain(units).chain([errors, double]).collect()
 }
 
 /// The kernels that rooflines are measured with.

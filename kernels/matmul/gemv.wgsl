@@ -1,45 +1,59 @@
-// C = A·B where B is one column (N = 1) or A one row (M = 1): each lane sums four rows of A, or four
-// columns of B, so that all lanes have work. Each entry is summed over q = 0, 1, … in order, so it equals
-// `naive` bit for bit where k is in one slice.
-// Parameters: THREADS, SLICES.
+// C = A·B where B is one column (N = 1) or A one row (M = 1): each lane sums VECTORS times four rows of A,
+// or four columns of B, so that all lanes have work. Neighbouring lanes have neighbouring fours. Each
+// entry is summed over q = 0, 1, … in order, so it equals `naive` bit for bit where k is in one slice.
+// Parameters: THREADS, VECTORS, SLICES.
+const SPLIT: u32 = 4u * THREADS; // rows or columns between a lane's fours
+
 @compute @workgroup_size(THREADS)
-fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
+fn multiply(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let part = part_of(id.z);
     let p = part.product;
-    let row = id.z * M; // of C, or of the slice's sums
-    let first = 4u * id.x;
+    let first = id.x * VECTORS * SPLIT + 4u * lane;
     if (first >= max(M, N)) {
         return;
     }
-    var sums: Sum4;
-    var carry: vec4<i32>;
+    var sums: array<Sum4, VECTORS>;
+    var carries: array<vec4<i32>, VECTORS>;
     for (var q = part.first; q < part.last; q += 4u * STEP) {
         if (folds_at(q)) {
-            carry = carried(carry, sums);
-            sums = rest(sums);
+            for (var v = 0u; v < VECTORS; v++) {
+                carries[v] = carried(carries[v], sums[v]);
+                sums[v] = rest(sums[v]);
+            }
         }
         if (N == 1u) {
-            var a = square_a(p, first, q);
             var x = square_b(p, q, 0u);
-            for (var s = 0u; s < 4u; s++) {
-                sums = accumulate4(sums, x[s].x, A4(a[0][s], a[1][s], a[2][s], a[3][s]));
+            for (var v = 0u; v < VECTORS; v++) {
+                var a = square_a(p, first + v * SPLIT, q);
+                for (var s = 0u; s < 4u; s++) {
+                    let rows = A4(a[0][s], a[1][s], a[2][s], a[3][s]);
+                    sums[v] = accumulate4(sums[v], x[s].x, rows);
+                }
             }
         } else {
             let x = row_a(p, 0u, q);
-            var b = square_b(p, q, first);
-            for (var s = 0u; s < 4u; s++) {
-                sums = accumulate4(sums, x[s], b[s]);
+            for (var v = 0u; v < VECTORS; v++) {
+                var b = square_b(p, q, clamped(first + v * SPLIT));
+                for (var s = 0u; s < 4u; s++) {
+                    sums[v] = accumulate4(sums[v], x[s], b[s]);
+                }
             }
         }
     }
-    if (N > 1u) {
-        store4(row, first, finished(sums, carry, row, first));
-        return;
-    }
-    for (var r = 0u; r < 4u; r++) {
-        if (first + r < M) {
-            let i = row + first + r;
-            store4(i, 0u, finished(Sum4(sums[r]), vec4<i32>(carry[r]), i, 0u));
+    let row = id.z * M; // of C, or of the slice's sums
+    for (var v = 0u; v < VECTORS; v++) {
+        let four = first + v * SPLIT;
+        if (N > 1u && four < N) {
+            store4(row, four, finished(sums[v], carries[v], row, four));
+        }
+        for (var r = 0u; r < 4u; r++) {
+            if (N == 1u && four + r < M) {
+                let i = row + four + r;
+                store4(i, 0u, finished(Sum4(sums[v][r]), vec4<i32>(carries[v][r]), i, 0u));
+            }
         }
     }
 }

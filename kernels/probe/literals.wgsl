@@ -1,6 +1,7 @@
 // What compilers make of operations on literals, which no hardware ever sees: `written` has them as
 // expressions, which the WGSL front end may evaluate; `assigned` has them in variables, which the
 // driver's compiler sees through; `loaded` does the same operations on the same operands from a buffer.
+// `neutral` and `neutral_loaded` compare operations of which only one operand is a literal.
 // operands: one element a case: a, b, c.
 // results: one element a case; src/fingerprint/literals.rs names them.
 
@@ -53,4 +54,29 @@ fn loaded() {
     answer(4u, fma(x4.x, x4.y, x4.z));
     answer(5u, (x5.x - ((x5.x + x5.y) - ((x5.x + x5.y) - x5.x))) + (x5.y - ((x5.x + x5.y) - x5.x)));
     answer(6u, x6.x / x6.y);
+}
+
+// Run-time numbers beside literals that an optimiser may take for neutral: -0, -0, infinity and a
+// subnormal, each the first of its element.
+@compute @workgroup_size(1)
+fn neutral() {
+    let x = vec4<f32>(bitcast<f32>(operands[0].x), bitcast<f32>(operands[1].x),
+        bitcast<f32>(operands[2].x), bitcast<f32>(operands[3].x));
+    answer(0u, x.x + 0.0f);
+    answer(1u, fma(x.y, 1.0f, 0.0f));
+    answer(2u, x.z * 0.0f);
+    answer(3u, x.w * 1.0f);
+}
+
+// The same with those literals from the buffer.
+@compute @workgroup_size(1)
+fn neutral_loaded() {
+    let x0 = bitcast<vec4<f32>>(operands[0]);
+    let x1 = bitcast<vec4<f32>>(operands[1]);
+    let x2 = bitcast<vec4<f32>>(operands[2]);
+    let x3 = bitcast<vec4<f32>>(operands[3]);
+    answer(0u, x0.x + x0.y);
+    answer(1u, fma(x1.x, x1.y, x1.z));
+    answer(2u, x2.x * x2.y);
+    answer(3u, x3.x * x3.y);
 }

@@ -4,6 +4,7 @@ mod compare;
 mod completions;
 mod devices;
 mod frontier;
+mod grade;
 mod list;
 mod merge;
 mod output;
@@ -42,6 +43,7 @@ Examples:
     Compare(compare::Compare),
     Ratio(ratio::RatioArgs),
     Frontier(frontier::FrontierArgs),
+    Grade(grade::GradeArgs),
     Report(report::Report),
     Completions(completions::Completions),
 }
@@ -59,6 +61,7 @@ impl Cli {
             Verb::Compare(verb) => verb.run(),
             Verb::Ratio(verb) => verb.run(),
             Verb::Frontier(verb) => verb.run(),
+            Verb::Grade(verb) => verb.run(),
             Verb::Report(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
         }

@@ -1,6 +1,7 @@
 //! `tradeoff probe`: what the arithmetic of each device does, and how that differs from a run's.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,9 +9,11 @@ use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tradeoff::fingerprint::kernels::{self, KernelOrder};
 use tradeoff::fingerprint::{self, Comparison, DeviceFingerprint, SECTIONS};
-use tradeoff::gpu::{self, Candidate, DeviceInfo};
+use tradeoff::gpu::{self, Candidate, DeviceInfo, GpuError};
 use tradeoff::record;
+use tradeoff::report::tree;
 
 use super::output;
 
@@ -21,11 +24,16 @@ use super::output;
 /// how exact division, square root, exp and log are. Operands come from buffers; what compilers make
 /// of literals is a section of its own. Nothing is timed, and a device that has not changed says the
 /// same again: the hash is the column fingerprint_sha256 of every row that it measures.
+///
+/// --orders adds in which order each matmul kernel sums, found out from its results alone (FPRev): every
+/// kernel is compiled for that, which can take a minute. [0..63] is a sum from left to right, [0,4..60]
+/// one of every fourth, pairwise[0..63] one of neighbours, then of pairs; other trees are drawn.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   tradeoff probe                                    every device of this machine
   tradeoff probe --device cpu,vulkan --json         as run.json has it
+  tradeoff probe --orders --pictures trees          and the order of every kernel's sums
   tradeoff probe --against results/20260102T030405Z-box
                                                     do the devices here compute as those did?
   tradeoff probe --device vulkan --against run.json --of nvidia-h100-vulkan
@@ -39,6 +47,12 @@ pub struct Probe {
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
+    /// Add the summation order of each matmul kernel.
+    #[arg(long, conflicts_with = "against")]
+    orders: bool,
+    /// Draw each order as SVG in this folder, which is made.
+    #[arg(long, value_name = "DIR", requires = "orders")]
+    pictures: Option<PathBuf>,
     /// Compare with the devices of the same names in a run: its folder, or its run.json.
     #[arg(long, value_name = "RUN")]
     against: Option<PathBuf>,
@@ -51,6 +65,8 @@ pub struct Probe {
 struct Probed {
     info: DeviceInfo,
     fingerprint: DeviceFingerprint,
+    /// Of its kernels, where they were asked for.
+    orders: Option<Vec<KernelOrder>>,
 }
 
 impl Probe {
@@ -68,8 +84,11 @@ impl Probe {
         let mut probed = vec![];
         for device in &devices {
             if namesakes.as_ref().is_none_or(|names| names.contains_key(&device.info.slug)) {
-                probed.push(probe(device)?);
+                probed.push(probe(device, self.orders)?);
             }
+        }
+        if let Some(folder) = &self.pictures {
+            draw(folder, &probed)?;
         }
         match namesakes {
             Some(namesakes) => self.compare(&probed, &namesakes),
@@ -82,8 +101,8 @@ impl Probe {
 
     fn describe(&self, probed: &[Probed]) -> anyhow::Result<String> {
         if self.json {
-            let all: BTreeMap<&str, &DeviceFingerprint> =
-                probed.iter().map(|p| (p.info.slug.as_str(), &p.fingerprint)).collect();
+            let all: BTreeMap<&str, Whole> =
+                probed.iter().map(|p| (p.info.slug.as_str(), Whole::of(p))).collect();
             return Ok(serde_json::to_string_pretty(&all)? + "\n");
         }
         Ok(probed.iter().map(described).collect::<Vec<_>>().join("\n"))
@@ -124,7 +143,7 @@ impl Probe {
         namesakes: &BTreeMap<String, (String, Value)>,
     ) -> anyhow::Result<ExitCode> {
         let mut compared = vec![];
-        for Probed { info, fingerprint } in probed {
+        for Probed { info, fingerprint, .. } in probed {
             let Some((name, there)) = namesakes.get(&info.slug) else { continue };
             let comparison = fingerprint::compare(&json!(fingerprint), there);
             if comparison.same + comparison.differences.len() == 0 {
@@ -193,22 +212,59 @@ fn fingerprints_of(path: &Path) -> anyhow::Result<serde_json::Map<String, Value>
     }
 }
 
-fn probe(device: &Candidate) -> anyhow::Result<Probed> {
-    let slug = &device.info.slug;
-    let fingerprint = if device.is_cpu() {
-        DeviceFingerprint::of_cpu()
-    } else {
-        let probed = device.open().and_then(|context| DeviceFingerprint::of(&context));
-        probed.with_context(|| format!("{slug} cannot be probed"))?
+fn probe(device: &Candidate, with_orders: bool) -> anyhow::Result<Probed> {
+    let info = device.info.clone();
+    if device.is_cpu() {
+        let orders = with_orders.then(kernels::of_cpu);
+        return Ok(Probed { info, fingerprint: DeviceFingerprint::of_cpu(), orders });
+    }
+    let ask = || {
+        let context = device.open()?;
+        let fingerprint = DeviceFingerprint::of(&context)?;
+        let orders = with_orders.then(|| kernels::of_device(&context)).transpose()?;
+        Ok::<_, GpuError>((fingerprint, orders))
     };
-    Ok(Probed { info: device.info.clone(), fingerprint })
+    let (fingerprint, orders) = ask().with_context(|| format!("probing {}", info.slug))?;
+    Ok(Probed { info, fingerprint, orders })
+}
+
+/// A fingerprint as `run.json` has it, with the orders of kernels beside it.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    fingerprint: &'a DeviceFingerprint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summation_orders: Option<&'a [KernelOrder]>,
+}
+
+impl<'a> Whole<'a> {
+    fn of(probed: &'a Probed) -> Self {
+        Self { fingerprint: &probed.fingerprint, summation_orders: probed.orders.as_deref() }
+    }
+}
+
+/// A picture of each order of each device, and the names of the files on stderr.
+fn draw(folder: &Path, probed: &[Probed]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
+    for Probed { info, orders, .. } in probed {
+        for order in orders.iter().flatten() {
+            let Some(tree) = &order.shape else { continue };
+            let KernelOrder { kernel, precision, .. } = order;
+            let file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
+            let title = format!("{kernel} at {precision} on {}: {}", info.slug, order.order);
+            fs::write(&file, tree::svg(tree, &title))
+                .with_context(|| format!("writing `{}`", file.display()))?;
+            eprintln!("{}", file.display());
+        }
+    }
+    Ok(())
 }
 
 /// Width of the names of properties.
 const NAMES: usize = 31;
 
 fn described(probed: &Probed) -> String {
-    let Probed { info, fingerprint } = probed;
+    let Probed { info, fingerprint, orders } = probed;
     let mut text = format!("{}  {}\n  {:<NAMES$}{}\n", info.index, info.slug, "name", info.name);
     let mut line = |name: &str, value: &str| text += &format!("  {name:<NAMES$}{value}\n");
     line("sha256", &fingerprint.sha256);
@@ -220,6 +276,24 @@ fn described(probed: &Probed) -> String {
         for (property, value) in properties {
             text += &format!("    {property:<width$} {value}\n", width = NAMES - 3);
         }
+    }
+    if let Some(orders) = orders {
+        text += &format!("  summation orders of {} products\n", kernels::TERMS);
+        orders.iter().for_each(|order| text += &ordered(order));
+    }
+    text
+}
+
+fn ordered(order: &KernelOrder) -> String {
+    let name = format!("{} {}", order.precision, order.kernel);
+    let mut text = format!("    {name:<width$} {}", order.order, width = NAMES - 3);
+    if let Some(tree) = &order.shape {
+        let lines = tree.lines();
+        let mut lines = lines.lines();
+        text += &format!(": {}\n", lines.next().unwrap_or_default());
+        lines.for_each(|line| text += &format!("    {:width$} {line}\n", "", width = NAMES - 3));
+    } else {
+        text.push('\n');
     }
     text
 }

@@ -20,10 +20,12 @@ pub struct SelectionArgs {
     /// the standard ones]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     precision: Option<String>,
-    /// Matmul sizes [TRADEOFF_SIZES; default: 256,512]
+    /// Matmul sizes [TRADEOFF_SIZES; default: 256,512, and on GPUs a few that are not square]
     ///
     /// Between commas: 256 (n×n×n), 257x131x73 (m×n×k), or 256..4096 (the powers of two from 256 to
-    /// 4096, both included). Between semicolons, also m,n,k: "256;257,131,73".
+    /// 4096, both included). Behind a size -tn, -nt or -tt stores A, B or both transposed, and -b32
+    /// multiplies 32 pairs: 512-tn, 64-b32, 64x64x64-nt-b8. Between semicolons, also m,n,k:
+    /// "256;257,131,73".
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     size: Option<String>,
     /// Kernels on a GPU, such as naive,register_tiled for matmul, stepwise,persistent for SGD

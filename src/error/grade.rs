@@ -97,6 +97,9 @@ impl Graded {
         if self.false_zeros > 0 {
             reasons.push(format!("{} sums of zeros are not 0 (Strassen)", self.false_zeros));
         }
+        if !self.componentwise.iter().all(|(_, error)| error.is_finite()) {
+            reasons.push("results are infinite or NaN".to_owned());
+        }
         let beyond = |&&(_, ratio): &&(i32, f64)| !within(ratio);
         if let Some((exponent, ratio)) = self.spans.iter().find(beyond) {
             let times = ratio / CONSTANT;
@@ -113,47 +116,71 @@ fn within(ratio: f64) -> bool {
     ratio <= CONSTANT
 }
 
-/// Computes a product, or says why it cannot.
-type Product<'a, E> = dyn FnMut(&Matrix, &Matrix) -> Result<Vec<f64>, E> + 'a;
+/// Grades products on the same inputs, whose exact products it keeps.
+pub struct Examiner {
+    seed: u64,
+    /// Uniform (0, 1), one a size.
+    uniform: Vec<Exercise>,
+}
 
-/// Grades `product`, which multiplies two square matrices into the row-major numbers of C. All random
-/// numbers are of `seed`.
-///
-/// # Errors
-/// Those of `product`.
-pub fn grade<E>(product: &mut Product<'_, E>, limits: Limits, seed: u64) -> Result<Graded, E> {
-    let mut componentwise = vec![];
-    for (case, &n) in SIZES.iter().enumerate() {
-        let mut random = Philox::from_u64_seed_stream(seed, STREAM | case as u64);
-        let [a, b] = [0, 1].map(|_| square(n, || random.random_range(f32::EPSILON..1.0)));
-        let errors = Errors::of(&product(&a, &b)?, &a, &b);
-        componentwise.push((n, errors.componentwise / limits.unit));
-    }
-    let mut random = Philox::from_u64_seed_stream(seed, STREAM | 100);
-    let false_zeros = false_zeros(product, &mut random)?;
-    let mut spans = vec![];
-    for exponent in exponents(limits.exponent) {
-        let [a, b] = spanning(DETECTOR_SIZE, exponent, &mut random);
-        let errors = Errors::of(&product(&a, &b)?, &a, &b);
-        spans.push((exponent, errors.componentwise / (DETECTOR_SIZE as f64 * limits.unit)));
-    }
-    let [a, b] = scaled(DETECTOR_SIZE, limits.exponent, &mut random);
-    let errors = Errors::of(&product(&a, &b)?, &a, &b);
-    let nu = DETECTOR_SIZE as f64 * limits.unit;
-    let (by_rows, normwise) = (errors.by_rows / nu, errors.normwise / nu);
+/// A product in f32 operands and C in f64, row-major: what is graded.
+pub type Product<'a, E> = &'a mut dyn FnMut(&Matrix, &Matrix) -> Result<Vec<f64>, E>;
 
-    let pairs: Vec<(f64, f64)> = componentwise.iter().map(|&(n, e)| (n as f64, e)).collect();
-    let growth = PowerLaw::of(&pairs);
-    let mut graded =
-        Graded { grade: Grade::A, growth, componentwise, false_zeros, spans, by_rows, normwise };
-    let finite = graded.componentwise.iter().all(|(_, error)| error.is_finite());
-    graded.grade = match graded.reasons().is_empty() && finite {
-        true => Grade::A,
-        false if within(by_rows) => Grade::B,
-        false if within(normwise) => Grade::C,
-        false => Grade::None,
-    };
-    Ok(graded)
+impl Examiner {
+    /// Draws the inputs under `seed` and computes their exact products.
+    pub fn new(seed: u64) -> Self {
+        let exercise = |(case, &n): (usize, &usize)| {
+            let mut random = Philox::from_u64_seed_stream(seed, STREAM | case as u64);
+            let [a, b] = [0, 1].map(|_| square(n, || random.random_range(f32::EPSILON..1.0)));
+            Exercise::new(a, b)
+        };
+        Self { seed, uniform: SIZES.iter().enumerate().map(exercise).collect() }
+    }
+
+    /// Grades `product`.
+    ///
+    /// # Errors
+    /// Those of `product`.
+    pub fn grade<E>(&self, product: Product<'_, E>, limits: Limits) -> Result<Graded, E> {
+        let mut componentwise = vec![];
+        for exercise in &self.uniform {
+            let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
+            componentwise.push((exercise.a.rows, errors.componentwise / limits.unit));
+        }
+        let mut random = Philox::from_u64_seed_stream(self.seed, STREAM | 100);
+        let false_zeros = false_zeros(product, &mut random)?;
+        let nu = DETECTOR_SIZE as f64 * limits.unit;
+        let mut spans = vec![];
+        for exponent in exponents(limits.exponent) {
+            let [a, b] = spanning(DETECTOR_SIZE, exponent, &mut random);
+            let exercise = Exercise::new(a, b);
+            let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
+            spans.push((exponent, errors.componentwise / nu));
+        }
+        let [a, b] = scaled(DETECTOR_SIZE, limits.exponent, &mut random);
+        let exercise = Exercise::new(a, b);
+        let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
+        let (by_rows, normwise) = (errors.by_rows / nu, errors.normwise / nu);
+
+        let pairs: Vec<(f64, f64)> = componentwise.iter().map(|&(n, e)| (n as f64, e)).collect();
+        let growth = PowerLaw::of(&pairs);
+        let mut graded = Graded {
+            grade: Grade::A,
+            growth,
+            componentwise,
+            false_zeros,
+            spans,
+            by_rows,
+            normwise,
+        };
+        graded.grade = match graded.reasons().is_empty() {
+            true => Grade::A,
+            false if within(by_rows) => Grade::B,
+            false if within(normwise) => Grade::C,
+            false => Grade::None,
+        };
+        Ok(graded)
+    }
 }
 
 /// Where the streams of this module begin: no other use of Philox on the host has this top byte.
@@ -173,7 +200,7 @@ fn square(n: usize, mut draw: impl FnMut() -> f32) -> Matrix {
 /// Detector 1b. Some rows of A and columns of B are drawn with complementary zeros, so that their dot
 /// product is a sum of zeros: whoever sums products by the definition gets 0. Returns how many do
 /// not come out as 0.
-fn false_zeros<E>(product: &mut Product<'_, E>, random: &mut Philox) -> Result<usize, E> {
+fn false_zeros<E>(product: Product<'_, E>, random: &mut Philox) -> Result<usize, E> {
     let n = DETECTOR_SIZE;
     let [mut a, mut b] = [0, 1].map(|_| square(n, || random.random_range(-1.0..1.0)));
     let shuffled = |random: &mut Philox| {
@@ -227,6 +254,18 @@ fn scaled(n: usize, exponent: i32, random: &mut impl Rng) -> [Matrix; 2] {
     [a, b]
 }
 
+/// Two matrices, and what their product must be.
+struct Exercise {
+    a: Matrix,
+    b: Matrix,
+    /// C, exact and rounded once.
+    exact: Vec<f64>,
+    /// |A||B|.
+    absolute: Vec<f64>,
+    /// ‖a_i‖₂ of the rows of A, and ‖b_j‖₂ of the columns of B.
+    norms: [Vec<f64>; 2],
+}
+
 /// Errors of a product on the three scales, without u.
 struct Errors {
     componentwise: f64,
@@ -234,41 +273,40 @@ struct Errors {
     normwise: f64,
 }
 
-impl Errors {
-    /// Against the exact product of the f32 operands.
-    fn of(computed: &[f64], a: &Matrix, b: &Matrix) -> Self {
+impl Exercise {
+    fn new(a: Matrix, b: Matrix) -> Self {
         let n = b.cols;
-        let norm = |row: &mut dyn Iterator<Item = f32>| -> f64 {
-            row.map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
-        };
         let columns: Vec<Vec<f32>> = (0..n).map(|j| b.column(j).collect()).collect();
-        let of_rows: Vec<f64> = (0..a.rows).map(|i| norm(&mut a.row(i).iter().copied())).collect();
-        let of_columns: Vec<f64> =
-            columns.iter().map(|column| norm(&mut column.iter().copied())).collect();
-        let errors: Vec<(f64, f64, f64)> = (0..a.rows * n)
+        let (exact, absolute) = (0..a.rows * n)
             .into_par_iter()
             .map(|e| {
                 let (row, column) = (a.row(e / n), &columns[e % n]);
-                let exact = exact_dot(row.iter().copied(), column.iter().copied());
-                let absolute: f64 = row
-                    .iter()
-                    .zip(column)
-                    .map(|(&x, &y)| f64::from(x).abs() * f64::from(y).abs())
-                    .sum();
-                let finite = computed[e].is_finite();
-                let error = if finite { (computed[e] - exact).abs() } else { f64::INFINITY };
-                let norms = of_rows[e / n] * of_columns[e % n];
-                (error, relative(error, absolute), relative(error, norms))
+                let pairs = || row.iter().copied().zip(column.iter().copied());
+                let absolute: f64 = pairs().map(|(x, y)| (f64::from(x) * f64::from(y)).abs()).sum();
+                (exact_dot(row.iter().copied(), column.iter().copied()), absolute)
             })
-            .collect();
-        let largest = |of: fn(&(f64, f64, f64)) -> f64| errors.iter().map(of).fold(0.0, f64::max);
-        let total = |all: &[f64]| all.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let frobenius = errors.iter().map(|(error, ..)| error * error).sum::<f64>().sqrt();
-        Self {
-            componentwise: largest(|error| error.1),
-            by_rows: largest(|error| error.2),
-            normwise: relative(frobenius, total(&of_rows) * total(&of_columns)),
+            .unzip();
+        let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let norms = [
+            (0..a.rows).map(|i| norm(a.row(i))).collect(),
+            columns.iter().map(|column| norm(column)).collect(),
+        ];
+        Self { a, b, exact, absolute, norms }
+    }
+
+    fn errors(&self, computed: &[f64]) -> Errors {
+        let n = self.b.cols;
+        let [of_rows, of_columns] = &self.norms;
+        let (mut componentwise, mut by_rows, mut squares) = (0.0f64, 0.0f64, 0.0);
+        for (e, (&computed, &exact)) in computed.iter().zip(&self.exact).enumerate() {
+            let error = if computed.is_finite() { (computed - exact).abs() } else { f64::INFINITY };
+            componentwise = componentwise.max(relative(error, self.absolute[e]));
+            by_rows = by_rows.max(relative(error, of_rows[e / n] * of_columns[e % n]));
+            squares += error * error;
         }
+        let total = |all: &[f64]| all.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let normwise = relative(squares.sqrt(), total(of_rows) * total(of_columns));
+        Errors { componentwise, by_rows, normwise }
     }
 }
 

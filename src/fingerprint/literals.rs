@@ -79,3 +79,32 @@ pub(super) fn folded(
     };
     Ok(names.iter().enumerate().map(told).collect())
 }
+
+/// Operations on a run-time number and on literals that an optimiser may take for neutral, by name, with
+/// what became of them.
+pub(super) fn neutral(machine: Machine<'_>) -> Result<Vec<(&'static str, String)>, Denied> {
+    let names = [
+        "x + literal 0, x = -0",
+        "fma(x, literals 1, 0), x = -0",
+        "x * literal 0, x = inf",
+        "x * literal 1, x = 2^-130",
+    ];
+    let cases =
+        [[-0.0, 0.0, 0.0], [-0.0, 1.0, 0.0], [f32::INFINITY, 0.0, 0.0], [exp2(-130), 1.0, 0.0]]
+            .map(|[a, b, c]| words([a, b, c, 0.0]));
+    let ask = |entry| {
+        let (source, needs, ports) = (F32, Needs::Nothing, Ports::Words);
+        machine.ask(&Probe { source, entry, needs, ports, cpu: None }, &cases)
+    };
+    let (literal, loaded) = (ask("neutral")?, ask("neutral_loaded")?);
+    let told = |(name, (literal, loaded)): (&'static str, (Words, Words))| {
+        let [literal, loaded] = [literal[0], loaded[0]].map(f32::from_bits);
+        let same = literal.to_bits() == loaded.to_bits() || (literal.is_nan() && loaded.is_nan());
+        let text = match same {
+            true => "as at run time".to_owned(),
+            false => format!("{literal:?}, {loaded:?} at run time"),
+        };
+        (name, text)
+    };
+    Ok(names.into_iter().zip(literal.into_iter().zip(loaded)).map(told).collect())
+}

@@ -5,12 +5,18 @@
 //! conversions, subnormals, functions, special values. Its operands come from buffers; what compilers
 //! make of literals stands apart. It holds no time and no name, so that devices of the same arithmetic
 //! have the same hash.
+//!
+//! [`order`] reveals in which order a kernel sums, and [`kernels`] that of each matmul kernel: it is the
+//! kernel's and not the device's, so the hash is not of it.
 
 mod arithmetic;
 mod conversions;
 mod functions;
+pub mod kernels;
 mod literals;
 mod machine;
+mod matrix_unit;
+pub mod order;
 mod rounding;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +50,7 @@ pub struct DeviceFingerprint {
 }
 
 /// The sections in the order in which they are read.
-pub const SECTIONS: [&str; 11] = [
+pub const SECTIONS: [&str; 12] = [
     "fma",
     "rounding",
     "subnormals of f32",
@@ -56,6 +62,7 @@ pub const SECTIONS: [&str; 11] = [
     "dot4",
     "special values",
     "literals",
+    "matrix units",
 ];
 
 /// The kernels that a [`DeviceFingerprint`] is probed with, beside those of
@@ -72,6 +79,12 @@ pub const PROBES: [Source; 10] = [
     wgsl!("probe/literals.wgsl"),
     wgsl!("probe/literals_f16.wgsl"),
 ];
+
+/// The kernels that matrix units are probed with, two files each. They need matrix units and subgroups,
+/// and f16 but for the last.
+pub fn matrix_probes() -> [[Source; 2]; 5] {
+    matrix_unit::TILES.map(|tile| [tile.types, matrix_unit::KERNEL])
+}
 
 impl DeviceFingerprint {
     /// Probes an opened device, in a fraction of a second once its driver has compiled the kernels.
@@ -173,6 +186,24 @@ fn observe(machine: Machine<'_>) -> Result<BTreeMap<String, Section>, GpuError> 
             Ok(all) => all.into_iter().for_each(|(name, text)| notes.put("literals", name, text)),
             Err(why) => notes.put("literals", if f16 { "f16" } else { "f32" }, why),
         }
+    }
+    match or_why_not(literals::neutral(machine))? {
+        Ok(all) => all.into_iter().for_each(|(name, text)| notes.put("literals", name, text)),
+        Err(why) => notes.put("literals", "x beside a literal", why),
+    }
+    let units = match machine {
+        Machine::Gpu(context) => matrix_unit::of_device(context),
+        Machine::Cpu => Err(Denied::Lacks("a program of the CPU has no such operation")),
+    };
+    match or_why_not(units)? {
+        Ok(units) => {
+            for (unit, features) in units {
+                features.into_iter().for_each(|(name, text)| {
+                    notes.put("matrix units", &format!("{unit}, {name}"), text);
+                });
+            }
+        }
+        Err(why) => notes.put("matrix units", "all", why),
     }
     Ok(notes.all)
 }

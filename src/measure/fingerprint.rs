@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::Policy;
 use super::session::Session;
-use crate::fingerprint::{DeviceFingerprint, PROBES};
+use crate::fingerprint::{DeviceFingerprint, PROBES, matrix_probes};
 use crate::gpu::{Context, Fingerprint, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
@@ -35,9 +35,10 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     fn of(context: &'a Context, cpu: &'a str, wgpu_version: &'a str) -> Self {
         let info = &context.info;
-        let all = PROBES
-            .into_iter()
-            .fold(Sha256::new(), |all, probe| all.chain_update(compose(&[probe]).wgsl));
+        let single = PROBES.into_iter().map(|probe| compose(&[probe]));
+        let all = single
+            .chain(matrix_probes().iter().map(|files| compose(files)))
+            .fold(Sha256::new(), |all, probe| all.chain_update(probe.wgsl));
         Self {
             device: &info.name,
             backend: &info.backend,

@@ -10,6 +10,7 @@ mod case;
 mod cold;
 mod drawing;
 mod fingerprint;
+mod grade;
 mod group;
 mod judge;
 pub mod limits;
@@ -27,6 +28,7 @@ mod tune;
 
 pub use case::{Case, Work};
 pub use drawing::{Caches, Drawing, Interleaving};
+pub use grade::expected_exponent;
 pub use matmul::MatmulOverride;
 pub use plan::{
     Ending, Observer, RunOptions, describe_plan, expand_sizes, kernel_changes, kernel_sha256,

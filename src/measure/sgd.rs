@@ -261,10 +261,9 @@ fn prepare_cpu(
     let started = Instant::now();
     if case.precision.storage() == Format::Fixed4 {
         // On the CPU a 4-bit number takes a byte.
-        let rows = rows_drawn(data.n, case.batch, case.steps) * data.d as u64;
-        let model = (data.d * data.outputs) as u64 * u64::from(case.steps);
-        record.bytes = Some(rows + 2 * model);
-        record.conversion_bytes = Some(5 * (data.n * data.d) as u64);
+        let in_bytes = SgdCase { precision: Precision::D8M8Sr, ..*case };
+        record.bytes = Some(in_bytes.bytes(data));
+        record.conversion_bytes = in_bytes.conversion_bytes(data);
     }
     check_first_steps(case, data, &cpu, record)?;
     let mut snapshots = in_f64(cpu.snapshots());
@@ -459,7 +458,9 @@ fn prepare_svrg(
     let entries = (data.d * data.outputs) as u64;
     // Product and gradient of each row, and direction, move and rounding of each coordinate.
     record.operations = Some(entries * (4 * rows + 6 * u64::from(case.steps)));
-    record.bytes = Some(data.d as u64 * (4 * rows + 2 * u64::from(case.steps)));
+    let model = case.precision.accumulator().bytes(entries);
+    let read = case.precision.storage().bytes(rows * data.d as u64);
+    record.bytes = Some(read + 2 * model * u64::from(case.steps));
     let checkpoints = Plan::new(case, data, &grids).checkpoints;
     let runner = SvrgRunner {
         inputs: inputs.clone(),

@@ -63,7 +63,8 @@ pub struct Provenance {
     pub arguments: Vec<String>,
     /// Every device found, as the gpu module describes it.
     pub devices: serde_json::Value,
-    /// Fingerprint of each device that was opened, by its name in bench ids.
+    /// Fingerprint of each device that was opened, by its name in bench ids: what its arithmetic does, and
+    /// the hash that its rows have.
     pub fingerprints: serde_json::Value,
     /// Roofline of each device that was measured, by its name in bench ids.
     pub rooflines: serde_json::Value,

@@ -10,10 +10,12 @@
 pub mod data;
 pub mod figure;
 pub mod figures;
+pub mod fingerprints;
 pub mod latex;
 pub mod page;
 pub mod plot;
 pub mod scale;
+pub mod tree;
 pub mod words;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::data::{Data, Run};
 use super::figure::{Figure, Mark, Missing, Panel};
 use super::figures::Figures;
+use super::fingerprints::SideBySide;
 use super::plot;
 use super::scale::{self, significant};
 use super::words::{self, interval, words};
@@ -45,6 +46,7 @@ pub fn page(data: &Data, figures: &Figures) -> Result<String, String> {
         missing: &figures.missing,
         columns: COLUMNS,
         rows,
+        fingerprints: SideBySide::of(&data.runs),
         runs: data.runs.iter().map(Cited::of).collect(),
     };
     let mut environment = Environment::new();
@@ -72,6 +74,7 @@ struct Page<'a> {
     missing: &'a [Missing],
     columns: [&'static str; 13],
     rows: Vec<TableRow<'a>>,
+    fingerprints: SideBySide,
     runs: Vec<Cited<'a>>,
 }
 

@@ -34,13 +34,13 @@
       outcome.dials.push({ label: option.textContent, positions });
     }
 
-    const rows = all("tbody tr");
+    const rows = all("#table tbody tr");
     for (const select of all("#filters select")) {
       for (const option of [...select.options].slice(1)) {
         select.value = option.value;
         fire(select, "change");
         const name = select.dataset.filter;
-        const shown = all("tbody tr, .card, .card .mark").filter(visible);
+        const shown = all("#table tbody tr, .card, .card .mark").filter(visible);
         outcome.filters.push({
           name, value: option.value,
           rows: rows.filter(visible).length,
@@ -54,10 +54,10 @@
     }
     outcome.rows = rows.filter(visible).length;
 
-    all("th").forEach((header, column) => {
+    all("#table th").forEach((header, column) => {
       for (const direction of ["ascending", "descending"]) {
         header.querySelector("button").click();
-        const cells = all("tbody tr").map((row) => row.cells[column]);
+        const cells = all("#table tbody tr").map((row) => row.cells[column]);
         outcome.sorts.push({
           column: header.textContent, direction, said: header.getAttribute("aria-sort"),
           numbers: cells.filter((cell) => cell.dataset.sort !== undefined).map((cell) => Number(cell.dataset.sort)),

@@ -66,7 +66,7 @@ fn fixed_point(x: &Matrix, group: impl Fn(usize, usize) -> usize) -> Matrix {
 
 fn graded(mut product: impl FnMut(&Matrix, &Matrix) -> Vec<f64>) -> Graded {
     let mut product = |a: &Matrix, b: &Matrix| Ok::<_, Infallible>(product(a, b));
-    grade(&mut product, F32, 1).unwrap()
+    Examiner::new(1).grade(&mut product, F32).unwrap()
 }
 
 #[test]
@@ -106,8 +106,9 @@ fn fixed_point_is_found_by_its_span() {
 fn what_keeps_to_no_bound_gets_none() {
     let graded = graded(|a, b| by_definition(a, b).into_iter().map(|c| 1.01 * c).collect());
     assert_eq!(graded.grade, Grade::None, "{graded:?}");
-    let nan = super::grade(&mut |a, _| Ok::<_, Infallible>(vec![f64::NAN; a.data.len()]), F32, 1);
-    assert_eq!(nan.unwrap().grade, Grade::None);
+    let nan = self::graded(|a, _| vec![f64::NAN; a.data.len()]);
+    assert_eq!(nan.grade, Grade::None);
+    assert_eq!(nan.reasons()[0], "results are infinite or NaN", "{nan:?}");
 }
 
 #[test]

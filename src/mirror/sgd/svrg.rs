@@ -171,11 +171,10 @@ mod tests {
     use super::*;
     use crate::problem::dataset::DatasetSpec;
 
-    /// The experiment of De Sa et al. as stated in their figure: n = 1000, d = 100, α = 0.1, T = 2n,
-    /// 8 bits, μ = 0.03. On rows of norm about 1 LP-SVRG stays at a gradient norm about 2e-2 (within
-    /// a factor of two at each of the last ten full gradients), where the grid's step δ = 1/8 (8 over
-    /// 127, the next power of two... see the assertion) holds it. HALP goes on to the roundoff of the
-    /// gradient itself, u·‖mean |rᵢ||xᵢ|‖, of which ten times is allowed.
+    /// n = 1000, d = 100, α = 0.1, T = 2n, 8 bits, μ = 0.03, on rows of norm about 1 and a w* of
+    /// standard normal numbers. LP-SVRG stays at a gradient norm of 2e-2 (within a factor of two at
+    /// each of the last ten full gradients), where its grid of step 1/16 holds it. HALP goes on to the
+    /// roundoff of the gradient itself, u·‖mean |rᵢ||xᵢ|‖, of which ten times is allowed.
     #[test]
     fn halp_converges_where_lp_svrg_stalls() {
         let data = DatasetSpec::Normalised { n: 1000, d: 100 }.load(1).unwrap();

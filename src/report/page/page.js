@@ -60,7 +60,7 @@
     const wanted = Object.fromEntries(all("select", form).map((s) => [s.dataset.filter, s.value]));
     const fits = (element) => Object.entries(wanted).every(
       ([name, value]) => !value || element.dataset[name] === undefined || element.dataset[name] === value);
-    for (const element of all(".card, .legend li, tbody tr")) element.hidden = !fits(element);
+    for (const element of all(".card, .legend li, #table tbody tr")) element.hidden = !fits(element);
     // SVG elements have no `hidden`.
     for (const element of all(".card g[data-precision]")) element.style.display = fits(element) ? "" : "none";
     for (const card of all(".card:not([hidden])")) {
@@ -68,7 +68,7 @@
     }
     for (const figure of all("figure")) figure.hidden = !figure.querySelector(".card:not([hidden])");
     for (const kind of all(".kind")) kind.hidden = !kind.querySelector("figure:not([hidden])");
-    const rows = all("tbody tr"), shown = rows.filter((row) => !row.hidden).length;
+    const rows = all("#table tbody tr"), shown = rows.filter((row) => !row.hidden).length;
     $("filter-count").textContent = `${shown} of ${rows.length} rows, ${all(".card:not([hidden])").length} plots`;
     reachable();
   };
@@ -132,10 +132,10 @@
   }
 
   // --- the table: numbers by value and before texts, texts by their letters
-  const body = document.querySelector("tbody");
-  all("th").forEach((header, column) => header.querySelector("button").addEventListener("click", () => {
+  const body = document.querySelector("#table tbody");
+  all("#table th").forEach((header, column) => header.querySelector("button").addEventListener("click", () => {
     const down = header.getAttribute("aria-sort") === "ascending";
-    all("th").forEach((other) => other.removeAttribute("aria-sort"));
+    all("#table th").forEach((other) => other.removeAttribute("aria-sort"));
     header.setAttribute("aria-sort", down ? "descending" : "ascending");
     const key = (row) => {
       const cell = row.cells[column];

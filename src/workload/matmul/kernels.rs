@@ -25,7 +25,7 @@ pub enum Kernel {
     Subgroup,
     /// Fragments of C on the device's matrix units.
     Cooperative,
-    /// Matrix times vector, or vector times matrix: four rows or columns of the matrix a lane.
+    /// Matrix times vector, or vector times matrix: rows or columns of the matrix by fours in each lane.
     Gemv,
 }
 
@@ -105,7 +105,9 @@ impl Kernel {
     /// before it rounds the sum (Fasi, Higham, Mikaitis, Pranesh 2021): over steps of at least two
     /// products, at most two roundings each. The unit of an f32 sum allows for truncation where the
     /// guarantee is [`Guarantee::PORTABLE`](crate::error::Guarantee::PORTABLE); that of an f16 sum is
-    /// that of rounding to nearest, so a truncation counts as two.
+    /// that of rounding to nearest, so a truncation counts as two. Where k is cut into slices, a term goes
+    /// through the product-adds of its slice and an addition for each doubling of the slices that hold
+    /// any, which are never more than k.
     pub fn roundings(self, precision: Precision, k: usize) -> usize {
         match (self.has_mirror(), precision.accumulator()) {
             (true, _) => k,

@@ -134,7 +134,10 @@ pub(super) fn tile(
             get("subgroups_n") * get("fragments_n") * get("size"),
         ),
         // Of whichever of the two C has more than one of.
-        Kernel::Gemv => (4 * get("threads"), 4 * get("threads")),
+        Kernel::Gemv => {
+            let fours = get("threads") * get("vectors");
+            (4 * fours, 4 * fours)
+        }
     }
 }
 
@@ -196,15 +199,16 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
 const SLICES: [u32; 4] = [2, 4, 8, 16];
 
 fn gemv(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
-    let set = |(threads, slices): (u32, u32)| {
-        Parameters::new(&[("threads", threads), ("slices", slices)])
+    let set = |(threads, vectors, slices): (u32, u32, u32)| {
+        Parameters::new(&[("threads", threads), ("vectors", vectors), ("slices", slices)])
     };
+    // More vectors a lane take more of each row of a matrix that is read across its rows.
     let all: &[_] = if is_software(device) {
-        &[(8, 1), (32, 1), (8, 4)]
+        &[(32, 1, 1), (8, 4, 1), (8, 1, 1), (8, 4, 4)]
     } else {
-        &[(32, 1), (64, 1), (32, 4), (32, 16), (64, 16)]
+        &[(32, 1, 1), (64, 1, 1), (32, 4, 1), (32, 1, 4), (32, 1, 16), (64, 1, 16)]
     };
-    let valid = all.iter().filter(|(_, slices)| *slices == 1 || may_slice(precision));
+    let valid = all.iter().filter(|(_, _, slices)| *slices == 1 || may_slice(precision));
     valid.copied().map(set).collect()
 }
 

@@ -163,11 +163,11 @@ impl SgdCase {
     }
 
     /// Bytes that all steps must move: each row drawn read once, the model read and written once a
-    /// step, each in its format.
+    /// step, each as it is stored (a 4-bit model's number in a byte).
     pub fn bytes(&self, data: &Dataset) -> u64 {
         let (storage, model) = (self.precision.storage(), self.precision.accumulator());
         let rows = storage.bytes(data.d as u64) * rows_drawn(data.n, self.batch, self.steps);
-        rows + 2 * model.bytes((data.d * data.outputs) as u64) * u64::from(self.steps)
+        rows + 2 * model_bytes(model, (data.d * data.outputs) as u64) * u64::from(self.steps)
     }
 
     /// Bytes that the conversion must move: the data set read in f32 and written in its format.
@@ -343,8 +343,7 @@ impl Plan {
     }
 }
 
-/// Bytes of a device's buffer of `entries` numbers of the model, a multiple of 4: a 4-bit number
-/// takes a byte, since two threads that update neighbours must not share a word.
+/// Bytes in which `entries` numbers of the model are stored: a 4-bit number takes a byte, since two threads that update neighbours must not share a word.
 pub(crate) fn model_bytes(format: Format, entries: u64) -> u64 {
     let stored = if format == Format::Fixed4 { Format::Fixed8 } else { format };
     stored.bytes(entries)

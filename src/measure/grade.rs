@@ -1,0 +1,133 @@
+//! Grades of this program's own products: each kernel of each device at each precision.
+
+use super::case::{Case, Work};
+use super::session::{Session, Unmeasured};
+use crate::error::grade::{Examiner, Graded, Limits};
+use crate::gpu::Context;
+use crate::mirror::convert::{Key, Operands};
+use crate::mirror::matmul::multiply;
+use crate::number::{Arithmetic, Format, Precision, Rounding};
+use crate::problem::layout::{Layout, Stored};
+use crate::problem::matrix::Matrix;
+use crate::record::Status;
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
+
+impl Session {
+    /// Grades the kernel, precision and device of a case of matmul, with the parameters that the kernel
+    /// has by default there; the shape does not matter.
+    ///
+    /// # Errors
+    /// Why it cannot be graded: it is none of matmul, the device lacks what it needs, or fails.
+    pub fn grade(&mut self, case: &Case, examiner: &Examiner) -> Result<Graded, Unmeasured> {
+        let Work::Matmul { kernel, .. } = case.work else {
+            return Err(Unmeasured::new(Status::Skipped, "only matrix products are graded"));
+        };
+        let (precision, key) = (case.precision, [self.selection.seed, self.selection.trial]);
+        let limits = limits(precision);
+        match (self.opened_at(case.device)?, kernel) {
+            (Some(context), Some(kernel)) => {
+                KernelSource::supports(kernel, precision, &context.info)
+                    .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
+                let mut product =
+                    |a: &Matrix, b: &Matrix| on_device(&context, kernel, precision, [a, b], key);
+                examiner.grade(&mut product, limits)
+            }
+            _ => examiner.grade(
+                &mut |a, b| {
+                    let arithmetic = Arithmetic::host();
+                    let operands = Operands::convert(precision, arithmetic, a, b, key);
+                    let rows: Vec<usize> = (0..a.rows).collect();
+                    let c = multiply(precision, arithmetic, &operands, &rows, key);
+                    Ok(c.into_iter().map(f64::from).collect())
+                },
+                limits,
+            ),
+        }
+    }
+}
+
+fn on_device(
+    context: &Context,
+    kernel: Kernel,
+    precision: Precision,
+    [a, b]: [&Matrix; 2],
+    key: Key,
+) -> Result<Vec<f64>, Unmeasured> {
+    let source = KernelSource::of(kernel, precision, &context.info);
+    let gpu = GpuMatmul::prepare(context, &source, &Stored::new(Layout::Nn, 1, a, b), key, false)?;
+    gpu.poison(context)?;
+    context.run(gpu.conversion(), 1)?;
+    context.run(gpu.product(), 1)?;
+    Ok(gpu.result(context)?.into_iter().map(f64::from).collect())
+}
+
+/// Largest relative error of one rounding to a format; of a scaled integer relative to the largest that
+/// it holds, half a step.
+fn unit(format: Format) -> f64 {
+    match format {
+        Format::Int8 => 0.5 / 127.0,
+        other => other.unit_roundoff(),
+    }
+}
+
+/// What the inputs of a grading must keep to at a precision, and what errors are counted in.
+fn limits(precision: Precision) -> Limits {
+    let (storage, accumulator) = (precision.storage(), precision.accumulator());
+    let nearest = unit(storage).max(unit(accumulator));
+    let stochastic = precision.rounding() == Rounding::Stochastic;
+    // Sums of 64 products of up to 2^(2e + 2) stay below 2^15 in f16 and 2^127 in f32.
+    let exponent = match (storage, accumulator) {
+        (_, Format::F16) => 3,
+        (Format::F16, _) => 13,
+        _ => 59,
+    };
+    Limits { unit: if stochastic { 2.0 * nearest } else { nearest }, exponent }
+}
+
+/// The exponent of the largest componentwise error in n that theory expects over uniform (0, 1) inputs:
+/// ½ where the accumulator rounds as coarsely as the operands (Higham and Mary 2019; the worst case
+/// is 1), 0 at most where the conversion of the operands is what counts.
+pub fn expected_exponent(precision: Precision) -> f64 {
+    if unit(precision.accumulator()) >= unit(precision.storage()) { 0.5 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::grade::Grade;
+    use crate::gpu::discover;
+    use crate::measure::Selection;
+    use crate::record::Provenance;
+    use crate::workload::matmul::Shape;
+
+    /// By the definition with f32 or f16 numbers, each entry keeps to its own bound; one step for a row or
+    /// for a matrix of integers is a bound by rows, or by matrices.
+    #[test]
+    fn the_mirrors_have_the_grades_of_their_scales() {
+        let expected = [
+            (Precision::Fp32, Grade::A),
+            (Precision::Fp16, Grade::A),
+            (Precision::Fp16Acc16, Grade::A),
+            (Precision::Fp16Sr, Grade::A),
+            (Precision::Bf16, Grade::A),
+            (Precision::Int8Rowwise, Grade::B),
+            (Precision::Int8SrRowwise, Grade::B),
+            (Precision::Int8, Grade::C),
+            (Precision::Int8Sr, Grade::C),
+        ];
+        let selection = Selection {
+            shapes: vec![Shape::square(8)],
+            precisions: expected.map(|(precision, _)| precision).to_vec(),
+            data_sets: vec![],
+            ..Selection::default()
+        };
+        let devices = discover(Some("cpu")).unwrap();
+        let mut session = Session::new(devices, selection, &Provenance::collect());
+        let examiner = Examiner::new(1);
+        for (precision, grade) in expected {
+            let case = session.plan().into_iter().find(|c| c.precision == precision).unwrap();
+            let graded = session.grade(&case, &examiner).unwrap();
+            assert_eq!(graded.grade, grade, "{precision}: {graded:?}");
+        }
+    }
+}
