@@ -67,7 +67,7 @@ fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Opti
     .map(|(what, format, rows, columns)| (what, rows.saturating_mul(format.bytes(columns))));
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
     let over = |(what, asked): (String, u64), limit| {
-        (asked > limit).then(|| GpuError::OverLimit { what, asked, limit })
+        (asked > limit).then_some(GpuError::OverLimit { what, asked, limit })
     };
     let too_large = buffers.into_iter().find_map(|buffer| over(buffer, limit));
     too_large.or_else(|| {

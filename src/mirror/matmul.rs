@@ -57,6 +57,9 @@ impl PackedB {
 
 /// C = A·B as a device of this `arithmetic` computes it at `precision`, for the given rows of C
 /// (`rows.len()` × n, row-major). Values of an f16 C are f16 numbers held as f32.
+///
+/// # Panics
+/// As [`multiply_packed`].
 pub fn multiply(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -87,6 +90,9 @@ pub fn entries(
 }
 
 /// [`multiply`] with B packed before and C given.
+///
+/// # Panics
+/// If `precision` is one of [`Precision::WIDE`], whose mirror is [`matmul_wide`].
 pub fn multiply_packed(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -96,6 +102,7 @@ pub fn multiply_packed(
     key: Key,
     c: &mut [f32],
 ) {
+    assert!(!precision.is_wide(), "{precision} has a mirror of its own");
     let stochastic = precision.rounding() == Rounding::Stochastic;
     match precision.accumulator() {
         Format::Int32 => with_ops!(scaling_arithmetic(arithmetic), O => {
@@ -113,6 +120,9 @@ pub fn multiply_packed(
 }
 
 /// One entry of C by the definition, product-add after product-add: what [`multiply`] must equal.
+///
+/// # Panics
+/// As [`multiply_packed`].
 pub fn entry(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -121,6 +131,7 @@ pub fn entry(
     j: usize,
     key: Key,
 ) -> f32 {
+    assert!(!precision.is_wide(), "{precision} has a mirror of its own");
     let Operands { n, k, .. } = *operands;
     let products = (0..k).map(|q| (q, operands.a[i * k + q], operands.b[q * n + j]));
     match precision.accumulator() {
