@@ -90,6 +90,9 @@ impl PackedB {
 
 /// C = A·B as a device of this `arithmetic` computes it at `precision`, for the given rows of C
 /// (`rows.len()` × n, row-major). Values of an f16 C are f16 numbers held as f32.
+///
+/// # Panics
+/// As [`multiply_packed`].
 pub fn multiply(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -166,6 +169,9 @@ fn add_slices<O: Ops>(mut sums: Vec<Vec<f32>>) -> Vec<f32> {
 }
 
 /// [`multiply`] with B of each product packed before and C given.
+///
+/// # Panics
+/// If `precision` is one of [`Precision::WIDE`], whose mirror is [`matmul_wide`].
 pub fn multiply_packed(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -175,6 +181,7 @@ pub fn multiply_packed(
     key: Key,
     c: &mut [f32],
 ) {
+    assert!(!precision.is_wide(), "{precision} has a mirror of its own");
     let stochastic = precision.rounding() == Rounding::Stochastic;
     if precision.storage().is_blocked() {
         return with_ops!(arithmetic, O => tasks(operands, b, rows, c, Blocked::<O>::new(operands)));
@@ -200,6 +207,9 @@ pub fn multiply_packed(
 }
 
 /// One entry of C by the definition, product-add after product-add: what [`multiply`] must equal.
+///
+/// # Panics
+/// As [`multiply_packed`].
 pub fn entry(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -208,6 +218,7 @@ pub fn entry(
     j: usize,
     key: Key,
 ) -> f32 {
+    assert!(!precision.is_wide(), "{precision} has a mirror of its own");
     let Operands { m, n, k, .. } = *operands;
     if precision.storage().is_blocked() {
         return with_ops!(arithmetic, O => blocked::entry::<O>(operands, i, j));
