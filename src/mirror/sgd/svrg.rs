@@ -93,7 +93,7 @@ impl Svrg<'_> {
         for k in 0..self.batch {
             let counter = [now, DRAWS, k as u32, Stream::Shuffle as u32];
             let word = philox4x32(counter, self.key)[0];
-            let row = (u64::from(word) * data.n as u64 >> 32) as usize;
+            let row = ((u64::from(word) * data.n as u64) >> 32) as usize;
             let x = data.row(row);
             let models = state.offset.chunks(d).zip(direction.chunks_mut(d));
             for (output, (z, direction)) in models.enumerate() {
