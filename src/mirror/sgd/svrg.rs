@@ -1,6 +1,6 @@
 //! SVRG in low precision and bit-centred SVRG (De Sa, Leszczynski, Zhang, Marzoev, Aberger, Olukotun,
-//! Ré, "High-accuracy low-precision training", arXiv 1803.03383, algorithms 2 and 3), all in f64 but
-//! for the numbers of the model. There is no kernel for them: this is their definition.
+//! Ré, "High-accuracy low-precision training", arXiv 1803.03383: LP-SVRG and HALP), all in
+//! f64 but for the numbers of the model. There is no kernel for them: this is their definition.
 
 use crate::number::Fixed;
 use crate::number::philox::{Stream, philox4x32};
@@ -93,7 +93,7 @@ impl Svrg<'_> {
         for k in 0..self.batch {
             let counter = [now, DRAWS, k as u32, Stream::Shuffle as u32];
             let word = philox4x32(counter, self.key)[0];
-            let row = (u64::from(word) * data.n as u64 >> 32) as usize;
+            let row = ((u64::from(word) * data.n as u64) >> 32) as usize;
             let x = data.row(row);
             let models = state.offset.chunks(d).zip(direction.chunks_mut(d));
             for (output, (z, direction)) in models.enumerate() {
