@@ -7,6 +7,7 @@ use crate::gpu::{Context, GpuError};
 use crate::mirror::convert::Operands;
 use crate::mirror::matmul::multiply;
 use crate::number::{Arithmetic, Format, Precision};
+use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
 use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
 
@@ -122,7 +123,8 @@ pub fn of_kernel(
     };
     let revealed = reveal(TERMS, probes, |vectors| {
         let (a, b) = operands(vectors);
-        let gpu = GpuMatmul::prepare(context, &source, &a, &b, KEY, false)?;
+        let gpu =
+            GpuMatmul::prepare(context, &source, &Stored::new(Layout::Nn, 1, &a, &b), KEY, false)?;
         gpu.poison(context)?;
         context.run(gpu.conversion(), 1)?;
         context.run(gpu.product(), 1)?;

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Work};
 use super::session::{Session, Unmeasured};
-use crate::error::grade::{Examiner, Graded, Limits};
+use crate::error::grade::{Examiner, Graded, Limits, SIZES};
 use crate::gpu::Context;
 use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::multiply;
@@ -10,7 +10,7 @@ use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
 use crate::record::Status;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
 
 impl Session {
     /// Grades the kernel, precision and device of a case of matmul, with the parameters that the kernel
@@ -26,7 +26,9 @@ impl Session {
         let limits = limits(precision);
         match (self.opened_at(case.device)?, kernel) {
             (Some(context), Some(kernel)) => {
-                KernelSource::supports(kernel, precision, &context.info)
+                kernel
+                    .runs(Shape::square(SIZES[0]))
+                    .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                     .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
                 let mut product =
                     |a: &Matrix, b: &Matrix| on_device(&context, kernel, precision, [a, b], key);
@@ -98,7 +100,6 @@ mod tests {
     use crate::gpu::discover;
     use crate::measure::Selection;
     use crate::record::Provenance;
-    use crate::workload::matmul::Shape;
 
     /// By the definition with f32 or f16 numbers, each entry keeps to its own bound; one step for a row or
     /// for a matrix of integers is a bound by rows, or by matrices.
