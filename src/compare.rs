@@ -24,7 +24,7 @@ use std::fmt;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::frontier::Interval;
+use crate::frontier::{self, Interval};
 use crate::measure::Caches;
 use crate::record::{LoadError, Record};
 
@@ -379,7 +379,8 @@ fn key_words(record: &Record) -> Vec<String> {
     let numbers = [record.seed, record.trial.map(u64::from), record.steps, record.batch_count];
     let numbers = numbers.map(|number| format!("{number:?}"));
     let checks = record.regularisation.map(|number| number.to_string()).unwrap_or_default();
-    words.into_iter().chain(numbers).chain([inputs(record), checks]).collect()
+    let algorithm = frontier::algorithm(record).map(|texts| texts.join(" ")).unwrap_or_default();
+    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm]).collect()
 }
 
 /// The key of a bootstrap's random bits, so that an interval does not depend on what else is

@@ -413,9 +413,16 @@ pub fn peer(record: &Record) -> Option<&str> {
     Some(record.implementation.as_str()).filter(|name| !["", "tradeoff"].contains(name))
 }
 
+/// How an sgd row descends and with which parameters, if not by plain SGD.
+pub fn algorithm(record: &Record) -> Option<[&str; 2]> {
+    let [name, parameters] = [&record.algorithm, &record.algorithm_parameters].map(String::as_str);
+    (!["", "sgd"].contains(&name)).then_some([name, parameters])
+}
+
 /// What a dial sets.
 fn setting(record: &Record) -> impl Hash + Eq + use<> {
     (
+        algorithm(record).map(|texts| texts.map(str::to_owned)),
         (record.precision.clone(), record.kernel.clone(), record.f16_path.clone()),
         peer(record).map(str::to_owned),
         record.runtime_checks,

@@ -9,13 +9,18 @@ use crate::mirror::matmul::multiply;
 use crate::number::{Arithmetic, Format, Precision};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
 
 /// Products summed. Long enough for the block along k of any kernel here.
 pub const TERMS: usize = 64;
 
 /// Columns of B, all of ones: every entry of a row of C must be summed in the same way.
 const COLUMNS: usize = 8;
+
+/// Columns of B that a kernel is asked with: a product with a vector has one.
+fn columns(kernel: Kernel) -> usize {
+    if kernel == Kernel::Gemv { 1 } else { COLUMNS }
+}
 
 /// Key of the random bits; none is looked at, for what is added to ±M vanishes whatever they are.
 const KEY: [u32; 2] = [1, 0];
@@ -93,10 +98,8 @@ fn probes(precision: Precision, arithmetic: Arithmetic) -> Result<Probes, String
 /// A [`GpuError`] where the device is lost; what it refuses is said in its place.
 pub fn of_device(context: &Context) -> Result<Vec<KernelOrder>, GpuError> {
     let mut orders = vec![];
-    // A kernel of vectors alone has no such product.
-    let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.is_for(Shape::square(COLUMNS)));
     for precision in Precision::MATMUL {
-        for kernel in kernels.clone().filter(|kernel| kernel.computes(precision)) {
+        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.computes(precision)) {
             if KernelSource::supports(kernel, precision, &context.info).is_ok() {
                 orders.push(of_kernel(context, kernel, precision)?);
             }
@@ -124,13 +127,13 @@ pub fn of_kernel(
         Err(why) => return Ok(order.with(Err(why))),
     };
     let revealed = reveal(TERMS, probes, |vectors| {
-        let (a, b) = operands(vectors);
-        let stored = Stored::new(Layout::Nn, 1, &a, &b);
-        let gpu = GpuMatmul::prepare(context, &source, &stored, KEY, false)?;
+        let (a, b) = operands(vectors, columns(kernel));
+        let gpu =
+            GpuMatmul::prepare(context, &source, &Stored::new(Layout::Nn, 1, &a, &b), KEY, false)?;
         gpu.poison(context)?;
         context.run(gpu.conversion(), 1)?;
         context.run(gpu.product(), 1)?;
-        by_row(&gpu.result(context)?)
+        by_row(&gpu.result(context)?, columns(kernel))
     });
     Ok(match revealed {
         Err(OrderError::Sum(KernelError::Gpu(
@@ -151,10 +154,10 @@ fn of_mirror(precision: Precision) -> KernelOrder {
         (KernelOrder::new("mirror", precision, String::new()), Arithmetic::host());
     let revealed = probes(precision, arithmetic).and_then(|probes| {
         let sums = |vectors: &[Vec<f32>]| {
-            let (a, b) = operands(vectors);
+            let (a, b) = operands(vectors, COLUMNS);
             let operands = Operands::convert(precision, arithmetic, &a, &b, KEY);
             let rows: Vec<usize> = (0..a.rows).collect();
-            by_row(&multiply(precision, arithmetic, &operands, &rows, KEY))
+            by_row(&multiply(precision, arithmetic, &operands, &rows, KEY), COLUMNS)
         };
         reveal(TERMS, probes, sums).map_err(|error| format!("not revealed: {error}"))
     });
@@ -162,15 +165,15 @@ fn of_mirror(precision: Precision) -> KernelOrder {
 }
 
 /// A of one vector a row, and B of ones.
-fn operands(vectors: &[Vec<f32>]) -> (Matrix, Matrix) {
+fn operands(vectors: &[Vec<f32>], columns: usize) -> (Matrix, Matrix) {
     let a = Matrix { rows: vectors.len(), cols: TERMS, data: vectors.concat() };
-    let b = Matrix { rows: TERMS, cols: COLUMNS, data: vec![1.0; TERMS * COLUMNS] };
+    let b = Matrix { rows: TERMS, cols: columns, data: vec![1.0; TERMS * columns] };
     (a, b)
 }
 
 /// The entry that all columns of a row have.
-fn by_row(c: &[f32]) -> Result<Vec<f64>, KernelError> {
-    c.chunks(COLUMNS)
+fn by_row(c: &[f32], columns: usize) -> Result<Vec<f64>, KernelError> {
+    c.chunks(columns)
         .map(|row| match row.iter().all(|x| x == &row[0]) {
             true => Ok(row[0].into()),
             false => Err(KernelError::ByColumn),

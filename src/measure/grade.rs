@@ -2,15 +2,15 @@
 
 use super::case::{Case, Work};
 use super::session::{Session, Unmeasured};
-use crate::error::grade::{Examiner, Graded, Limits};
+use crate::error::grade::{Examiner, Graded, Limits, SIZES};
 use crate::gpu::Context;
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::multiply;
+use crate::mirror::matmul::entries;
 use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
 use crate::record::Status;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
 
 impl Session {
     /// Grades the kernel, precision and device of a case of matmul, with the parameters that the kernel
@@ -24,9 +24,12 @@ impl Session {
         };
         let (precision, key) = (case.precision, [self.selection.seed, self.selection.trial]);
         let limits = limits(precision);
-        match (self.opened_at(case.device)?, kernel) {
+        let position = self.position(case)?;
+        match (self.opened_at(position)?, kernel) {
             (Some(context), Some(kernel)) => {
-                KernelSource::supports(kernel, precision, &context.info)
+                kernel
+                    .runs(precision, Shape::square(SIZES[0]))
+                    .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                     .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
                 let mut product =
                     |a: &Matrix, b: &Matrix| on_device(&context, kernel, precision, [a, b], key);
@@ -37,8 +40,7 @@ impl Session {
                     let arithmetic = Arithmetic::host();
                     let operands = Operands::convert(precision, arithmetic, a, b, key);
                     let rows: Vec<usize> = (0..a.rows).collect();
-                    let c = multiply(precision, arithmetic, &operands, &rows, key);
-                    Ok(c.into_iter().map(f64::from).collect())
+                    Ok(entries(precision, arithmetic, &operands, 1, &rows, key).values())
                 },
                 limits,
             ),
@@ -58,14 +60,16 @@ fn on_device(
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;
-    Ok(gpu.result(context)?.into_iter().map(f64::from).collect())
+    Ok(gpu.entries(context)?.values())
 }
 
 /// Largest relative error of one rounding to a format; of a scaled integer relative to the largest that
-/// it holds, half a step.
+/// it holds, half a step. What shares a power of two may hold half as much as it could.
 fn unit(format: Format) -> f64 {
     match format {
         Format::Int8 => 0.5 / 127.0,
+        Format::Int4 => 0.5 / 7.0,
+        Format::MxInt8 => 0.5 / 64.0,
         other => other.unit_roundoff(),
     }
 }
@@ -75,10 +79,12 @@ fn limits(precision: Precision) -> Limits {
     let (storage, accumulator) = (precision.storage(), precision.accumulator());
     let nearest = unit(storage).max(unit(accumulator));
     let stochastic = precision.rounding() == Rounding::Stochastic;
-    // Sums of 64 products of up to 2^(2e + 2) stay below 2^15 in f16 and 2^127 in f32.
+    // Sums of 64 products of up to 2^(2e + 2) stay below 2^15 in f16 and 2^127 in f32, and operands of
+    // up to 2^(e + 1) in their format.
     let exponent = match (storage, accumulator) {
         (_, Format::F16) => 3,
-        (Format::F16, _) => 13,
+        (Format::F16 | Format::F16x2 | Format::E5m2, _) => 13,
+        (Format::E4m3, _) => 6,
         _ => 59,
     };
     Limits { unit: if stochastic { 2.0 * nearest } else { nearest }, exponent }
@@ -98,7 +104,6 @@ mod tests {
     use crate::gpu::discover;
     use crate::measure::Selection;
     use crate::record::Provenance;
-    use crate::workload::matmul::Shape;
 
     /// By the definition with f32 or f16 numbers, each entry keeps to its own bound; one step for a row or
     /// for a matrix of integers is a bound by rows, or by matrices.

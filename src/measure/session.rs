@@ -483,10 +483,7 @@ impl Session {
         record: &mut Record,
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
-        let position = self.devices.iter().position(|d| d.info.slug == case.device_slug);
-        let position = position.ok_or_else(|| {
-            Unmeasured::new(Status::Failed, format!("no device {} here", case.device_slug))
-        })?;
+        let position = self.position(case)?;
         case.describe(record, &self.devices[position].info);
         record.seed = Some(self.selection.seed.into());
         record.trial = Some(self.selection.trial);
@@ -544,6 +541,14 @@ impl Session {
                 self.prepare_sgd(training, context, record)
             }
         }
+    }
+
+    /// Where a case's device is among those here, whatever number it was planned under.
+    pub(super) fn position(&self, case: &Case) -> Result<usize, Unmeasured> {
+        let position = self.devices.iter().position(|d| d.info.slug == case.device_slug);
+        position.ok_or_else(|| {
+            Unmeasured::new(Status::Failed, format!("no device {} here", case.device_slug))
+        })
     }
 
     fn context(&mut self, position: usize) -> Result<Option<Rc<Context>>, Unmeasured> {

@@ -341,7 +341,9 @@ fn case(record: &Record) -> impl Eq + std::hash::Hash + use<> {
         &record.case_id,
         &record.problem,
         &record.distribution,
+        &record.distribution_parameters,
         &record.loss_function,
+        &record.algorithm,
     ];
     let numbers = [record.seed, record.trial.map(u64::from), record.steps];
     (texts.map(String::clone), numbers, record.learning_rate.map(f64::to_bits))

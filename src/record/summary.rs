@@ -90,7 +90,10 @@ fn speed(record: &Record) -> f64 {
 
 /// The `ok` rows of the setting of `row`, itself among them.
 fn rivals<'a>(rows: &'a [Record], row: &'a Record) -> impl Iterator<Item = &'a Record> {
-    let setting = |r: &'a Record| [&r.workload, &r.precision, &r.shape, &r.device];
+    let setting = |r: &'a Record| {
+        let inputs = [&r.distribution, &r.distribution_parameters];
+        ([&r.workload, &r.precision, &r.shape, &r.device, &r.algorithm], inputs)
+    };
     rows.iter().filter(move |r| r.status == Status::Ok && setting(r) == setting(row))
 }
 

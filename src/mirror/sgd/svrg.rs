@@ -1,6 +1,6 @@
 //! SVRG in low precision and bit-centred SVRG (De Sa, Leszczynski, Zhang, Marzoev, Aberger, Olukotun,
-//! Ré, "High-accuracy low-precision training", arXiv 1803.03383, algorithms 2 and 3), all in f64 but
-//! for the numbers of the model. There is no kernel for them: this is their definition.
+//! Ré, "High-accuracy low-precision training", arXiv 1803.03383: LP-SVRG and HALP), all in
+//! f64 but for the numbers of the model. There is no kernel for them: this is their definition.
 
 use crate::number::Fixed;
 use crate::number::philox::{Stream, philox4x32};

@@ -364,7 +364,7 @@ impl KernelSource {
     /// Workgroups that cover all C, as many times as there are slices.
     pub fn workgroups(&self, shape: Shape) -> [u32; 3] {
         let (rows, columns) = self.tile;
-        let z = shape.batch as u32 * self.slices();
+        let z = (shape.batch as u32).saturating_mul(self.slices());
         if self.kernel == Kernel::Gemv {
             return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z];
         }

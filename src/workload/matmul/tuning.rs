@@ -53,7 +53,8 @@ pub(super) fn candidates(
         let fits = rows < 2 * shape.m.max(8) && columns < 2 * shape.n.max(8);
         worth && (fits || kernel == Kernel::Gemv)
     };
-    let (useful, rest): (Vec<_>, Vec<_>) = options.into_iter().partition(useful);
+    let (useful, mut rest): (Vec<_>, Vec<_>) = options.into_iter().partition(useful);
+    rest.retain(|parameters| parameters.get("slices").unwrap_or(1) == 1);
     if useful.is_empty() { rest } else { useful }
 }
 

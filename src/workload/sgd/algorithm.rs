@@ -15,11 +15,11 @@ pub enum Algorithm {
     /// The same steps; the model is the mean of the iterates of the last epoch (Polyak, Juditsky
     /// 1992), in f64.
     AveragedSgd,
-    /// Stochastic variance-reduced gradient on a fixed grid (De Sa et al. 2018, algorithm 2), f64
+    /// Stochastic variance-reduced gradient on a fixed grid (De Sa et al. 2018), f64
     /// but for the model.
     LpSvrg,
-    /// Bit-centred SVRG (De Sa et al. 2018, algorithm 3): low-precision offsets from a centre in
-    /// f64, on a grid that shrinks with the gradient.
+    /// Bit-centred SVRG (De Sa et al. 2018): low-precision offsets from a centre in f64,
+    /// on a grid that shrinks with the gradient.
     Halp,
 }
 
