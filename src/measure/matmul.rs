@@ -23,6 +23,8 @@ use crate::workload::matmul::{
 
 /// Product-adds that a verification computes on the host; more, and it samples rows of C.
 const VERIFIED_PRODUCTS: usize = 1 << 30;
+/// The same where every entry of the truth is summed exactly.
+const EXACT_PRODUCTS: usize = 1 << 27;
 /// Rows that a sample has at least.
 pub(super) const LEAST_ROWS: usize = 16;
 /// Rows of the CPU's C that are computed again entry by entry.
@@ -155,7 +157,9 @@ impl MatmulCache {
         self.problem = None;
         self.mirrors.clear();
         let Shape { m, n, k } = shape;
-        let rows = (VERIFIED_PRODUCTS / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
+        let exact = origin.needs_exact();
+        let products = if exact { EXACT_PRODUCTS } else { VERIFIED_PRODUCTS };
+        let rows = (products / n.saturating_mul(k).max(1)).max(LEAST_ROWS);
         check_host_memory(&shape, host_bytes(shape, rows.min(m)))?;
         let skipped = |e| Unmeasured::new(Status::Skipped, e);
         let problem = match origin {
@@ -167,6 +171,7 @@ impl MatmulCache {
         let sample = (rows < m).then(|| sample_rows(m, rows, seed.into()));
         let truth = MatmulTruth::of(&problem, sample.as_deref())
             .map_err(|e| Unmeasured::new(Status::Failed, e))?;
+        let truth = if exact { truth.with_exact_entries(&problem) } else { truth };
         let inputs = Rc::new(Inputs { problem, origin: origin.clone(), truth, key });
         self.problem = Some(inputs.clone());
         Ok(inputs)

@@ -66,6 +66,11 @@ impl Origin {
             Self::Files(files) => format!("npy-{:.8}", files.sha256),
         }
     }
+
+    /// Whether an f64 product is no truth, see [`Distribution::needs_exact`].
+    pub const fn needs_exact(&self) -> bool {
+        matches!(self, Self::Seeded(distribution) if distribution.needs_exact())
+    }
 }
 
 /// The same numbers.

@@ -126,6 +126,18 @@ impl MatmulTruth {
         Ok(truth)
     }
 
+    /// The same with every entry of C summed exactly and rounded once, whatever cancels.
+    pub fn with_exact_entries(mut self, problem: &MatmulProblem) -> Self {
+        let columns: Vec<Vec<f64>> =
+            (0..self.n).into_par_iter().map(|j| problem.given_column_of_b(j)).collect();
+        self.product.par_chunks_mut(self.n).zip(&self.rows).for_each(|(row, &i)| {
+            let a = problem.given_row_of_a(i);
+            row.iter_mut().zip(&columns).for_each(|(c, b)| *c = exact_dot_f64(&a, b));
+        });
+        self.reference = "exact dot";
+        self
+    }
+
     /// Bytes of host memory that [`MatmulTruth::of`] takes at its peak for `rows` rows, saturated.
     pub fn host_bytes(rows: usize, n: usize, k: usize) -> u128 {
         let (rows, n, k) = (rows as u128, n as u128, k as u128);
