@@ -70,9 +70,9 @@ pub struct Run {
     output: Option<PathBuf>,
     /// Measure what is missing of a run, with its own selection.
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "workload", "precision", "size", "kernel", "problem", "data_set", "batch", "steps", "seed",
-        "trial", "learning_rate", "device", "checks", "roofline", "tune", "time", "samples",
-        "interval", "interleave", "cache", "repeats", "shard", "output",
+        "workload", "precision", "size", "kernel", "distribution", "a", "b", "data_set", "batch",
+        "steps", "seed", "trial", "trials", "learning_rate", "device", "checks", "roofline", "tune",
+        "time", "samples", "interval", "interleave", "cache", "repeats", "shard", "output",
     ])]
     resume: Option<PathBuf>,
     /// Resume although a device, a driver, a kernel or the program has changed; run.json says so.
