@@ -1,11 +1,11 @@
 //! Bounds that hold except with a stated probability: √k instead of k roundings.
 //!
 //! Higham and Mary (2019, SIAM J. Sci. Comput. 41, A2815–A2835) bound |Π(1 + δ) − 1| over k roundings
-//! that are independent with mean 0 by γ̃_k(λ) ([`super::bound::gamma_probabilistic`]), except with the probability of
-//! [`failure_probability`]. In a sum of k products each product has such a factor of its own, so an
-//! entry of C exceeds γ̃_k(λ)·|A||B| with at most k times that probability, and one of N entries with at
-//! most N·k times. For rounding to nearest the independence is a model, not a fact. For stochastic
-//! rounding Connolly, Higham and Mary (2021, SIAM J. Sci. Comput. 43, A566–A585) prove mean
+//! that are independent with mean 0 by γ̃_k(λ) ([`super::bound::gamma_probabilistic`]), except with the
+//! probability of [`failure_probability`]. In a sum of k products each product has such a factor of its
+//! own, so an entry of C exceeds γ̃_k(λ)·|A||B| with at most k times that probability, and one of N
+//! entries with at most N·k times. For rounding to nearest the independence is a model, not a fact. For
+//! stochastic rounding Connolly, Higham and Mary (2021, SIAM J. Sci. Comput. 43, A566–A585) prove mean
 //! independence, which is enough, with twice the unit roundoff.
 
 use super::bound::{Bound, failure_probability};
