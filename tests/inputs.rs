@@ -104,6 +104,12 @@ fn cancel_has_its_condition_in_every_entry() {
             }
         }
     }
+    // Where the digits of f32 cancel nothing of the result is left, and the row says how much.
+    let rows = rows(&[("TRADEOFF_SIZES", "12"), ("TRADEOFF_DISTRIBUTIONS", "cancel(20)")]);
+    let single = row(&rows, "fp32");
+    assert_eq!((single.status, single.reference.as_str()), (Status::Ok, "exact"));
+    assert!(single.relative_frobenius.unwrap() > 0.9, "{:?}", single.relative_frobenius);
+    assert!(single.max_componentwise.unwrap() < 1e-5);
     // Without three columns nothing cancels.
     let p = draw("cancel(8)", 2, 2, 2);
     assert!(p.a.data.iter().chain(&p.b.data).all(|&x| x > 0.0));
@@ -443,4 +449,29 @@ fn runs_and_rows_alone_have_equal_bits() {
         assert_eq!(row.repeatable, Some(true), "{case}");
         assert_eq!(row.batch_invariant, Some(row.precision != "int8"), "{case}");
     }
+}
+
+/// The truth of f64 operands is of what the file holds: of 0.1·0.1 in f32, the error is that of rounding
+/// 0.1, twice, and of the product, once; what was rounded before the kernel is conversion.
+#[test]
+fn rounding_to_f32_is_a_conversion() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy").to_str().unwrap().to_owned();
+    std::fs::write(&path, npy("<f8", "False", "(1, 1)", 0.1f64.to_le_bytes().to_vec())).unwrap();
+    let files = [("TRADEOFF_A", path.as_str()), ("TRADEOFF_B", path.as_str())];
+    let rows = rows(&files);
+    let x = f64::from(0.1f32);
+    let truth = 0.1 * 0.1;
+    let near = |found: Option<f64>, expected: f64| {
+        // Each is a difference of numbers with an error of some 2⁻⁵³ of theirs.
+        assert!((found.unwrap() - expected.abs() / truth).abs() < 8.0 * f64::EPSILON, "{found:?}");
+    };
+    let single = row(&rows, "fp32");
+    assert_eq!(single.status, Status::Ok, "{}", single.reason);
+    near(single.conversion_error, x * x - truth);
+    near(single.accumulation_error, f64::from(0.1f32 * 0.1f32) - x * x);
+    near(single.relative_frobenius, f64::from(0.1f32 * 0.1f32) - truth);
+    // The bound knows of it: without, 2⁻²⁴ of one product would be exceeded.
+    assert!(single.relative_frobenius.unwrap() > 2f64.powi(-24));
+    assert!(single.measured_over_bound.unwrap() <= 1.0);
 }

@@ -313,7 +313,10 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--learning-rate", "x"], "--learning-rate: `x` is no learning rate"),
         (vec!["--learning-rates", "inf"], "--learning-rate: `inf` is no learning rate"),
         (vec!["--seed", "-"], "--seed: `-` is no whole number"),
-        (vec!["--problem", "uniform"], "[possible values: normal]"),
+        (
+            vec!["--distribution", "gauss"],
+            "--distribution: unknown distribution `gauss`; valid are",
+        ),
         (vec!["--device", "tpu"], "no device matches \"tpu\""),
         (vec!["--checks", "perhaps"], "[possible values: on, off]"),
         (vec!["--time", "10"], "write a time over 0 with its unit, such as 500ms"),

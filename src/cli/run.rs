@@ -31,7 +31,7 @@ use super::selection::{SelectionArgs, Variables};
 #[command(after_help = "\
 Examples:
   tradeoff run                                          everything, on every device
-  tradeoff run matmul --precision fp16,int8 --size 256..4096 --problem normal --time 10s
+  tradeoff run matmul --precision fp16,int8 --size 256..4096 --distribution uniform --time 10s
   tradeoff run sgd --data-set digits --batch 1,32,n --steps 1000 --device cpu
   tradeoff run sgd --learning-rate 0.25x,0.5x,auto,2x   tunes each setting, for `tradeoff report`
   tradeoff run matmul --interval 1% --time 30s          longer, for narrower intervals
@@ -70,9 +70,9 @@ pub struct Run {
     output: Option<PathBuf>,
     /// Measure what is missing of a run, with its own selection.
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "workload", "precision", "size", "kernel", "problem", "data_set", "batch", "steps", "seed",
-        "trial", "learning_rate", "device", "checks", "roofline", "tune", "time", "samples",
-        "interval", "interleave", "cache", "repeats", "shard", "output",
+        "workload", "precision", "size", "kernel", "distribution", "a", "b", "data_set", "batch",
+        "steps", "seed", "trial", "trials", "learning_rate", "device", "checks", "roofline", "tune",
+        "time", "samples", "interval", "interleave", "cache", "repeats", "shard", "output",
     ])]
     resume: Option<PathBuf>,
     /// Resume although a device, a driver, a kernel or the program has changed; run.json says so.

@@ -1,11 +1,11 @@
 //! Bounds that hold except with a stated probability: √k instead of k roundings.
 //!
 //! Higham and Mary (2019, SIAM J. Sci. Comput. 41, A2815–A2835) bound |Π(1 + δ) − 1| over k roundings
-//! that are independent with mean 0 by γ̃_k(λ) ([`gamma_probabilistic`]), except with the probability of
-//! [`failure_probability`]. In a sum of k products each product has such a factor of its own, so an
-//! entry of C exceeds γ̃_k(λ)·|A||B| with at most k times that probability, and one of N entries with at
-//! most N·k times. For rounding to nearest the independence is a model, not a fact. For stochastic
-//! rounding Connolly, Higham and Mary (2021, SIAM J. Sci. Comput. 43, A566–A585) prove mean
+//! that are independent with mean 0 by γ̃_k(λ) ([`super::bound::gamma_probabilistic`]), except with the
+//! probability of [`failure_probability`]. In a sum of k products each product has such a factor of its
+//! own, so an entry of C exceeds γ̃_k(λ)·|A||B| with at most k times that probability, and one of N
+//! entries with at most N·k times. For rounding to nearest the independence is a model, not a fact. For
+//! stochastic rounding Connolly, Higham and Mary (2021, SIAM J. Sci. Comput. 43, A566–A585) prove mean
 //! independence, which is enough, with twice the unit roundoff.
 
 use super::bound::{Bound, failure_probability};
@@ -14,8 +14,11 @@ use crate::number::{Format, Precision, Rounding};
 /// Probability with which at least one compared entry may exceed its bound: λ is chosen for it.
 pub const FAILURE: f64 = 0.01;
 
-/// Random bits of one stochastic rounding: it rounds up too rarely, by at most 2 to the minus this.
-const SR_BITS: i32 = 16;
+/// Whether the sums of a precision are rounded stochastically, not only its operands.
+pub fn sums_stochastically(precision: Precision) -> bool {
+    precision.rounding() == Rounding::Stochastic
+        && matches!(precision.accumulator(), Format::F16 | Format::Bf16)
+}
 
 /// A bound with γ̃_k(λ) in the place of γ_k; conversions and output as in the deterministic one.
 #[derive(Clone, Debug)]
@@ -30,9 +33,9 @@ pub struct Probabilistic {
 
 impl Probabilistic {
     /// For `entries` compared entries of a product of `precision` whose deterministic bound is
-    /// `bound`. `None` where no rounding of a sum is random or taken to be (integer sums), and where
+    /// `bound` and whose stochastic roundings have so many random bits. `None` where no rounding of a sum is random or taken to be (integer sums), and where
     /// even this bound says nothing.
-    pub fn new(bound: &Bound, precision: Precision, entries: usize) -> Option<Self> {
+    pub fn new(bound: &Bound, precision: Precision, bits: u32, entries: usize) -> Option<Self> {
         let inputs = bound.inputs();
         // Stochastic rounding's unit is 2u already, with that of the f32 sum before it.
         let (k, u) = (inputs.k, inputs.accumulate_unit);
@@ -42,11 +45,12 @@ impl Probabilistic {
         let chances = k as f64 * entries as f64;
         let lambda = (2.0 * (2.0 * chances / FAILURE).ln()).sqrt() / (1.0 - u);
         let failure = (chances * failure_probability(u, lambda)).min(1.0);
-        // What a stochastic rounding's mean may be off by: its bits are finite, and the sum it rounds
-        // was rounded to an f32 to nearest before.
-        let drift = match precision.rounding() {
-            Rounding::Nearest => 0.0,
-            Rounding::Stochastic => 2f64.powi(-SR_BITS) * u + 2.0 * Format::F32.unit_roundoff(),
+        // What a stochastic rounding's mean may be off by: with r bits it goes up too rarely, by less
+        // than 2^−r, and the sum it rounds was rounded to an f32 before, to either neighbour at worst.
+        let drift = if sums_stochastically(precision) {
+            2f64.powi(-(bits as i32)) * u + 2.0 * Format::F32.unit_roundoff()
+        } else {
+            0.0
         };
         let k = k as f64;
         let exponent = lambda * k.sqrt() * u + k * (u * u + drift) / (1.0 - u);
@@ -70,7 +74,7 @@ mod tests {
     fn of(precision: Precision, k: usize, entries: usize) -> (Bound, Probabilistic) {
         let guarantee = Guarantee::of(Arithmetic::host(), true);
         let bound = matmul_bound(precision, k, &[], &[], guarantee).unwrap();
-        let probabilistic = Probabilistic::new(&bound, precision, entries).unwrap();
+        let probabilistic = Probabilistic::new(&bound, precision, 16, entries).unwrap();
         (bound, probabilistic)
     }
 
@@ -94,7 +98,7 @@ mod tests {
     fn integer_sums_have_none() {
         let guarantee = Guarantee::of(Arithmetic::host(), true);
         let bound = matmul_bound(Precision::Int8, 64, &[1.0], &[1.0], guarantee).unwrap();
-        assert!(Probabilistic::new(&bound, Precision::Int8, 1).is_none());
+        assert!(Probabilistic::new(&bound, Precision::Int8, 16, 1).is_none());
     }
 
     /// What stochastic rounding is proven to keep, it keeps, at a k where γ_k says nothing: the

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::matmul::Inputs;
 use super::session::Unmeasured;
 use crate::error::bound::Conversion;
+use crate::error::probabilistic::sums_stochastically;
 use crate::error::{Bound, Parts, Probabilistic, Sums, Trials};
 use crate::gpu::Context;
 use crate::mirror::convert::{Key, Operands};
@@ -29,6 +30,8 @@ const FOLLOWED_ENTRIES: usize = 256;
 const FOLLOWED_ADDITIONS: usize = 1 << 24;
 /// Product-adds of one trial.
 const TRIAL_PRODUCTS: usize = 1 << 26;
+/// Random bits of one stochastic rounding: half-words.
+const RANDOM_BITS: u32 = 16;
 /// Largest B that is uploaded a second time to see whether rows alone come out the same.
 const SECOND_B_BYTES: u64 = 256 << 20;
 /// Which of the sampled entries' streams these are; 0 is the truth's.
@@ -286,16 +289,14 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     if !sums_one_by_one(precision) {
         return;
     }
-    let Some(found) = Probabilistic::new(bound, precision, truth.product.len()) else { return };
+    let found = Probabilistic::new(bound, precision, RANDOM_BITS, truth.product.len());
+    let Some(found) = found else { return };
     let ratio = found.bound.ratio(computed, truth);
     let failure = Some(found.failure);
-    match precision.rounding() {
-        Rounding::Nearest => {
-            (record.measured_over_probabilistic, record.probabilistic_failure) = (ratio, failure);
-        }
-        Rounding::Stochastic => {
-            (record.measured_over_stochastic, record.stochastic_failure) = (ratio, failure);
-        }
+    if sums_stochastically(precision) {
+        (record.measured_over_stochastic, record.stochastic_failure) = (ratio, failure);
+    } else {
+        (record.measured_over_probabilistic, record.probabilistic_failure) = (ratio, failure);
     }
 }
 
