@@ -608,8 +608,8 @@ fn bad_files() {
     write("name,value\na,1\n");
     refused(&file, &[], "this is no measurements.csv that tradeoff wrote");
     let third = whole.lines().nth(2).unwrap();
-    write(&format!("{whole}{}\n", third.replacen('2', "3", 1)));
-    refused(&file, &[], &format!("{}, column `schema_version`: schema `3`", at(&file, 7)));
+    write(&format!("{whole}{}\n", third.replacen('3', "999", 1)));
+    refused(&file, &[], &format!("{}, column `schema_version`: schema `999`", at(&file, 7)));
     write(&format!("{whole}{third}\n"));
     let twice = format!(
         "{}, column `case_id`: run `20260102T030405Z` has `matmul/int8/naive/8x8x8/gpu` at {} already",

@@ -86,11 +86,11 @@ struct Line {
     expected_exponent: f64,
     /// Entries that are sums of zeros and came out otherwise.
     false_zeros: Option<usize>,
-    /// Largest error over n·u·|A||B| where exponents span a range along k.
+    /// Largest error over what is allowed of |A||B| where exponents span a range along k.
     span_ratio: Option<f64>,
-    /// Largest error over n·u·‖a_i‖‖b_j‖ where rows and columns are scaled.
+    /// Largest error over what is allowed of ‖a_i‖‖b_j‖ where rows and columns are scaled.
     row_ratio: Option<f64>,
-    /// Error over n·u·‖A‖‖B‖ on the same inputs.
+    /// Error over what is allowed of ‖A‖‖B‖ on the same inputs.
     norm_ratio: Option<f64>,
 }
 

@@ -11,7 +11,9 @@
 //! - **C**: ‖Ĉ − C‖F ≤ f(n)·u·‖A‖F·‖B‖F, by whole matrices.
 //!
 //! For B and C the slides' idea is tested here on inputs whose rows (of A) and columns (of B) are scaled
-//! by powers of two over the format's range, with f(n) = 10·n, the constant of detector 2b.
+//! by powers of two over the format's range. Their limit, and that of detector 2b, is 10·n·u of the sums,
+//! the detector's own constant, and 4·u of the operands, whose conversion makes an error of (2u + u²)·|A||B|
+//! however large n is: without it apart, a coarse operand format would be allowed an error of all of C.
 //! A grade that is found is evidence on these inputs and no proof; one that is denied is a proof.
 
 use rand::seq::SliceRandom;
@@ -30,8 +32,9 @@ pub const SIZES: [usize; 6] = [16, 32, 64, 128, 256, 512];
 const DETECTOR_SIZE: usize = 64;
 /// Entries that must be exactly 0 in a product by the definition.
 const ZEROS: usize = 16;
-/// f(n)/n of all but the fit.
-const CONSTANT: f64 = 10.0;
+/// What the detectors allow, in n times the unit of the sums and in that of the operands.
+const SUMS: f64 = 10.0;
+const OPERANDS: f64 = 4.0;
 
 /// How far an error bound reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -61,11 +64,30 @@ impl Grade {
 /// What is known of the format under test before it is tested.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Unit roundoff that errors are counted in: the largest of operands, accumulator and result.
-    pub unit: f64,
+    /// Unit roundoff of the operands' conversion.
+    pub operand_unit: f64,
+    /// Unit roundoff of the sums: the larger of accumulator and result.
+    pub sum_unit: f64,
     /// Greatest e such that numbers in [2^−e, 2^(e+1)) are normal operands, and sums of products of two
     /// of them over [`DETECTOR_SIZE`] stay finite.
     pub exponent: i32,
+}
+
+impl Limits {
+    /// The larger of the two, which growth is counted in.
+    fn unit(&self) -> f64 {
+        self.operand_unit.max(self.sum_unit)
+    }
+
+    /// The error that the detectors allow, over its scale.
+    fn allowed(&self) -> f64 {
+        SUMS * DETECTOR_SIZE as f64 * self.sum_unit + OPERANDS * self.operand_unit
+    }
+
+    /// Whether a result of nothing but zeros would be within what is allowed: then no test tells anything.
+    pub fn is_vacuous(&self) -> bool {
+        self.allowed() >= 1.0
+    }
 }
 
 /// The outcome of all tests of a product.
@@ -79,11 +101,11 @@ pub struct Graded {
     pub componentwise: Vec<(usize, f64)>,
     /// Detector 1b: entries that are sums of zeros and came out otherwise.
     pub false_zeros: usize,
-    /// Detector 2b: (e, largest |Ĉ − C| / (n·u·|A||B|)) where operands span 2^−e to 2^e along k.
+    /// Detector 2b: (e, largest |Ĉ − C| / |A||B| over what is allowed) where operands span 2^−e to 2^e along k.
     pub spans: Vec<(i32, f64)>,
-    /// Largest |Ĉ − C|_ij / (n·u·‖a_i‖‖b_j‖) where rows and columns are scaled.
+    /// Largest |Ĉ − C|_ij / ‖a_i‖‖b_j‖ over what is allowed, where rows and columns are scaled.
     pub by_rows: f64,
-    /// ‖Ĉ − C‖F / (n·u·‖A‖F‖B‖F) on the same inputs.
+    /// ‖Ĉ − C‖F / ‖A‖F‖B‖F over what is allowed, on the same inputs.
     pub normwise: f64,
 }
 
@@ -91,21 +113,20 @@ impl Graded {
     /// Why the grade is not A, in words; empty for A.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = vec![];
+        if !self.componentwise.iter().all(|(_, error)| error.is_finite()) {
+            reasons.push("results are infinite or NaN".to_owned());
+        }
         if let Some(law) = self.growth.filter(|law| law.exponent > 1.0) {
             reasons.push(format!("the error grows as n^{:.2}", law.exponent));
         }
         if self.false_zeros > 0 {
             reasons.push(format!("{} sums of zeros are not 0 (Strassen)", self.false_zeros));
         }
-        if !self.componentwise.iter().all(|(_, error)| error.is_finite()) {
-            reasons.push("results are infinite or NaN".to_owned());
-        }
         let beyond = |&&(_, ratio): &&(i32, f64)| !within(ratio);
         if let Some((exponent, ratio)) = self.spans.iter().find(beyond) {
-            let times = ratio / CONSTANT;
             reasons.push(format!(
-                "over exponents ±{exponent} along k the error is {times:.1e} times 10·n·u·|A||B| \
-                 (fixed point)"
+                "over exponents ±{exponent} along k the error is {ratio:.1e} times what is allowed \
+                 of |A||B| (fixed point)"
             ));
         }
         reasons
@@ -113,7 +134,7 @@ impl Graded {
 }
 
 fn within(ratio: f64) -> bool {
-    ratio <= CONSTANT
+    ratio <= 1.0
 }
 
 /// Grades products on the same inputs, whose exact products it keeps.
@@ -145,22 +166,22 @@ impl Examiner {
         let mut componentwise = vec![];
         for exercise in &self.uniform {
             let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
-            componentwise.push((exercise.a.rows, errors.componentwise / limits.unit));
+            componentwise.push((exercise.a.rows, errors.componentwise / limits.unit()));
         }
         let mut random = Philox::from_u64_seed_stream(self.seed, STREAM | 100);
         let false_zeros = false_zeros(product, &mut random)?;
-        let nu = DETECTOR_SIZE as f64 * limits.unit;
+        let allowed = limits.allowed();
         let mut spans = vec![];
         for exponent in exponents(limits.exponent) {
             let [a, b] = spanning(DETECTOR_SIZE, exponent, &mut random);
             let exercise = Exercise::new(a, b);
             let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
-            spans.push((exponent, errors.componentwise / nu));
+            spans.push((exponent, errors.componentwise / allowed));
         }
         let [a, b] = scaled(DETECTOR_SIZE, limits.exponent, &mut random);
         let exercise = Exercise::new(a, b);
         let errors = exercise.errors(&product(&exercise.a, &exercise.b)?);
-        let (by_rows, normwise) = (errors.by_rows / nu, errors.normwise / nu);
+        let (by_rows, normwise) = (errors.by_rows / allowed, errors.normwise / allowed);
 
         let pairs: Vec<(f64, f64)> = componentwise.iter().map(|&(n, e)| (n as f64, e)).collect();
         let growth = PowerLaw::of(&pairs);

@@ -10,7 +10,7 @@ use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
 use crate::record::Status;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape};
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape, output_format};
 
 impl Session {
     /// Grades the kernel, precision and device of a case of matmul, with the parameters that the kernel
@@ -24,6 +24,10 @@ impl Session {
         };
         let (precision, key) = (case.precision, [self.selection.seed, self.selection.trial]);
         let limits = limits(precision);
+        if limits.is_vacuous() {
+            let reason = "sums of this format may err by all of C at the sizes that are graded";
+            return Err(Unmeasured::new(Status::Skipped, reason));
+        }
         let position = self.position(case)?;
         match (self.opened_at(position)?, kernel) {
             (Some(context), Some(kernel)) => {
@@ -77,8 +81,13 @@ fn unit(format: Format) -> f64 {
 /// What the inputs of a grading must keep to at a precision, and what errors are counted in.
 fn limits(precision: Precision) -> Limits {
     let (storage, accumulator) = (precision.storage(), precision.accumulator());
-    let nearest = unit(storage).max(unit(accumulator));
-    let stochastic = precision.rounding() == Rounding::Stochastic;
+    // A number that is rounded stochastically may lie all of a step off: sums where the accumulator is
+    // 16 bits wide, else operands.
+    let stochastic = if precision.rounding() == Rounding::Stochastic { 2.0 } else { 1.0 };
+    let of_sums = matches!(accumulator, Format::F16 | Format::Bf16);
+    let [operands, sums] = if of_sums { [1.0, stochastic] } else { [stochastic, 1.0] };
+    // Integers are summed exactly, and their scaled sums rounded to f32.
+    let sum_unit = unit(accumulator).max(unit(output_format(precision)));
     // Sums of 64 products of up to 2^(2e + 2) stay below 2^15 in f16 and 2^127 in f32, and operands of
     // up to 2^(e + 1) in their format.
     let exponent = match (storage, accumulator) {
@@ -87,7 +96,7 @@ fn limits(precision: Precision) -> Limits {
         (Format::E4m3, _) => 6,
         _ => 59,
     };
-    Limits { unit: if stochastic { 2.0 * nearest } else { nearest }, exponent }
+    Limits { operand_unit: operands * unit(storage), sum_unit: sums * sum_unit, exponent }
 }
 
 /// The exponent of the largest componentwise error in n that theory expects over uniform (0, 1) inputs:

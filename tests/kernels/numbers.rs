@@ -364,6 +364,8 @@ fn reciprocals(context: &Context) -> Result<(), Failed> {
 /// Sums of chunks joined in 64 bits, and the f32 nearest to 64-bit sums: small ones, ties, and any.
 fn int8_sums(context: &Context) -> Result<(), Failed> {
     const ANSWER: &str = "
+        const M: u32 = 1u;
+        const N: u32 = 1u;
         fn answer(sum: vec4<u32>, chunks: vec4<u32>) -> vec4<u32> {
             let joined = join(join(sum.xy, bitcast<i32>(chunks.x)), bitcast<i32>(chunks.y));
             return vec4<u32>(joined, bitcast<u32>(nearest_f32(sum.xy)), bitcast<u32>(nearest_f32(joined)));

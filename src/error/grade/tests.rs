@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use super::*;
 
-const F32: Limits = Limits { unit: 1.0 / 16_777_216.0, exponent: 50 };
+const F32: Limits = Limits { operand_unit: 0.0, sum_unit: 1.0 / 16_777_216.0, exponent: 50 };
 
 fn by_definition(a: &Matrix, b: &Matrix) -> Vec<f64> {
     let (n, k) = (b.cols, a.cols);
@@ -109,6 +109,24 @@ fn what_keeps_to_no_bound_gets_none() {
     let nan = self::graded(|a, _| vec![f64::NAN; a.data.len()]);
     assert_eq!(nan.grade, Grade::None);
     assert_eq!(nan.reasons()[0], "results are infinite or NaN", "{nan:?}");
+}
+
+/// Rounded to 127 steps of the largest number, of a row or of all: errors far beyond those of a number
+/// that keeps its own 7 bits.
+#[test]
+fn coarse_operands_have_limits_of_their_own() {
+    let coarse = |x: &Matrix| {
+        let greatest = x.data.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let data = x.data.iter().map(|x| (x / greatest * 127.0).round() * greatest / 127.0);
+        Matrix { data: data.collect(), ..*x }
+    };
+    let limits = Limits { operand_unit: 0.5 / 127.0, ..F32 };
+    assert!(!limits.is_vacuous());
+    let mut product =
+        |a: &Matrix, b: &Matrix| Ok::<_, Infallible>(by_definition(&coarse(a), &coarse(b)));
+    let graded = Examiner::new(1).grade(&mut product, limits).unwrap();
+    assert_eq!(graded.grade, Grade::C, "{graded:?}");
+    assert!(Limits { sum_unit: 1.0 / 256.0, ..limits }.is_vacuous());
 }
 
 #[test]
