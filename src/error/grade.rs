@@ -69,7 +69,7 @@ pub struct Limits {
     /// Unit roundoff of the sums: the larger of accumulator and result.
     pub sum_unit: f64,
     /// Greatest e such that numbers in [2^−e, 2^(e+1)) are normal operands, and sums of products of two
-    /// of them over [`DETECTOR_SIZE`] stay finite.
+    /// of them over 64 of them stay finite.
     pub exponent: i32,
 }
 
