@@ -68,8 +68,8 @@ pub struct Limits {
     pub operand_unit: f64,
     /// Unit roundoff of the sums: the larger of accumulator and result.
     pub sum_unit: f64,
-    /// Greatest e such that numbers in [2^−e, 2^(e+1)) are normal operands, and sums of products of two
-    /// of them over 64 of them stay finite.
+    /// Greatest e such that numbers in [2^−e, 2^(e+1)) are normal operands, and sums of 64 products of
+    /// two of them stay finite.
     pub exponent: i32,
 }
 
