@@ -26,11 +26,9 @@ pub fn bootstrap(a: &[f64], b: &[f64], resamples: u32, key: [u32; 2]) -> Option<
         return None;
     }
     let (mut a, mut b) = (Resampler::new(a), Resampler::new(b));
-    let mut ratios: Vec<f64> =
+    let ratios: Vec<f64> =
         (0..resamples).map(|r| b.median([r, 1], key) / a.median([r, 0], key)).collect();
-    ratios.sort_by(f64::total_cmp);
-    let rank = (f64::from(resamples + 1) * 0.025) as usize;
-    Some(Interval { low: ratios[rank - 1], high: ratios[ratios.len() - rank] })
+    Some(percentiles(ratios))
 }
 
 /// Percentile bootstrap, 95 %, of the ratio of two medians where each side is the times of several
@@ -50,11 +48,9 @@ pub fn bootstrap_processes(
         return None;
     }
     let (mut a, mut b) = (Processes::new(a), Processes::new(b));
-    let mut ratios: Vec<f64> =
+    let ratios: Vec<f64> =
         (0..resamples).map(|r| b.median([r, 1], key) / a.median([r, 0], key)).collect();
-    ratios.sort_by(f64::total_cmp);
-    let rank = (f64::from(resamples + 1) * 0.025) as usize;
-    Some(Interval { low: ratios[rank - 1], high: ratios[ratios.len() - rank] })
+    Some(percentiles(ratios))
 }
 
 /// Percentile bootstrap, 95 %, of the median of `values`, resampled as in [`bootstrap`].
@@ -63,10 +59,8 @@ pub fn bootstrap_median(values: &[f64], resamples: u32, key: [u32; 2]) -> Option
         return None;
     }
     let mut resampler = Resampler::new(values);
-    let mut medians: Vec<f64> = (0..resamples).map(|r| resampler.median([r, 0], key)).collect();
-    medians.sort_by(f64::total_cmp);
-    let rank = (f64::from(resamples + 1) * 0.025) as usize;
-    Some(Interval { low: medians[rank - 1], high: medians[medians.len() - rank] })
+    let medians: Vec<f64> = (0..resamples).map(|r| resampler.median([r, 0], key)).collect();
+    Some(percentiles(medians))
 }
 
 /// [`bootstrap_median`] of values that several processes gave, resampled as in
@@ -81,10 +75,15 @@ pub fn bootstrap_median_processes(
         return None;
     }
     let mut processes = Processes::new(values);
-    let mut medians: Vec<f64> = (0..resamples).map(|r| processes.median([r, 0], key)).collect();
-    medians.sort_by(f64::total_cmp);
-    let rank = (f64::from(resamples + 1) * 0.025) as usize;
-    Some(Interval { low: medians[rank - 1], high: medians[medians.len() - rank] })
+    let medians: Vec<f64> = (0..resamples).map(|r| processes.median([r, 0], key)).collect();
+    Some(percentiles(medians))
+}
+
+/// The 2.5 % and 97.5 % order statistics of at least 39 resampled values.
+fn percentiles(mut values: Vec<f64>) -> Interval {
+    values.sort_by(f64::total_cmp);
+    let rank = ((values.len() + 1) as f64 * 0.025) as usize;
+    Interval { low: values[rank - 1], high: values[values.len() - rank] }
 }
 
 /// From the 95 % intervals of the two medians: the ratio is within if each median is within its

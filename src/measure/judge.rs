@@ -30,8 +30,6 @@ const FOLLOWED_ENTRIES: usize = 256;
 const FOLLOWED_ADDITIONS: usize = 1 << 24;
 /// Product-adds of one trial.
 const TRIAL_PRODUCTS: usize = 1 << 26;
-/// Random bits of one stochastic rounding: half-words.
-const RANDOM_BITS: u32 = 16;
 /// Largest B that is uploaded a second time to see whether rows alone come out the same.
 const SECOND_B_BYTES: u64 = 256 << 20;
 /// Which of the sampled entries' streams these are; 0 is the truth's.
@@ -289,7 +287,7 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     if !sums_one_by_one(precision) {
         return;
     }
-    let found = Probabilistic::new(bound, precision, RANDOM_BITS, truth.product.len());
+    let found = Probabilistic::new(bound, precision, round::ROUNDING_BITS, truth.product.len());
     let Some(found) = found else { return };
     let ratio = found.bound.ratio(computed, truth);
     let failure = Some(found.failure);

@@ -262,6 +262,28 @@ fn number_of_b(operands: &Operands, p: usize, q: usize, j: usize) -> f32 {
     if operands.layout.b_transposed() { b[(p * n + j) * k + q] } else { b[(p * k + q) * n + j] }
 }
 
+/// Rows of C of products m×n, cut into tasks for all threads, each of at most `most_rows` of one product
+/// and with its part of `c` (`rows.len()` × n).
+pub(super) fn shared<'a, 'c, T>(
+    rows: &'a [usize],
+    [m, n]: [usize; 2],
+    most_rows: usize,
+    c: &'c mut [T],
+) -> Vec<(&'a [usize], &'c mut [T])> {
+    let threads = rayon::current_num_threads();
+    let task_rows = rows.len().div_ceil(threads).clamp(1, most_rows);
+    let products = rows.chunk_by(|i, next| i / m == next / m);
+    let mut rest = c;
+    products
+        .flat_map(|rows| rows.chunks(task_rows))
+        .map(|rows| {
+            let (c, behind) = std::mem::take(&mut rest).split_at_mut(n * rows.len());
+            rest = behind;
+            (rows, c)
+        })
+        .collect()
+}
+
 /// How one task of rows is computed.
 trait Task: Clone + Send + Sync {
     /// Adds A·B to `c` (rows × n) for the rows of A in `a` (rows × k), whose numbers are `rows`: all of
@@ -280,20 +302,8 @@ fn tasks<T: Task>(operands: &Operands, b: &[PackedB], rows: &[usize], c: &mut [f
         }
     }
 
-    let threads = rayon::current_num_threads();
-    let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
     let Operands { m, n, k, .. } = *operands;
-    let products = rows.chunk_by(|i, next| i / m == next / m);
-    let mut rest = c;
-    let parts: Vec<_> = products
-        .flat_map(|rows| rows.chunks(task_rows))
-        .map(|rows| {
-            let (c, behind) = std::mem::take(&mut rest).split_at_mut(n * rows.len());
-            rest = behind;
-            (rows, c)
-        })
-        .collect();
-    parts.into_par_iter().for_each(|(rows, c)| {
+    shared(rows, [m, n], TASK_ROWS, c).into_par_iter().for_each(|(rows, c)| {
         let gathered =
             if operands.layout.a_transposed() { rows_of_a(operands, rows) } else { vec![] };
         let a: Vec<&[f32]> = if operands.layout.a_transposed() {

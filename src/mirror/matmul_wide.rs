@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::convert::Operands;
+use super::matmul::shared;
 use crate::number::arithmetic::Ops;
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::{Arithmetic, Entries, Precision};
@@ -247,20 +248,7 @@ where
                 .map(|p| pack(numbers.map(|[a, b]| [a, &b[p * k * n..][..k * n]]), n, k))
                 .collect();
             let mut c = vec![S::Entry::default(); rows.len() * n];
-            let threads = rayon::current_num_threads();
-            let task_rows = rows.len().div_ceil(threads).clamp(1, TASK_ROWS);
-            // A task is of one product.
-            let products = rows.chunk_by(|i, next| i / m == next / m);
-            let mut rest = &mut c[..];
-            let tasks: Vec<_> = products
-                .flat_map(|rows| rows.chunks(task_rows))
-                .map(|rows| {
-                    let (c, behind) = std::mem::take(&mut rest).split_at_mut(n * rows.len());
-                    rest = behind;
-                    (rows, c)
-                })
-                .collect();
-            tasks.into_par_iter().for_each(|(rows, c)| {
+            shared(rows, [m, n], TASK_ROWS, &mut c).into_par_iter().for_each(|(rows, c)| {
                 let panels = &panels[rows[0] / m];
                 dispatch(Task::<T, P, Q, S> { numbers, panels, n, k, rows, c });
             });
