@@ -178,15 +178,20 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
             if self.setting.shuffled && now.start == 0 {
                 self.shuffle(&mut member, now);
             }
-            let units = Units::of(now.batch as usize);
+            let (units, index) = (Units::of(now.batch as usize), member.index);
             member.share(units.count as u32, |unit| {
                 // SAFETY: a unit's partial belongs to the member that claimed it.
                 let partial = unsafe { self.partials.write(unit * entries..(unit + 1) * entries) };
                 let (first, end) = (unit * units.rows, (unit + 1) * units.rows);
                 let start = now.start as usize;
                 let rows = start + first..start + end.min(now.batch as usize);
-                // What this member will probably claim next.
-                let ahead = (rows.start + members * units.rows).min(now.rows as usize);
+                // What this member will probably claim next: its next unit, or its first of the next step.
+                let ahead = if unit + members < units.count {
+                    rows.start + members * units.rows
+                } else {
+                    start + now.batch as usize + index * units.rows
+                };
+                let ahead = ahead.min(now.rows as usize);
                 let ahead = ahead..(ahead + BLOCK).min(now.rows as usize);
                 // SAFETY: order, model and weights are written in other parts of a step.
                 let (rows, ahead, model, weights) = unsafe {

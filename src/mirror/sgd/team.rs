@@ -3,7 +3,8 @@
 //! A step of a small minibatch takes microseconds, and so would handing its parts to a thread pool:
 //! here the threads live as long as the run and spin between its parts. A part is over when its
 //! units are done, not when all threads have come: one that the system has put aside in between
-//! holds up nobody, and finds its way on alone.
+//! holds up nobody, and finds its way on alone. Of few units each thread takes its own first, those that
+//! it had the last time, whose memory its caches still hold, and then what is left of the others'.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -12,10 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 /// Turns of a spinning wait before the processor is offered to others.
 const SPINS: u32 = 1 << 10;
 
+/// Units of a part up to which members have their own.
+const OWNED: u32 = u32::BITS;
+
 /// What the members share.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Parts over (high 32 bits), and units claimed of the one that is under way (low).
+    /// Parts over (high 32 bits), and what is claimed of the one that is under way (low): a bit for
+    /// each unit where there are at most [`OWNED`], else how many, in order.
     claimed: AtomicU64,
     /// Units done of the part under way.
     done: AtomicUsize,
@@ -27,6 +32,10 @@ struct Progress {
 #[derive(Debug)]
 pub(super) struct Member<'a> {
     progress: &'a Progress,
+    /// Which of the members this is.
+    pub index: usize,
+    /// The units that this member claims before others': one of so many as there are members.
+    own: u32,
     /// Parts that this member has been through.
     part: u32,
 }
@@ -34,12 +43,16 @@ pub(super) struct Member<'a> {
 /// Calls `body` once on each of `members` threads, this one included, and returns when all did.
 pub(super) fn run(members: usize, body: impl Fn(Member<'_>) + Sync) {
     let progress = &Progress::default();
-    let body = || body(Member { progress, part: 0 });
+    let body = &body;
+    let start = move |index: usize| {
+        let own = (index..OWNED as usize).step_by(members).fold(0, |own, unit| own | 1 << unit);
+        body(Member { progress, index, own, part: 0 });
+    };
     std::thread::scope(|scope| {
-        for _ in 1..members {
-            scope.spawn(body);
+        for index in 1..members {
+            scope.spawn(move || start(index));
         }
-        body();
+        start(0);
     });
 }
 
@@ -62,14 +75,13 @@ impl Member<'_> {
         let mut spins = 0;
         loop {
             let now = claimed.load(Ordering::Acquire);
-            let next = now as u32;
             if (now >> 32) as u32 != self.part {
                 return None;
             }
-            if next < units {
-                let order = (Ordering::Acquire, Ordering::Relaxed);
-                if claimed.compare_exchange_weak(now, now + 1, order.0, order.1).is_ok() {
-                    return Some(next);
+            if let Some((unit, then)) = self.next(now as u32, units) {
+                let (then, order) = (now + u64::from(then), (Ordering::Acquire, Ordering::Relaxed));
+                if claimed.compare_exchange_weak(now, then, order.0, order.1).is_ok() {
+                    return Some(unit);
                 }
                 continue;
             }
@@ -81,6 +93,20 @@ impl Member<'_> {
                 std::thread::yield_now();
             }
         }
+    }
+
+    /// A unit that nobody has claimed, and what claiming it adds to `claimed`. Of the others' units the
+    /// last comes first, since they begin with their first.
+    fn next(&self, claimed: u32, units: u32) -> Option<(u32, u32)> {
+        if units > OWNED {
+            return (claimed < units).then_some((claimed, 1));
+        }
+        let free = !claimed & (u32::MAX >> (OWNED - units.max(1)));
+        let unit = match free & self.own {
+            0 => free.checked_ilog2()?,
+            own => own.trailing_zeros(),
+        };
+        Some((unit, 1 << unit))
     }
 
     /// Counts a unit as done; the last one opens the next part.
@@ -145,13 +171,12 @@ mod tests {
     /// Units are done once each, and what one part wrote the next one reads, on any member.
     #[test]
     fn each_unit_is_done_once_and_seen_by_all() {
-        const UNITS: usize = 37;
-        for members in [1, 2, 5] {
-            let mut counts = vec![0u32; UNITS];
+        for (members, units) in [1, 2, 5, 40].into_iter().flat_map(|m| [(m, 5), (m, 32), (m, 37)]) {
+            let mut counts = vec![0u32; units];
             let shared = Shared::new(&mut counts);
             run(members, |mut member| {
                 for round in 0..200 {
-                    member.share(UNITS as u32, |unit| {
+                    member.share(units as u32, |unit| {
                         // SAFETY: a unit belongs to the member that claimed it.
                         let count = unsafe { shared.write(unit..unit + 1) };
                         assert_eq!(count[0], round);
@@ -159,13 +184,25 @@ mod tests {
                     });
                     member.share(3, |_| {
                         // SAFETY: nobody writes in this part.
-                        let all = unsafe { shared.read(0..UNITS) };
+                        let all = unsafe { shared.read(0..units) };
                         assert!(all.iter().all(|&count| count == round + 1));
                     });
                 }
             });
-            assert_eq!(counts, [200; UNITS]);
+            assert_eq!(counts, vec![200; units]);
         }
+    }
+
+    #[test]
+    fn a_member_takes_its_own_units_and_then_the_others_last() {
+        let progress = Progress::default();
+        let member = Member { progress: &progress, index: 1, own: 0b10_1010, part: 0 };
+        let claims: Vec<_> = std::iter::from_fn(|| {
+            (progress.claimed.load(Ordering::Relaxed) < 0x3f).then(|| member.claim(6).unwrap())
+        })
+        .collect();
+        assert_eq!(claims, [1, 3, 5, 4, 2, 0]);
+        assert_eq!(member.next(0, 40), Some((0, 1)), "too many to be anybody's");
     }
 
     #[test]
