@@ -294,13 +294,16 @@ impl Session {
         tell: &mut dyn FnMut(&str),
     ) -> (Vec<Entrant>, Vec<Trial>) {
         let started = Instant::now();
+        let mut longest = Duration::ZERO;
         let (mut entrants, mut trials): (Vec<Entrant>, Vec<Trial>) = (vec![], vec![]);
         for parameters in candidates {
+            let begun = started.elapsed();
             let peak = entrants.iter().filter_map(|e| e.prepared.record().peak_device_memory_bytes);
             let full = device.device_type != "discrete"
                 && peak.sum::<u64>() as f64
                     > MEMORY_SHARE * super::limits::available_host_bytes() as f64;
-            if full || started.elapsed() > left {
+            // The next may take as long as any before it, and the first whatever it takes.
+            if full || begun + longest > left {
                 break;
             }
             match self.entrant(case, device, parameters) {
@@ -311,6 +314,7 @@ impl Session {
                     trials.push(Trial { parameters, median_ns: None, rounds: 0, fault });
                 }
             }
+            longest = longest.max(started.elapsed() - begun);
         }
         (entrants, trials)
     }
