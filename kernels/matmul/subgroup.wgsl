@@ -4,13 +4,23 @@
 // storage load of a word that another lane has loaded. Each entry is summed over q = 0, 1, … in order,
 // so it equals `naive` bit for bit.
 // Parameters: LANES, ROWS, VECTORS, DEPTH (words of A that an iteration takes from each row: 4 or a
-// multiple of it, so that ROWS · DEPTH / 4 is a multiple of LANES), SWIZZLE.
+// multiple of it, so that ROWS · DEPTH / 4 is a multiple of LANES), GROUP (1, 2 or 4 of these, whose products
+// are added before a sum is put back, so that a compiler that keeps the sums in memory moves them less
+// often), SWIZZLE.
 //
 // Where the workgroup turns out to be anything but one whole subgroup of LANES lanes, nothing is
 // written: the case is then found wrong, for C held NaN before.
 const LOADS: u32 = ROWS * DEPTH / (4u * LANES); // of four words, a lane
 const PARTS: u32 = WORD / STEP; // product-adds of a word
 const SPLIT: u32 = 4u * LANES; // columns between a lane's vectors
+
+// The words behind the first GROUP ones, come to the front.
+fn next_words(words: Words) -> Words {
+    if (GROUP == 1u) {
+        return words.yzwx;
+    }
+    return words.zwxy;
+}
 
 @compute @workgroup_size(LANES)
 fn multiply(
@@ -54,20 +64,33 @@ fn multiply(
         for (var l = 0u; l < LOADS; l++) {
             a[l] = load_words(rows[l], q + ahead[l]);
         }
-        for (var d = 0u; d < DEPTH; d++) {
-            var b: array<array<B4, PARTS>, VECTORS>;
-            for (var v = 0u; v < VECTORS; v++) {
-                for (var h = 0u; h < PARTS; h++) {
-                    b[v][h] = load_b4(p * LDK + q + d * WORD + h * STEP, columns[v]);
-                }
-            }
-            for (var r = 0u; r < ROWS; r++) {
-                let holder = r + ROWS * (d / 4u);
-                let word = subgroupShuffle(a[holder / LANES][d % 4u], holder % LANES);
-                for (var v = 0u; v < VECTORS; v++) {
+        for (var four = 0u; four < DEPTH / 4u; four++) {
+            for (var g = 0u; g < 4u / GROUP; g++) {
+                var b: array<array<array<B4, VECTORS>, PARTS>, GROUP>;
+                for (var d = 0u; d < GROUP; d++) {
                     for (var h = 0u; h < PARTS; h++) {
-                        sums[r][v] = accumulate4(sums[r][v], part(word, h), b[v][h]);
+                        for (var v = 0u; v < VECTORS; v++) {
+                            let step = (4u * four + GROUP * g + d) * WORD + h * STEP;
+                            b[d][h][v] = load_b4(p * LDK + q + step, columns[v]);
+                        }
                     }
+                }
+                for (var r = 0u; r < ROWS; r++) {
+                    let holder = r + ROWS * four;
+                    let words = subgroupShuffle(a[holder / LANES], holder % LANES);
+                    for (var v = 0u; v < VECTORS; v++) {
+                        var sum = sums[r][v];
+                        for (var d = 0u; d < GROUP; d++) {
+                            for (var h = 0u; h < PARTS; h++) {
+                                sum = accumulate4(sum, part(words[d], h), b[d][h][v]);
+                            }
+                        }
+                        sums[r][v] = sum;
+                    }
+                }
+                // The next words come to the front: an index that changes would send all to memory.
+                for (var l = 0u; l < LOADS; l++) {
+                    a[l] = next_words(a[l]);
                 }
             }
         }

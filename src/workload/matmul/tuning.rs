@@ -225,20 +225,25 @@ fn subgroup(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
     // Where a product-add is long, sums that stay in registers matter more than loads.
     let is_long = matches!(precision.accumulator(), Format::Int32 | Format::F16);
     let lanes = if LANES.contains(&device.subgroup_max) { device.subgroup_max } else { LANES[0] };
-    let set = |[rows, vectors, depth, swizzle]: [u32; 4]| {
+    let set = |[rows, vectors, depth, group]: [u32; 4]| {
         Parameters::new(&[
             ("lanes", lanes),
             ("rows", rows),
             ("vectors", vectors),
             ("depth", depth),
-            ("swizzle", swizzle),
+            ("group", group),
+            ("swizzle", 16),
         ])
     };
     match lanes {
-        8 | 16 if is_long => vec![[16, 2, 4, 16], [32, 1, 4, 16], [16, 4, 4, 16]],
-        8 | 16 => vec![[16, 4, 4, 16], [32, 2, 4, 16], [16, 2, 4, 16], [32, 1, 4, 16]],
-        32 => vec![[32, 1, 4, 16], [16, 1, 8, 16], [16, 2, 8, 16], [32, 2, 4, 16]],
-        _ => vec![[32, 1, 8, 16], [64, 1, 4, 16]],
+        8 | 16 if is_long => vec![[16, 2, 4, 1], [32, 1, 4, 1], [16, 4, 4, 1], [8, 4, 4, 2]],
+        // Sums that go through memory: few, and once for two products.
+        8 | 16 if precision.storage() == Format::F32 => {
+            vec![[16, 1, 4, 2], [32, 1, 4, 2], [16, 2, 4, 2], [16, 4, 4, 1], [32, 4, 4, 1]]
+        }
+        8 | 16 => vec![[16, 4, 4, 1], [32, 2, 4, 1], [16, 2, 4, 1], [16, 2, 4, 2]],
+        32 => vec![[32, 1, 4, 2], [16, 1, 8, 4], [16, 2, 8, 2], [32, 2, 4, 1]],
+        _ => vec![[32, 1, 8, 2], [64, 1, 4, 2]],
     }
     .into_iter()
     .map(set)
@@ -391,6 +396,7 @@ mod tests {
                     if kernel == Kernel::Subgroup {
                         assert!(get("depth").is_multiple_of(4) && 32 % (get("depth") * word) == 0);
                         assert!((get("rows") * get("depth") / 4).is_multiple_of(get("lanes")));
+                        assert!([1, 2, 4].contains(&get("group")));
                     } else if kernel == Kernel::RegisterTiled && !parameters.is_empty() {
                         assert!(get("block_n").is_multiple_of(4));
                         if get("stages") > 0 {
