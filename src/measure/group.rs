@@ -143,15 +143,21 @@ impl Bench<'_> {
         })
     }
 
-    /// Side stages and warm-up of each; `None` if stopped.
+    /// Warm-up of each, and its side stages; `None` if stopped.
     fn warm_up(&mut self, live: Vec<Live>) -> Result<Option<Vec<Live>>, RecordError> {
         let mut warm = Vec::with_capacity(live.len());
         for mut one in live {
             let Self { observer, options, .. } = self;
             let Live { prepared, .. } = &mut one;
-            let sampling = prepared.time_side_stages().and_then(|()| {
-                let mut run = |iterations| prepared.run(iterations);
-                Sampling::warm_up(&mut run, &options.sampler, &mut || observer.stopped())
+            let mut run = |iterations| prepared.run(iterations);
+            let sampling =
+                Sampling::warm_up(&mut run, &options.sampler, &mut || observer.stopped());
+            // The warm-up of the main stage warms the device up for the others.
+            let sampling = sampling.and_then(|sampling| {
+                if sampling.is_some() {
+                    prepared.time_side_stages()?;
+                }
+                Ok(sampling)
             });
             match sampling {
                 Ok(None) => return Ok(None),
