@@ -103,6 +103,9 @@ pub enum Unit {
     F16Fma,
     /// Products of packed int8.
     Dot4,
+    /// Half of the operations products of packed int8, the other half product-adds in f32, one after
+    /// the other: SGD on integers, whose inner products are exact and whose gradient is in f32.
+    Dot4AndF32Fma,
     /// The matrix units, sums in f32.
     CooperativeF32,
     /// The matrix units, sums in f16.
@@ -116,6 +119,7 @@ impl Unit {
             Self::F32Fma => "f32_fma",
             Self::F16Fma => "f16_fma",
             Self::Dot4 => "dot4",
+            Self::Dot4AndF32Fma => "dot4+f32_fma",
             Self::CooperativeF32 | Self::CooperativeF16 => "cooperative",
         }
     }
@@ -129,9 +133,10 @@ impl Unit {
         let (storage, accumulator) = (precision.storage(), precision.accumulator());
         let in_f16 = accumulator == Format::F16;
         Some(match (storage, accumulator) {
-            (Format::Int8 | Format::Int4 | Format::MxInt8, _)
-            | (Format::Fixed8, Format::Fixed8)
-            | (Format::Fixed4, Format::Fixed4) => Self::Dot4,
+            (Format::Int8 | Format::Int4 | Format::MxInt8, _) => Self::Dot4,
+            (Format::Fixed8, Format::Fixed8) | (Format::Fixed4, Format::Fixed4) => {
+                Self::Dot4AndF32Fma
+            }
             // No peak of f64 is measured.
             (Format::F64, _) => return None,
             _ if record.kernel.starts_with("cooperative") && in_f16 => Self::CooperativeF16,
@@ -150,14 +155,21 @@ impl Roofline {
         peaks.into_iter().chain(matrices).flatten().any(|peak| peak.disturbed().is_some())
     }
 
-    fn peak(&self, unit: Unit) -> Option<&Peak> {
-        match unit {
-            Unit::F32Fma => self.f32_fma.as_ref(),
-            Unit::F16Fma => self.f16_fma.as_ref(),
-            Unit::Dot4 => self.dot4.as_ref(),
-            Unit::CooperativeF32 => self.cooperative_f32.as_ref(),
-            Unit::CooperativeF16 => self.cooperative_f16.as_ref(),
-        }
+    /// Unit: Gop/s.
+    fn peak(&self, unit: Unit) -> Option<f64> {
+        let peak = match unit {
+            Unit::F32Fma => &self.f32_fma,
+            Unit::F16Fma => &self.f16_fma,
+            Unit::Dot4 => &self.dot4,
+            // The time of each half adds up.
+            Unit::Dot4AndF32Fma => {
+                let (dot4, f32_fma) = (self.peak(Unit::Dot4)?, self.peak(Unit::F32Fma)?);
+                return Some(2.0 / (1.0 / dot4 + 1.0 / f32_fma));
+            }
+            Unit::CooperativeF32 => &self.cooperative_f32,
+            Unit::CooperativeF16 => &self.cooperative_f16,
+        };
+        peak.as_ref().map(|peak| peak.gops)
     }
 
     /// Of reading for SGD, which writes next to nothing, and on the CPU; else of a copy.
@@ -175,7 +187,7 @@ pub(super) fn fill(record: &mut Record, roofline: Option<&Roofline>, dispatches:
     record.arithmetic_intensity = ratio(operations, bytes);
     let Some(roofline) = roofline else { return };
     let unit = Unit::of(record).filter(|&unit| roofline.peak(unit).is_some());
-    let peak = unit.and_then(|unit| roofline.peak(unit)).map(|peak| peak.gops);
+    let peak = unit.and_then(|unit| roofline.peak(unit));
     let bandwidth = roofline.bandwidth(record).map(|bandwidth| bandwidth.gbs);
     record.peak_unit = unit.map_or("", Unit::name).to_owned();
     record.peak_throughput = peak;
@@ -280,7 +292,7 @@ mod tests {
             ("matmul", "fp16", "cooperative", "cooperative"),
             ("matmul", "int8-sr-rowwise", "naive", "dot4"),
             ("sgd", "D32fM32f", "gradient", "f32_fma"),
-            ("sgd", "D8M8-SR", "gradient", "dot4"),
+            ("sgd", "D8M8-SR", "gradient", "dot4+f32_fma"),
             ("sgd", "D8M32f", "gradient", "f32_fma"),
             ("sgd", "D16M16-SR", "gradient", "f32_fma"),
         ] {
@@ -290,6 +302,13 @@ mod tests {
             let expected = if workload == "sgd" { 100.0 } else { 80.0 };
             assert_eq!(record.peak_bandwidth_gbs, Some(expected), "{precision}");
         }
+        let mut both = row("sgd", "D8M8", "gradient");
+        fill(&mut both, Some(&roofline()), 1);
+        assert_eq!(
+            both.peak_throughput,
+            Some(1600.0),
+            "1000 and 4000 Gop/s, half of the work each"
+        );
         let accumulates_in_f16 = row("matmul", "fp16-acc16", "cooperative");
         assert_eq!(Unit::of(&accumulates_in_f16), Some(Unit::CooperativeF16));
         assert_eq!(Unit::of(&row("matmul", "fp4", "naive")), None);

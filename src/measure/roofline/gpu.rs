@@ -170,6 +170,8 @@ fn candidates(context: &Context, unit: Unit) -> Vec<Candidate> {
             });
             all
         }
+        // Follows from the two.
+        Unit::Dot4AndF32Fma => vec![],
         Unit::CooperativeF32 | Unit::CooperativeF16 => {
             let listed = |tile: &Tile| info.cooperative_matrices.iter().any(|m| m == tile.name);
             let usable = context.has_cooperative_matrices() && info.subgroups;
