@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::integers;
 use super::judge::{self, Study};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
@@ -292,11 +293,14 @@ fn prepare_gpu(
     mirrored.study.fill(&checked, truth, source.precision, models, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     verified?;
+    let exact = unmodelled.is_some()
+        && integers::check(&context, source, inputs.shape, &truth.rows, inputs.key, checks)?;
     if !cache.brief {
         judge::compare_runs(&context, source, &gpu, inputs, checks, &c, record)?;
     }
     if let Some(what) = unmodelled {
-        record.reason = format!("no mirror models {what}; held to its bound alone");
+        let judges = if exact { "and to exact sums of small integers" } else { "alone" };
+        record.reason = format!("no mirror models {what}; held to its bound {judges}");
     }
     let method = context.timing;
     let total = [gpu.conversion(), gpu.product()].concat();

@@ -12,6 +12,7 @@ mod drawing;
 mod fingerprint;
 mod grade;
 mod group;
+mod integers;
 mod judge;
 pub mod limits;
 mod matmul;
