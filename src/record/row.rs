@@ -203,8 +203,9 @@ pub struct Record {
     pub between_processes_sd_ns: Option<f64>,
     /// Wall time of warm-up and samples of the main stage. Unit: ns.
     pub sampling_ns: Option<f64>,
-    /// Wall time of the verification: the mirror, the comparison with it, and the errors; the
-    /// truth, which the cases of a shape share, is not in it. Unit: ns.
+    /// Wall time of the verification: the mirror, the comparison with it, and the errors. The truth,
+    /// which the cases of a shape share, is not in it, and the mirror, which the kernels of a precision
+    /// share, is in the first of their rows alone. Unit: ns.
     pub verification_ns: Option<f64>,
     /// Least time of one iteration over the samples. Unit: ns.
     pub min_ns: Option<f64>,
@@ -236,8 +237,9 @@ pub struct Record {
     pub bandwidth_gbs: Option<f64>,
     /// `operations` over `bytes`. Unit: 1/byte.
     pub arithmetic_intensity: Option<f64>,
-    /// Unit of the device whose measured peak counts here: `f32_fma`, `f16_fma`, `dot4` or
-    /// `cooperative`; empty where the roofline was not measured.
+    /// Unit of the device whose measured peak counts here: `f32_fma`, `f16_fma`, `dot4`,
+    /// `dot4+f32_fma` (half of the operations each) or `cooperative`; empty where the roofline was not
+    /// measured.
     pub peak_unit: String,
     /// Measured peak of `peak_unit`, in billions of operations a second. Unit: GOP/s.
     pub peak_throughput: Option<f64>,
@@ -270,8 +272,9 @@ pub struct Record {
     /// Why the device ran under its clock before or after sampling, as its driver names it; empty
     /// where it did not or cannot be asked.
     pub throttle_reasons: String,
-    /// Whether the device was slowed for heat or power while sampling: `true` or `false`; empty
-    /// where it cannot be asked.
+    /// Whether the device was slowed for heat or power between the first sample and the last, by
+    /// whichever of the cases that were sampled in turn: `true` or `false`; empty where it cannot be
+    /// asked.
     pub throttled: Option<bool>,
     /// Energy of one iteration: of the whole device while it ran without a pause for half a second
     /// after sampling, over the iterations. Unit: J.
