@@ -236,7 +236,7 @@ fn subgroup(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
         ])
     };
     match lanes {
-        8 | 16 if is_long => vec![[16, 2, 4, 1], [32, 1, 4, 1], [16, 4, 4, 1], [8, 4, 4, 2]],
+        8 | 16 if is_long => vec![[16, 2, 4, 1], [32, 1, 4, 1], [16, 4, 4, 1], [16, 2, 4, 2]],
         // Sums that go through memory: few, and once for two products.
         8 | 16 if precision.storage() == Format::F32 => {
             vec![[16, 1, 4, 2], [32, 1, 4, 2], [16, 2, 4, 2], [16, 4, 4, 1], [32, 4, 4, 1]]
