@@ -269,6 +269,8 @@ pub struct CaseName {
     pub workload: String,
     /// Precision.
     pub precision: String,
+    /// Random bits of one stochastic rounding, where they are not the usual 16.
+    pub rounding_bits: Option<u32>,
     /// Shape.
     pub shape: String,
     /// Device, unless devices or backends are compared.
@@ -293,6 +295,7 @@ impl CaseName {
         Self {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
+            rounding_bits: record.fewer_rounding_bits(),
             shape: record.shape.clone(),
             device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
             implementation: (by != By::Implementation)
@@ -316,6 +319,7 @@ impl CaseName {
         vec![
             ("workload", self.workload.clone()),
             ("precision", self.precision.clone()),
+            ("rounding_bits", number(self.rounding_bits.map(u64::from))),
             ("shape", self.shape.clone()),
             ("device", self.device.clone().unwrap_or_default()),
             ("implementation", self.implementation.clone().unwrap_or_default()),
@@ -361,6 +365,7 @@ fn shortest(value: f64) -> String {
 impl fmt::Display for CaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.workload, self.precision, self.shape)?;
+        self.rounding_bits.iter().try_for_each(|bits| write!(f, "-r{bits}"))?;
         self.device.iter().try_for_each(|device| write!(f, "/{device}"))
     }
 }
