@@ -176,9 +176,9 @@ impl Frontier {
         self.points.iter().filter(|point| point.standing == Standing::OnFrontier)
     }
 
-    /// The best point of each precision (and number of random bits), fastest first: of its learning
-    /// rates that of the least error, and of that the fastest kernel. Positions in `points`; `records` are those that the
-    /// frontier is of.
+    /// The best point of each precision and number of random bits, fastest first: of its learning rates
+    /// that of the least error, and of that the fastest kernel. Positions in `points`; `records` are those
+    /// that the frontier is of.
     pub fn tuned(&self, records: &[Record]) -> Vec<usize> {
         let record = |&i: &usize| &records[self.points[i].row];
         let all = || 0..self.points.len();

@@ -503,6 +503,7 @@ fn runs_and_rows_alone_have_equal_bits() {
         ("TRADEOFF_SIZES", "33x40x70"),
         ("TRADEOFF_PRECISIONS", "fp32,fp16-sr,int8,int8-rowwise"),
         ("TRADEOFF_KERNELS", "naive,register_tiled"),
+        ("TRADEOFF_ROUNDING_BITS", "16,10"),
     ];
     let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
     let selection = Selection::from_variables(variables.into()).unwrap();

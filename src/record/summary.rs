@@ -46,8 +46,9 @@ pub fn faults(rows: &[Record]) -> Option<String> {
         .then(|| format!("{wrong} wrong, {failed} failed, {skipped} skipped; the rows say why"))
 }
 
-/// The fastest verified kernel of each setting (workload, precision, random bits, shape and device) as a table,
-/// in the order in which the settings first come; of several learning rates that of the least error.
+/// The fastest verified kernel of each setting (workload, precision, random bits, shape and device) as
+/// a table, in the order in which the settings first come; of several learning rates that of the least
+/// error.
 /// Empty where nothing was timed.
 pub fn summary(rows: &[Record]) -> String {
     let best = fastest(rows);
