@@ -1,7 +1,7 @@
 //! Runs, devices or backends side by side, on the cases that both have.
 //!
-//! Two rows are one case if they agree in workload, precision, kernel, shape, problem, seed, trial,
-//! cache and the training's settings, in the device unless devices or backends are what is compared,
+//! Two rows are one case if they agree in workload, precision, random bits, kernel, shape, problem, seed,
+//! trial, cache and the training's settings, in the device unless devices or backends are what is compared,
 //! and in the implementation (apart from its version) unless that is.
 //! Where the two sides have no kernel of a case in common, as a GPU and the CPU do, each side's
 //! fastest kernel is compared.
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::frontier::{self, Interval};
 use crate::measure::Caches;
-use crate::record::{LoadError, Record};
+use crate::record::{LoadError, Record, precision_label};
 
 pub use bootstrap::{
     LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median,
@@ -269,6 +269,8 @@ pub struct CaseName {
     pub workload: String,
     /// Precision.
     pub precision: String,
+    /// Random bits of one stochastic rounding, where they are not the usual 16.
+    pub rounding_bits: Option<u32>,
     /// Shape.
     pub shape: String,
     /// Device, unless devices or backends are compared.
@@ -293,6 +295,7 @@ impl CaseName {
         Self {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
+            rounding_bits: record.fewer_rounding_bits(),
             shape: record.shape.clone(),
             device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
             implementation: (by != By::Implementation)
@@ -316,6 +319,7 @@ impl CaseName {
         vec![
             ("workload", self.workload.clone()),
             ("precision", self.precision.clone()),
+            ("rounding_bits", number(self.rounding_bits.map(u64::from))),
             ("shape", self.shape.clone()),
             ("device", self.device.clone().unwrap_or_default()),
             ("implementation", self.implementation.clone().unwrap_or_default()),
@@ -361,6 +365,7 @@ fn shortest(value: f64) -> String {
 impl fmt::Display for CaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.workload, self.precision, self.shape)?;
+        self.rounding_bits.iter().try_for_each(|bits| write!(f, "-r{bits}"))?;
         self.device.iter().try_for_each(|device| write!(f, "/{device}"))
     }
 }
@@ -396,7 +401,7 @@ fn bootstrap_key(name: &str) -> [u32; 2] {
 pub struct GeometricMean {
     /// Workload.
     pub workload: String,
-    /// Precision.
+    /// Precision, and its random bits where they are not the usual 16: `fp16-sr r=8`.
     pub precision: String,
     /// Cases behind it.
     pub cases: usize,
@@ -474,16 +479,17 @@ impl Comparison {
     pub fn geometric_means(&self) -> Vec<GeometricMean> {
         let mut means: Vec<GeometricMean> = Vec::new();
         for pair in &self.pairs {
-            let (workload, precision) = (&pair.case.workload, &pair.case.precision);
+            let workload = &pair.case.workload;
+            let precision = precision_label(&pair.case.precision, pair.case.rounding_bits);
             let log = pair.ratio.ln();
             let known = means
                 .iter_mut()
-                .find(|mean| mean.workload == *workload && mean.precision == *precision);
+                .find(|mean| mean.workload == *workload && mean.precision == precision);
             match known {
                 Some(mean) => (mean.cases, mean.ratio) = (mean.cases + 1, mean.ratio + log),
                 None => means.push(GeometricMean {
                     workload: workload.clone(),
-                    precision: precision.clone(),
+                    precision,
                     cases: 1,
                     ratio: log,
                 }),

@@ -176,15 +176,15 @@ impl Frontier {
         self.points.iter().filter(|point| point.standing == Standing::OnFrontier)
     }
 
-    /// The best point of each precision, fastest first: of its learning rates that of the least
-    /// error, and of that the fastest kernel. Positions in `points`; `records` are those that the
-    /// frontier is of.
+    /// The best point of each precision and number of random bits, fastest first: of its learning rates
+    /// that of the least error, and of that the fastest kernel. Positions in `points`; `records` are those
+    /// that the frontier is of.
     pub fn tuned(&self, records: &[Record]) -> Vec<usize> {
         let record = |&i: &usize| &records[self.points[i].row];
         let all = || 0..self.points.len();
         let best = |i: &usize| {
-            let precision = &record(i).precision;
-            let rivals = || all().filter(|p| &record(p).precision == precision);
+            let setting = |i: &usize| (&record(i).precision, record(i).fewer_rounding_bits());
+            let rivals = || all().filter(|p| setting(p) == setting(i));
             let error = |i: &usize| self.points[*i].error;
             let least = rivals().min_by(|a, b| error(a).total_cmp(&error(b)));
             let rate = least.map(|p| record(&p).learning_rate);
@@ -424,6 +424,7 @@ fn setting(record: &Record) -> impl Hash + Eq + use<> {
     (
         algorithm(record).map(|texts| texts.map(str::to_owned)),
         (record.precision.clone(), record.kernel.clone(), record.f16_path.clone()),
+        record.fewer_rounding_bits(),
         peer(record).map(str::to_owned),
         record.runtime_checks,
         [record.learning_rate, record.dataset_step, record.model_step].map(|x| x.map(f64::to_bits)),

@@ -186,7 +186,7 @@ impl FrontierArgs {
             };
             let mut line = vec![
                 mark.to_owned(),
-                record.precision.clone(),
+                record.precision_label(),
                 kernel(record),
                 significant(point.throughput, 4),
                 shown(point.throughput_ci, 4),
@@ -245,6 +245,7 @@ impl FrontierArgs {
             device_name: frontier.device_name.clone(),
             driver_info: frontier.driver_info.clone(),
             precision: record.precision.clone(),
+            rounding_bits: record.rounding_bits,
             implementation: frontier::peer(record).unwrap_or("tradeoff").to_owned(),
             kernel: record.kernel.clone(),
             learning_rate: record.learning_rate,
@@ -282,6 +283,8 @@ struct Line {
     device_name: String,
     driver_info: String,
     precision: String,
+    /// Random bits of one stochastic rounding.
+    rounding_bits: Option<u32>,
     implementation: String,
     kernel: String,
     learning_rate: Option<f64>,
@@ -335,7 +338,7 @@ fn setting(frontier: &Frontier, point: usize, rows: &Rows) -> String {
     let record = &rows.records[frontier.points[point].row];
     let rate = rate(record).filter(|_| frontier.has_rates(&rows.records));
     let rate = rate.map(|rate| format!(" rate {rate}")).unwrap_or_default();
-    format!("{} {}{rate}", record.precision, kernel(record))
+    format!("{} {}{rate}", record.precision_label(), kernel(record))
 }
 
 fn shown(interval: Interval, digits: usize) -> String {

@@ -3,12 +3,15 @@
 //! Every figure is drawn from the points of the frontiers, so a row that no frontier takes is in no
 //! figure.
 
+use std::cmp::Reverse;
+
 use super::data::Data;
 use super::figure::{Figure, Mark, Missing, Panel, Roof, Series, Style};
 use super::scale::{rate, significant};
 use crate::frontier::{Frontier, Interval, Point};
 use crate::number::Precision;
-use crate::record::{Record, Status, TrajectoryPoint};
+use crate::number::round::ROUNDING_BITS;
+use crate::record::{Record, Status, TrajectoryPoint, precision_label};
 
 /// What is drawn, and what is not.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,7 +101,8 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// Of each precision, shape and problem the fastest kernel, at the best learning rate.
+    /// Of each precision, number of random bits, shape and problem the fastest kernel, at the best
+    /// learning rate.
     fn fastest(data: &'a Data) -> Vec<Self> {
         let of = |frontier: &'a Frontier| {
             let tuned = frontier.tuned(&data.records).into_iter();
@@ -227,27 +231,37 @@ fn with_sizes(mut panels: Vec<Panel>) -> Vec<Panel> {
     panels
 }
 
-/// A series a precision, in the order in which precisions are measured; others behind.
+/// A series a precision and number of random bits, in the order in which precisions are measured, of the
+/// most bits first; others behind.
 fn series(
     settings: &[Setting],
     joined: bool,
     marks: impl Fn(&Setting) -> Vec<Mark>,
 ) -> Vec<Series> {
-    let mut by_precision = groups(settings, |setting| setting.record.precision.as_str());
+    let mut by_precision = groups(settings, |setting| precision_and_bits(setting.record));
     let order = |name: &str| Precision::all().position(|p| p.name() == name).unwrap_or(usize::MAX);
-    by_precision.sort_by_key(|(name, _)| order(name));
-    let one = |(name, settings): (&str, Vec<Setting>)| {
+    by_precision
+        .sort_by_key(|&((name, bits), _)| (order(name), Reverse(bits.unwrap_or(ROUNDING_BITS))));
+    let one = |((name, bits), settings): ((&str, Option<u32>), Vec<Setting>)| {
         let mut marks: Vec<Mark> = settings.iter().flat_map(&marks).collect();
         marks.sort_by(|a, b| if joined { a.x.total_cmp(&b.x) } else { std::cmp::Ordering::Equal });
         Series {
-            name: name.to_owned(),
+            name: precision_label(name, bits),
             precision: name.to_owned(),
-            style: Style::of_precision(name),
+            style: match bits {
+                None => Style::of_precision(name),
+                Some(bits) => Style::of_fewer_bits(name, bits),
+            },
             joined,
             marks,
         }
     };
     by_precision.into_iter().map(one).filter(|series| !series.marks.is_empty()).collect()
+}
+
+/// What tells the series of a figure apart.
+fn precision_and_bits(record: &Record) -> (&str, Option<u32>) {
+    (&record.precision, record.fewer_rounding_bits())
 }
 
 fn distinct(series: &[Series], value: impl Fn(&Mark) -> f64) -> usize {
@@ -307,7 +321,7 @@ fn error_against_throughput(data: &Data) -> Vec<Figure> {
             let of_best_rate = |s: &Setting| {
                 let mut best = tuned.iter().map(|&row| &data.records[row]);
                 best.any(|best| {
-                    best.precision == s.record.precision
+                    precision_and_bits(best) == precision_and_bits(s.record)
                         && best.learning_rate == s.record.learning_rate
                 })
             };
@@ -355,8 +369,8 @@ fn trade_off_caption(data: &Data, panels: &[Panel]) -> String {
     for panel in panels {
         let marks = || panel.series.iter().flat_map(|s| &s.marks);
         let setting = |m: &Mark| {
-            let Record { precision, learning_rate, .. } = &data.records[m.row];
-            (precision, *learning_rate)
+            let record = &data.records[m.row];
+            (precision_and_bits(record), record.learning_rate)
         };
         let best = |m: &Mark| marks().any(|l| !l.minor && setting(l) == setting(m));
         marks().filter(|m| m.minor).for_each(|m| small[usize::from(best(m))] = true);

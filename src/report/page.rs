@@ -207,7 +207,7 @@ impl Dial {
             Position {
                 row: point.row,
                 name: words::name(&data.records[point.row]),
-                gloss: words::gloss(&data.records[point.row].precision),
+                gloss: words::gloss(&data.records[point.row]),
                 speed: said.speed,
                 error: said.error,
                 advice: said.advice,
@@ -259,6 +259,7 @@ impl Details {
     fn of(data: &Data, row: usize) -> Self {
         let record = &data.records[row];
         let title = format!("{} {}", record.precision, record.shape_in_id());
+        let random = record.fewer_rounding_bits();
         let number =
             |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
         let unless = |text: &str, default: &str| {
@@ -272,6 +273,7 @@ impl Details {
             ("caches", unless(&record.cache, "warm")),
             ("operands", unless(&record.operand_layout, "nn")),
             ("products at once", count.map(|count| count.to_string())),
+            ("random bits of a rounding", random.map(|bits| bits.to_string())),
             ("median", median(record)),
             ("throughput", throughput(record)),
             ("error", error(record)),
@@ -483,7 +485,8 @@ fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
 fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     let record = &data.records[mark.row];
     let x = if mark.x.is_finite() { significant(mark.x, 3) } else { panel.never.to_owned() };
-    let Record { precision, kernel, learning_rate, .. } = record;
+    let Record { kernel, learning_rate, .. } = record;
+    let precision = record.precision_label();
     let rate = learning_rate.map(|value| format!(", α = {}", scale::rate(value)));
     let rate = rate.unwrap_or_default();
     let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();

@@ -44,18 +44,19 @@ pub fn words(frontier: &Frontier, records: &[Record], point: usize, exact: usize
     Words { speed, error, advice: advice(frontier, records, this) }
 }
 
-/// Precision of a row, its algorithm, if that is not plain SGD, and whose code it measured, if not this
-/// crate's: `D32fM8-SR halp`, `fp32 (gemm 0.19.0)`.
+/// Precision of a row, its random bits, if they are not the usual 16, its algorithm, if that is not plain
+/// SGD, and whose code it measured, if not this crate's: `fp16-sr r=8`, `D32fM8-SR halp`,
+/// `fp32 (gemm 0.19.0)`.
 pub fn name(record: &Record) -> String {
     let by = frontier::algorithm(record).map(|[name, _]| format!(" {name}")).unwrap_or_default();
     let of = frontier::peer(record).map(|peer| format!(" ({peer})")).unwrap_or_default();
-    format!("{}{by}{of}", record.precision)
+    format!("{}{by}{of}", record.precision_label())
 }
 
-/// A precision in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this build
-/// does not know.
-pub fn gloss(precision: &str) -> String {
-    let Ok(precision) = precision.parse::<Precision>() else { return String::new() };
+/// The precision of a row in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this
+/// build does not know.
+pub fn gloss(record: &Record) -> String {
+    let Ok(precision) = record.precision.parse::<Precision>() else { return String::new() };
     let [read, written] = match Precision::SGD.contains(&precision) {
         true => ["data", "model"],
         false => ["operands", "sums"],
@@ -83,6 +84,9 @@ pub fn gloss(precision: &str) -> String {
     }
     if precision.rounding() == Rounding::Stochastic {
         text += ", rounded at random";
+        if let Some(bits) = record.fewer_rounding_bits() {
+            text += &format!(" by {bits} random bits");
+        }
     }
     text
 }
@@ -165,7 +169,7 @@ fn power_in_words(exponent: i32) -> String {
 fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
     let name = |other: usize| {
         let (this, other) = (&records[point.row], &records[frontier.points[other].row]);
-        let mut name = other.precision.clone();
+        let mut name = other.precision_label();
         if frontier::algorithm(this) != frontier::algorithm(other) {
             name += &format!(" by {}", frontier::algorithm(other).map_or("sgd", |[name, _]| name));
         }
@@ -260,9 +264,15 @@ mod tests {
             ("D8M32f", "data 8-bit fixed-point, model 32-bit"),
             ("fp7", ""),
         ];
+        let row = |precision: &str| Record { precision: precision.into(), ..Record::default() };
         for (precision, text) in cases {
-            assert_eq!(gloss(precision), text, "{precision}");
+            assert_eq!(gloss(&row(precision)), text, "{precision}");
         }
+        let with = |bits| Record { rounding_bits: Some(bits), ..row("fp16-sr") };
+        let usual = "operands 16-bit, sums 16-bit, rounded at random";
+        assert_eq!(gloss(&with(16)), usual);
+        assert_eq!(gloss(&with(4)), format!("{usual} by 4 random bits"));
+        assert_eq!([16, 4].map(|bits| name(&with(bits))), ["fp16-sr", "fp16-sr r=4"]);
     }
 
     #[test]
