@@ -168,7 +168,8 @@ fn variance_reduced_steps_equal_their_mirror() {
                 let mut cpu = CpuSvrg::prepare(&case, &data, algorithm, arithmetic).unwrap();
                 let expected = cpu.run_trajectory(&data);
                 assert_eq!(cpu.run(&data).0, expected.last().unwrap().model);
-                assert!(expected.iter().all(|now| now.model.iter().any(|&w| w != 0.0)));
+                let moved = expected.iter().any(|now| now.words.iter().any(|&word| word != 0));
+                assert!(moved, "{spec} {algorithm} batch {batch}: nothing moves");
                 for schedule in Schedule::ALL.into_iter().filter(|s| s.applies(batch)) {
                     let options = GpuOptions {
                         checks: batch == 7,
@@ -559,7 +560,7 @@ fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
 }
 
 /// The mean over the last steps is that of the models that shorter runs end with: exactly, where they
-/// have at most 16 bits, else within the 2u² of the sums that an addition of pairs may lose.
+/// are on a grid, else within the 2u² of the sum of magnitudes that an addition of pairs may lose.
 #[test]
 fn averages_are_those_of_the_models() {
     let data = DatasetSpec::Digits.load(3).unwrap();
@@ -581,7 +582,8 @@ fn averages_are_those_of_the_models() {
             sums.iter_mut().zip(cpu.model()).for_each(|(sum, w)| *sum += f64::from(w));
             sizes.iter_mut().zip(cpu.model()).for_each(|(size, w)| *size += f64::from(w).abs());
         }
-        let lost = if precision.accumulator() == Format::F32 { 4.0 * 2f64.powi(-47) } else { 0.0 };
+        let wide = matches!(precision.accumulator(), Format::F32 | Format::Bf16);
+        let lost = if wide { 4.0 * 2f64.powi(-47) } else { 0.0 };
         for ((mean, sum), size) in average.iter().zip(&sums).zip(&sizes) {
             assert!((4.0 * mean - sum).abs() <= lost * size, "{precision}: {mean:e}, {sum:e} / 4");
         }
@@ -617,7 +619,7 @@ fn updates_that_change_nothing_are_counted() {
     };
     assert_eq!(fraction(Rounding::Nearest, 0.25, 1.0), (4096, 1.0));
     assert_eq!(fraction(Rounding::Nearest, 0.75, 1.0), (4096, 0.0));
-    assert_eq!(fraction(Rounding::Nearest, 0.75, 0.0), (0, 1.0), "no gradient is no update");
+    assert_eq!(fraction(Rounding::Nearest, 0.75, 0.0), (0, 0.0), "no gradient is no update");
     let (all, none) = fraction(Rounding::Stochastic, 0.25, 1.0);
     let tolerance = 6.0 * (0.25f64 * 0.75 / 4096.0).sqrt() + 2f64.powi(-16);
     assert!(all == 4096 && (none - 0.75).abs() <= tolerance, "{none}");
@@ -634,8 +636,9 @@ fn updates_that_change_nothing_are_counted() {
         let place = Precision::SGD.iter().position(|&p| p == precision).unwrap();
         stagnated[place]
     };
-    assert!(of(Precision::D8M8) > 0.9 && of(Precision::D16fM16f) > 0.9, "{stagnated:?}");
-    assert!(of(Precision::D32fM32f) < of(Precision::D16fM16f), "{stagnated:?}");
+    // The coarser the grid the sooner it stalls, and rounding stochastically it never does.
+    let [fine, half, coarse] = [Precision::D32fM32f, Precision::D16fM16f, Precision::D8M8].map(of);
+    assert!(fine < half && half < coarse && of(Precision::D8M8Sr) < coarse, "{stagnated:?}");
 }
 
 /// The numbers of the issue of De Sa et al. (2018), whose steps are here in f32: n = 1000, d = 100, α =

@@ -1,6 +1,6 @@
 // As apply.wgsl; and from step AVERAGED_FROM on what was stored is added to its sum, whose mean over
 // the steps is the averaged model (Polyak, Juditsky 1992). A sum is an unevaluated pair of f32, about
-// 48 bits, since WGSL has no f64: exact for models of up to 16 bits, unless they are very many.
+// 48 bits, since WGSL has no f64: exact for fixed-point and f16 models, unless they are very many.
 //
 // sums: the upper parts, OUTPUTS x GROUPS, then the lower parts.
 

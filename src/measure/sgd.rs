@@ -109,6 +109,10 @@ impl Session {
     }
 }
 
+/// Bytes that a model added to the averaged ones moves for each coordinate: its sum, a pair of f32, is
+/// read and written.
+const SUM_BYTES: u64 = 2 * 8;
+
 /// Skips what no mirror could follow on a device.
 fn check_device(context: &Context, algorithm: Algorithm) -> Result<(), Unmeasured> {
     let skipped = |reason| Err(Unmeasured::new(Status::Skipped, reason));
@@ -144,12 +148,10 @@ fn describe(case: &SgdCase, algorithm: Algorithm, inputs: &Inputs, record: &mut 
     record.output_format = case.precision.accumulator().name().to_owned();
     record.operations = Some(case.operations(data));
     record.bytes = Some(case.bytes(data));
-    if algorithm == Algorithm::AveragedSgd {
-        // Each sum is read and written, a pair of f32, for each model that is added.
-        let window = Algorithm::window(data.n, case.batch, case.steps);
-        let added = u64::from(window) * (data.d * data.outputs) as u64;
+    if let Some(models) = averaged(case, data, algorithm) {
+        let added = u64::from(models) * (data.d * data.outputs) as u64;
         record.operations = Some(case.operations(data) + added);
-        record.bytes = Some(case.bytes(data) + 2 * 8 * added);
+        record.bytes = Some(case.bytes(data) + SUM_BYTES * added);
     }
     record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
@@ -306,7 +308,8 @@ fn prepare_cpu(
     if case.precision.storage() == Format::Fixed4 {
         // On the CPU a 4-bit number takes a byte.
         let in_bytes = SgdCase { precision: Precision::D8M8Sr, ..*case };
-        record.bytes = Some(in_bytes.bytes(data));
+        let added = u64::from(averaged.unwrap_or(0)) * (data.d * data.outputs) as u64;
+        record.bytes = Some(in_bytes.bytes(data) + SUM_BYTES * added);
         record.conversion_bytes = in_bytes.conversion_bytes(data);
     }
     check_first_steps(case, data, &cpu, record)?;

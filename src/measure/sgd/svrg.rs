@@ -158,8 +158,9 @@ fn steps_to_check(case: &SgdCase, data: &Dataset, algorithm: Algorithm) -> u32 {
     least.clamp(1, case.steps)
 }
 
-/// Holds the first steps, all of them if they are few enough, to the run in f64: each number that a step stored must be one to
-/// which f64 arithmetic may round within the error of f32, and the models must be the snapshots'.
+/// Holds the first steps, all of them if they are few enough, to the run in f64: each number that a step
+/// stored must be one to which f64 arithmetic may round within the error of f32, and the models must be
+/// the snapshots'.
 fn check_in_f64(
     case: &SgdCase,
     data: &Dataset,

@@ -21,10 +21,7 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         let (model, weights) =
             unsafe { (self.model.write(range.clone()), self.weights.write(range.clone())) };
         let mut random = [0; PIECE];
-        let mut before = [0.0; PIECE];
-        if self.setting.counts {
-            before[..end - first].copy_from_slice(weights);
-        }
+        let before = if self.setting.counts { weights.to_vec() } else { Vec::new() };
         match (self.centre, self.setting.rounding) {
             (Some(centre), _) => {
                 model_random(now, output, first, &mut random);
@@ -44,13 +41,7 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
             let piece = output * d.div_ceil(PIECE) + first / PIECE;
             // SAFETY: as above.
             let count = unsafe { self.counts.write(piece..piece + 1) };
-            self.count(
-                now,
-                gradient,
-                range.start,
-                [&before[..end - first], &*weights],
-                &mut count[0],
-            );
+            self.count(now, gradient, range.start, [&before, &*weights], &mut count[0]);
         }
         if self.setting.averaged_from.is_some_and(|first| now.step >= first) {
             // SAFETY: as above.

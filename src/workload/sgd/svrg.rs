@@ -5,8 +5,8 @@
 //! The outer loop is the host's, whatever the device: once a period it reads the model, computes the
 //! full gradient in f64, and sets the centre and the grid. The inner loop is the device's: steps in f32
 //! about that centre, in units of the grid's step δ. There the residual's change, which for an offset
-//! of q steps is δ x·q, and the full gradient over δ are numbers of ordinary size however small δ has become, so f32
-//! costs HALP nothing of its limit, which is that of the full gradient in f64.
+//! of q steps is δ x·q, and the full gradient over δ are numbers of ordinary size however small δ has
+//! become, so f32 costs HALP nothing of its limit, which is that of the full gradient in f64.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -196,7 +196,7 @@ impl Outer {
                 inner.recentre(&about, offsets)?;
             }
             inner.run(i)?;
-            if checkpoints.contains(&segment.end) {
+            if checkpoints.binary_search(&segment.end).is_ok() {
                 let words = inner.words()?;
                 let model = self.model(&about, &words);
                 keep(SvrgSnapshot { step: segment.end, words, model });
