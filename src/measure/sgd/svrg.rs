@@ -326,3 +326,57 @@ impl Runner for GpuRunner {
         Some((Box::new(Self { inputs, context, gpu, again, result, verified }), bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::Precision;
+    use crate::problem::dataset::DatasetSpec;
+
+    /// Every step through three full gradients is one that f64 allows; the check leaves a choice to less
+    /// than one number in a hundred, and finds one that is two steps of the grid off.
+    #[test]
+    fn steps_are_held_to_their_run_in_f64() {
+        for (spec, batch) in [
+            (DatasetSpec::Normalised { n: 60, d: 37 }, 1),
+            (DatasetSpec::Logistic { n: 131, d: 33 }, 5),
+            (DatasetSpec::Digits, 60),
+        ] {
+            let data = spec.load(3).unwrap();
+            for algorithm in [Algorithm::LpSvrg, Algorithm::Halp] {
+                let steps = 3 * Algorithm::period(data.n, batch);
+                let case =
+                    SgdCase { seed: 4, ..SgdCase::new(&data, Precision::D32fM8Sr, batch, steps) };
+                let host = Arithmetic::host();
+                let mut cpu = CpuSvrg::prepare(&case, &data, algorithm, host).unwrap();
+                let outer = *cpu.outer();
+                let check = || Check {
+                    outer,
+                    way: Way::new(outer.in_f64(&data)),
+                    snapshots: &[],
+                    wrong: 0,
+                };
+                let (mut sound, mut spoilt) = (check(), check());
+                let mut way = Way::new(outer.in_f64(&data));
+                let (mut numbers, mut loose) = (0, 0);
+                cpu.step_by_step(&data, steps, &mut |mut now| {
+                    sound.step(&now);
+                    let allowed = way.foresee();
+                    way.advance(&outer.stored(&now.words));
+                    numbers += allowed.len();
+                    loose += allowed.iter().filter(|[least, most]| least != most).count();
+                    if now.step == steps {
+                        let q = now.words[0] as u8 as i8;
+                        let off = if q > 0 { q - 2 } else { q + 2 };
+                        now.words[0] = now.words[0] & !0xff | u32::from(off as u8);
+                    }
+                    spoilt.step(&now);
+                });
+                assert_eq!(sound.wrong, 0, "{spec} {algorithm}");
+                assert!(100 * loose < numbers, "{spec} {algorithm}: {loose} of {numbers}");
+                // The number itself, and the coordinate of the model that follows from it.
+                assert_eq!(spoilt.wrong, 2, "{spec} {algorithm}");
+            }
+        }
+    }
+}
