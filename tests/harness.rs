@@ -34,7 +34,7 @@ use tradeoff::record::{
 };
 use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{Kernel, KernelSource, Shape};
-use tradeoff::workload::sgd::{Algorithm, LearningRate, Schedule};
+use tradeoff::workload::sgd::{Algorithm, LearningRate, Schedule, Stage};
 
 /// Its C has padding (26 columns of 32), and no padding lies in k.
 const SHAPE: Shape = Shape::new(37, 26, 64);
@@ -420,7 +420,8 @@ fn sgd_kernels_that_are_wrong() {
 }
 
 /// Each algorithm is a row of its own on the CPU, with its parameters; the plain one is checked
-/// against the definition of its steps, and HALP goes where LP-SVRG stalls.
+/// against the definition of its steps, those that reduce variance against their run in f64, and HALP
+/// goes where LP-SVRG stalls.
 #[test]
 fn sgd_by_other_algorithms() {
     let (_guard, devices) = devices();
@@ -451,6 +452,14 @@ fn sgd_by_other_algorithms() {
     assert_eq!(rows.len(), 6, "D8M8 has no variance-reduced algorithm");
     let plain = row(Algorithm::Sgd);
     assert_eq!((plain.mirror_mismatches, plain.verified_fraction), (Some(0), Some(2.0 / 40_000.0)));
+    let checked = |row: &Record| (row.mirror_mismatches, row.verified_fraction);
+    for algorithm in [Algorithm::LpSvrg, Algorithm::Halp] {
+        assert_eq!(checked(row(algorithm)), (Some(0), Some(1.0)), "{algorithm}");
+    }
+    for row in &rows {
+        let stagnated = row.stagnated_fraction.unwrap_or(f64::NAN);
+        assert!(stagnated > 0.0 && stagnated < 1.0, "{}: {stagnated}", row.case_id);
+    }
     assert_eq!(row(Algorithm::AveragedSgd).algorithm_parameters, "window=1000");
     assert_eq!(row(Algorithm::Halp).algorithm_parameters, "mu=0.03 period=2000");
     assert!(row(Algorithm::Halp).case_id.contains("-b1-lr0.1-halp/"));
@@ -459,6 +468,52 @@ fn sgd_by_other_algorithms() {
     let stalled = norm(Algorithm::LpSvrg);
     assert!((1e-2..4e-2).contains(&stalled), "{stalled:e}");
     assert!(norm(Algorithm::Halp) < 1e-6, "{:e}", norm(Algorithm::Halp));
+}
+
+/// Each algorithm on each GPU: verified, timed, and with the result of the CPU's row where their
+/// arithmetic is the same; and a kernel of theirs that is wrong is found.
+#[test]
+fn sgd_by_other_algorithms_on_gpus() {
+    let (_guard, gpus) = gpus();
+    let selection = Selection {
+        shapes: vec![],
+        precisions: vec![Precision::D32fM8Sr],
+        data_sets: vec![DatasetSpec::Logistic { n: 90, d: 21 }],
+        batches: vec![Batch::Rows(2)],
+        steps: 300,
+        algorithms: Algorithm::ALL.to_vec(),
+        ..Selection::default()
+    };
+    let mut plain = session(&gpus, selection.clone());
+    let mut other = session(&gpus, selection);
+    other.alter_sgd(|stage, files| {
+        for file in files.iter_mut().filter(|_| stage == Stage::Persistent) {
+            file.text = match file.path {
+                "sgd/apply_averaged.wgsl" => swap(file.text, "sum.hi, s", "sum.lo, s"),
+                "sgd/apply_centred.wgsl" => swap(file.text, "decayed - full", "decayed + full"),
+                _ => file.text,
+            };
+        }
+    });
+    for case in plain.plan() {
+        let measured = measure(&mut plain, &case, &|_| {});
+        let row = &measured.record;
+        assert_eq!(row.status, Status::Ok, "{case}: {}", row.reason);
+        assert_eq!((row.mirror_mismatches, row.verified_fraction), (Some(0), Some(1.0)), "{case}");
+        assert!(row.stagnated_fraction.is_some_and(|part| part > 0.0 && part < 1.0), "{case}");
+        let host = ["lp-svrg", "halp"].contains(&&*row.algorithm);
+        assert!(!host || row.timing_method == "host", "{case}: {}", row.timing_method);
+        if row.algorithm != Algorithm::Sgd.name() {
+            let wrong = measure(&mut other, &case, &|_| {});
+            assert_untimed(&wrong, Status::Wrong, &["words of the model differ from the mirror"]);
+        }
+    }
+}
+
+/// The text of a kernel with one place changed.
+fn swap(text: &str, from: &str, to: &str) -> &'static str {
+    assert_eq!(text.matches(from).count(), 1, "{from}");
+    Box::leak(text.replace(from, to).into_boxed_str())
 }
 
 /// What a schedule cannot run is a row that says so.

@@ -1,12 +1,14 @@
 //! SGD kernels against their mirrors, bit by bit, on every adapter present.
 
 use tradeoff::gpu::{Candidate, Context, Source, compose, discover_from_env};
-use tradeoff::mirror::sgd::{F16, Number, Setting, Workspace, residual_of, run};
+use tradeoff::mirror::sgd::{F16, Number, Setting, Workspace, change_of, residual_of, run};
 use tradeoff::number::philox::philox4x32;
-use tradeoff::number::{Arithmetic, Precision, Rounding};
+use tradeoff::number::{Arithmetic, Format, Precision, Rounding};
 use tradeoff::problem::dataset::{Dataset, DatasetSpec, Loss};
 use tradeoff::truth::sgd::Objective;
-use tradeoff::workload::sgd::{CpuSgd, GpuOptions, GpuSgd, Grids, Plan, Schedule, SgdCase, Step};
+use tradeoff::workload::sgd::{
+    Algorithm, CpuSgd, CpuSvrg, GpuOptions, GpuSgd, GpuSvrg, Grids, Plan, Schedule, SgdCase, Step,
+};
 use tradeoff::{wgsl, with_ops};
 
 /// Opens every adapter; says so where there is none.
@@ -27,7 +29,10 @@ fn differing(a: &[u32], b: &[u32]) -> usize {
 
 /// A run on the device under each schedule that applies, against one of the mirror.
 fn compare(context: &Context, case: &SgdCase, data: &Dataset, options: GpuOptions) {
-    let mut cpu = CpuSgd::prepare(case, data, context.fingerprint.arithmetic).unwrap();
+    let arithmetic = context.fingerprint.arithmetic;
+    let window = Algorithm::window(data.n, case.batch, case.steps);
+    let averaged = (options.algorithm == Algorithm::AveragedSgd).then_some(window);
+    let mut cpu = CpuSgd::prepare_averaging(case, data, arithmetic, averaged).unwrap();
     cpu.run_trajectory();
     for schedule in Schedule::ALL.into_iter().filter(|schedule| schedule.applies(case.batch)) {
         let options = GpuOptions { schedule: Some(schedule), ..options };
@@ -66,9 +71,12 @@ fn compare_with(
     let words = gpu.model_words(context).unwrap();
     assert_eq!(differing(&words, &cpu.model_words()), 0, "{name}: end");
     assert!(words.iter().any(|&w| w != 0), "{name}: the model never moved");
-    // The list restores the model: two repeats end where one does.
+    assert_eq!(gpu.sums(context).unwrap().as_ref(), cpu.sums(), "{name}: sums of models");
+    assert_eq!(gpu.average(context).unwrap(), cpu.average(), "{name}: mean of models");
+    // The list restores the model and its sums: two repeats end where one does.
     context.run(gpu.commands(), 2).unwrap();
     assert_eq!(differing(&gpu.model_words(context).unwrap(), &words), 0, "{name}: repeated");
+    assert_eq!(gpu.sums(context).unwrap().as_ref(), cpu.sums(), "{name}: repeated sums");
 }
 
 #[test]
@@ -100,6 +108,98 @@ fn every_setting_loss_and_batch_equals_its_mirror() {
     }
 }
 
+/// Sums of models, under every schedule and beyond one tile of rows.
+#[test]
+fn sums_of_models_equal_their_mirror() {
+    let contexts = contexts();
+    for (spec, batches) in [
+        (DatasetSpec::Figure2 { n: 150, d: 70 }, &[7, 64, 150][..]),
+        (DatasetSpec::Figure2 { n: 700, d: 9 }, &[257, 700]),
+        (DatasetSpec::Digits, &[100]),
+    ] {
+        let data = spec.load(11).unwrap();
+        for context in &contexts {
+            for precision in Precision::SGD {
+                for &batch in batches {
+                    let rate = 2.0 * data.learning_rate(data.loss, batch, 0.0);
+                    let case = SgdCase {
+                        learning_rate: rate,
+                        seed: 3,
+                        trial: 5,
+                        ..SgdCase::new(&data, precision, batch, 40)
+                    };
+                    let algorithm = Algorithm::AveragedSgd;
+                    let options = GpuOptions { algorithm, ..GpuOptions::default() };
+                    compare(context, &case, &data, options);
+                }
+            }
+        }
+    }
+}
+
+/// LP-SVRG and HALP through several full gradients: what the steps store, and the models, in f64, that
+/// follow, under every schedule, beyond one tile of rows, over several buffers and with run-time checks.
+#[test]
+fn variance_reduced_steps_equal_their_mirror() {
+    let contexts = contexts();
+    for (spec, batches) in [
+        (DatasetSpec::Normalised { n: 60, d: 37 }, &[1, 7, 60][..]),
+        (DatasetSpec::Logistic { n: 131, d: 33 }, &[5, 131]),
+        (DatasetSpec::Figure2 { n: 600, d: 9 }, &[257, 600]),
+        (DatasetSpec::Digits, &[100]),
+    ] {
+        let data = spec.load(11).unwrap();
+        for (context, algorithm) in
+            contexts.iter().flat_map(|c| [Algorithm::LpSvrg, Algorithm::Halp].map(|a| (c, a)))
+        {
+            for (&batch, loss) in batches
+                .iter()
+                .flat_map(|b| [Loss::LeastSquares, Loss::Logistic].map(|loss| (b, loss)))
+            {
+                let steps = 3 * Algorithm::period(data.n, batch) + 1;
+                let case = SgdCase {
+                    loss,
+                    learning_rate: data.learning_rate(loss, batch, 0.0),
+                    seed: 3,
+                    trial: 5,
+                    ..SgdCase::new(&data, Precision::D32fM8Sr, batch, steps)
+                };
+                let arithmetic = context.fingerprint.arithmetic;
+                let mut cpu = CpuSvrg::prepare(&case, &data, algorithm, arithmetic).unwrap();
+                let expected = cpu.run_trajectory(&data);
+                assert_eq!(cpu.run(&data).0, expected.last().unwrap().model);
+                let moved = expected.iter().any(|now| now.words.iter().any(|&word| word != 0));
+                assert!(moved, "{spec} {algorithm} batch {batch}: nothing moves");
+                for schedule in Schedule::ALL.into_iter().filter(|s| s.applies(batch)) {
+                    let options = GpuOptions {
+                        checks: batch == 7,
+                        chunk_bytes: (batch == 7).then_some(16 * 4 * data.d_padded as u64),
+                        schedule: Some(schedule),
+                        algorithm,
+                    };
+                    let gpu = GpuSvrg::prepare(context, &case, &data, options, &|_, _| {}).unwrap();
+                    let name = format!(
+                        "{} {spec} {} {algorithm} batch {batch} {}",
+                        context.info.slug,
+                        loss.name(),
+                        schedule.name()
+                    );
+                    let got = gpu.run_trajectory(context, &data).unwrap();
+                    assert_eq!(got.len(), expected.len(), "{name}");
+                    for (got, expected) in got.iter().zip(&expected) {
+                        let wrong = differing(&got.words, &expected.words);
+                        assert_eq!(wrong, 0, "{name}: words differ at step {}", expected.step);
+                        assert_eq!(got, expected, "{name}: models differ");
+                    }
+                    // A run leaves nothing that the next one would see.
+                    let again = gpu.run(context, &data).unwrap();
+                    assert_eq!(again, expected.last().unwrap().model, "{name}: repeated");
+                }
+            }
+        }
+    }
+}
+
 /// The logistic residual alone, over all magnitudes of z and both targets.
 #[test]
 fn logistic_equals_its_mirror() {
@@ -123,8 +223,12 @@ fn logistic_equals_its_mirror() {
         })
         .collect();
     for context in contexts() {
-        let composed =
-            compose(&[wgsl!("sgd/loss_logistic.wgsl"), wgsl!("shared/reciprocal.wgsl"), MAIN]);
+        let composed = compose(&[
+            wgsl!("sgd/loss_logistic.wgsl"),
+            wgsl!("sgd/exponential.wgsl"),
+            wgsl!("shared/reciprocal.wgsl"),
+            MAIN,
+        ]);
         let pipeline = context.pipeline(&composed, "main", &[]).unwrap();
         let source = context.buffer("z", (COUNT * 8) as u64).unwrap();
         let target = context.buffer("r", (COUNT * 8) as u64).unwrap();
@@ -148,6 +252,58 @@ fn logistic_equals_its_mirror() {
     }
 }
 
+/// The change of the logistic residual alone, over all magnitudes of change and products at the centre.
+#[test]
+fn logistic_changes_equal_their_mirror() {
+    const MAIN: Source = Source {
+        path: "main",
+        text: "@group(0) @binding(0) var<storage, read> given: array<vec4<f32>>;
+            @group(0) @binding(1) var<storage, read_write> r: array<f32>;
+            var<private> delta: f32;
+            fn grid_step() -> f32 { return delta; }
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+                delta = given[id.x].y;
+                r[id.x] = residual_of(given[id.x].x, 1.0, given[id.x].z);
+            }",
+    };
+    const COUNT: usize = 1 << 18;
+    let signed = |bits: u32, x: f32| if bits & 1 == 0 { x } else { -x };
+    let inputs: Vec<[f32; 4]> = (0..COUNT as u32)
+        .map(|i| {
+            let [a, b, c, d] = philox4x32([i, 0, 0, 0], [1, 3]);
+            let product = f32::from_bits(0x3d00_0000 + a % 0x0600_0000); // 2^-5 to 2^7
+            let step = f32::from_bits(0x2000_0000 + b % 0x2200_0000); // 2^-63 to 2^5
+            let centre = f32::from_bits(0x3c00_0000 + c % 0x0700_0000); // 2^-7 to 2^7
+            [signed(d, product), step, signed(d >> 1, centre), 0.0]
+        })
+        .collect();
+    for context in contexts() {
+        let files = [
+            wgsl!("sgd/change_logistic.wgsl"),
+            wgsl!("sgd/exponential.wgsl"),
+            wgsl!("shared/reciprocal.wgsl"),
+            MAIN,
+        ];
+        let pipeline = context.pipeline(&compose(&files), "main", &[]).unwrap();
+        let source = context.buffer("given", (COUNT * 16) as u64).unwrap();
+        let target = context.buffer("r", (COUNT * 4) as u64).unwrap();
+        context.upload(&source, bytemuck::cast_slice(&inputs)).unwrap();
+        let groups = [COUNT as u32 / 64, 1, 1];
+        let dispatch = context.dispatch(&pipeline, &[(0, &source), (1, &target)], groups).unwrap();
+        context.run(&[dispatch], 1).unwrap();
+        let bytes = context.read(&target, 0, (COUNT * 4) as u64).unwrap();
+        let got: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        with_ops!(context.fingerprint.arithmetic, O => {
+            for (&[product, step, centre, _], got) in inputs.iter().zip(&got) {
+                let expected = change_of::<O>(Loss::Logistic, product, step, centre);
+                let name = format!("{}: {product:e} {step:e} {centre:e}", context.info.slug);
+                assert_eq!(expected.to_bits(), got.to_bits(), "{name}: {got:e}, not {expected:e}");
+            }
+        });
+    }
+}
+
 /// The data set over four buffers, with the run-time checks of wgpu: the same bits.
 #[test]
 fn chunks_and_checks_change_nothing() {
@@ -156,8 +312,8 @@ fn chunks_and_checks_change_nothing() {
     for context in contexts() {
         for precision in Precision::SGD {
             for (batch, rows, checks) in [(64, 38, false), (100, 40, true), (7, 75, true)] {
-                let options =
-                    GpuOptions { checks, chunk_bytes: Some(rows * row_bytes), schedule: None };
+                let chunk_bytes = Some(rows * row_bytes);
+                let options = GpuOptions { checks, chunk_bytes, ..GpuOptions::default() };
                 let case = SgdCase::new(&data, precision, batch, 6);
                 compare(&context, &case, &data, options);
             }
@@ -359,6 +515,8 @@ fn one_step<M: Number>(model: &mut [M], x: &[f32], y: f32, now: Step) {
         arithmetic: Arithmetic::host(),
         shuffled: false,
         averaged_from: None,
+        centred: false,
+        counts: false,
     };
     let mut workspace = Workspace::new(&setting, 1);
     let now = Step { batch: 1, rows: 1, half_bits: 1, scale: 1.0, ..now };
@@ -401,7 +559,8 @@ fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
     }
 }
 
-/// The mean over the last steps is that of the models that shorter runs end with.
+/// The mean over the last steps is that of the models that shorter runs end with: exactly, where they
+/// are on a grid, else within the 2u² of the sum of magnitudes that an addition of pairs may lose.
 #[test]
 fn averages_are_those_of_the_models() {
     let data = DatasetSpec::Digits.load(3).unwrap();
@@ -413,7 +572,7 @@ fn averages_are_those_of_the_models() {
         let average = cpu.average().unwrap();
         cpu.run_trajectory();
         assert_eq!(cpu.average().unwrap(), average, "{precision}: a run restarts the sums");
-        let mut sums = vec![0.0; average.len()];
+        let (mut sums, mut sizes) = (vec![0.0; average.len()], vec![0.0; average.len()]);
         for steps in 87..=90 {
             let mut cpu = CpuSgd::prepare(&SgdCase { steps, ..case }, &data, host).unwrap();
             cpu.run();
@@ -421,9 +580,120 @@ fn averages_are_those_of_the_models() {
             // Every model is on a grid of powers of two, or f32: f64 sums of four are exact enough
             // to be the same in either unit.
             sums.iter_mut().zip(cpu.model()).for_each(|(sum, w)| *sum += f64::from(w));
+            sizes.iter_mut().zip(cpu.model()).for_each(|(size, w)| *size += f64::from(w).abs());
         }
-        let same = average.iter().zip(&sums).all(|(mean, sum)| *mean == sum / 4.0);
-        assert!(same, "{precision}");
+        let wide = matches!(precision.accumulator(), Format::F32 | Format::Bf16);
+        let lost = if wide { 4.0 * 2f64.powi(-47) } else { 0.0 };
+        for ((mean, sum), size) in average.iter().zip(&sums).zip(&sizes) {
+            assert!((4.0 * mean - sum).abs() <= lost * size, "{precision}: {mean:e}, {sum:e} / 4");
+        }
+    }
+}
+
+/// Updates that change nothing: all of them once rounding to nearest has stalled, and by chance where
+/// rounding is stochastic. An update of φ grid steps then leaves the coordinate with probability 1 − φ:
+/// six standard deviations are allowed, and 2⁻¹⁶ for the bits that are cut off.
+#[test]
+fn updates_that_change_nothing_are_counted() {
+    // With n = 1 and x = 1 in each of d columns, z = Σw and each coordinate's update is −rate·(z − y).
+    let fraction = |rounding, rate: f32, target: f32| {
+        const D: usize = 4096;
+        let setting = Setting {
+            d_padded: D,
+            outputs: 1,
+            loss: Loss::LeastSquares,
+            rounding,
+            arithmetic: Arithmetic::host(),
+            shuffled: false,
+            averaged_from: None,
+            centred: false,
+            counts: true,
+        };
+        let mut workspace = Workspace::new(&setting, 1);
+        let (x, mut model) = (vec![1.0; D], vec![0i8; D]);
+        let now = Step { batch: 1, rows: 1, half_bits: 1, scale: 1.0, rate, ..Step::default() };
+        run(&setting, &[now], &x, &[target], &mut [0], &mut model, &mut workspace);
+        let [all, none] = workspace.updates();
+        assert_eq!(none, model.iter().filter(|&&w| w == 0).count() as u64 * all / D as u64);
+        (all, none as f64 / D as f64)
+    };
+    assert_eq!(fraction(Rounding::Nearest, 0.25, 1.0), (4096, 1.0));
+    assert_eq!(fraction(Rounding::Nearest, 0.75, 1.0), (4096, 0.0));
+    assert_eq!(fraction(Rounding::Nearest, 0.75, 0.0), (0, 0.0), "no gradient is no update");
+    let (all, none) = fraction(Rounding::Stochastic, 0.25, 1.0);
+    let tolerance = 6.0 * (0.25f64 * 0.75 / 4096.0).sqrt() + 2f64.powi(-16);
+    assert!(all == 4096 && (none - 0.75).abs() <= tolerance, "{none}");
+    // As a column of a whole run.
+    let data = DatasetSpec::Figure2 { n: 300, d: 40 }.load(6).unwrap();
+    let stagnated = Precision::SGD.map(|precision| {
+        let case = SgdCase::new(&data, precision, data.n, 400);
+        let mut cpu = CpuSgd::prepare(&case, &data, Arithmetic::host()).unwrap();
+        assert_eq!(cpu.stagnated_fraction(), None);
+        cpu.run_trajectory();
+        cpu.stagnated_fraction().unwrap()
+    });
+    let of = |precision| {
+        let place = Precision::SGD.iter().position(|&p| p == precision).unwrap();
+        stagnated[place]
+    };
+    // The coarser the grid the sooner it stalls, and rounding stochastically it never does.
+    let [fine, half, coarse] = [Precision::D32fM32f, Precision::D16fM16f, Precision::D8M8].map(of);
+    assert!(fine < half && half < coarse && of(Precision::D8M8Sr) < coarse, "{stagnated:?}");
+}
+
+/// The numbers of the issue of De Sa et al. (2018), whose steps are here in f32: n = 1000, d = 100, α =
+/// 0.1, T = 2n, 8 bits, μ = 0.03. LP-SVRG stays at a gradient norm of 2e-2 (within a factor of two at each
+/// of the last ten full gradients), and HALP goes on to the roundoff of the gradient in f64, of which ten
+/// times is allowed, as if all were f64 (`mirror::sgd::Svrg`). So it does where the loss is logistic.
+#[test]
+fn halp_converges_where_lp_svrg_stalls() {
+    for (spec, rate, epochs, halving) in [
+        (DatasetSpec::Normalised { n: 1000, d: 100 }, Some(0.1), 50, 0.7),
+        (DatasetSpec::Logistic { n: 400, d: 20 }, None, 120, 1.0),
+    ] {
+        let data = spec.load(1).unwrap();
+        let period = Algorithm::period(data.n, 1);
+        let auto = SgdCase::new(&data, Precision::D32fM8Sr, 1, epochs * period);
+        let case = SgdCase {
+            learning_rate: rate.unwrap_or(auto.learning_rate),
+            regularisation: if rate.is_some() { 0.0 } else { auto.regularisation },
+            seed: 1,
+            ..auto
+        };
+        let objective = Objective::new(&case, &data);
+        let norms = |algorithm| -> Vec<f64> {
+            let mut cpu = CpuSvrg::prepare(&case, &data, algorithm, Arithmetic::host()).unwrap();
+            let (mut norms, mut done) = (vec![], 0);
+            cpu.at_full_gradients(&data, &mut |now| {
+                assert_eq!(now.step, done + period);
+                done = now.step;
+                norms.push(objective.gradient_norm(&now.model));
+            });
+            norms
+        };
+        let (stalled, centred) = (norms(Algorithm::LpSvrg), norms(Algorithm::Halp));
+        println!("{spec}: LP-SVRG {:?}\nHALP {:?}", &stalled[stalled.len() - 5..], centred);
+        if rate.is_some() {
+            assert!(stalled[20..].iter().all(|norm| (1e-2..4e-2).contains(norm)), "{stalled:?}");
+        }
+        let optimum = objective.optimum().unwrap().model;
+        let mut roundoff = vec![0.0; data.d_padded];
+        for (x, &y) in data.x.chunks(data.d_padded).zip(&data.targets) {
+            let z: f64 = x.iter().zip(&optimum).map(|(&x, w)| f64::from(x) * w).sum();
+            let residual = match case.loss {
+                Loss::LeastSquares => z - f64::from(y),
+                Loss::Logistic => 1.0 / (1.0 + (-z).exp()) - f64::from(y),
+            };
+            roundoff.iter_mut().zip(x).for_each(|(sum, &x)| {
+                *sum += residual.abs() * f64::from(x).abs() / data.n as f64;
+            });
+        }
+        let roundoff = f64::EPSILON * norm(roundoff);
+        let reached = centred.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(reached <= 10.0 * roundoff, "{spec}: {reached:e} against {roundoff:e}");
+        let pairs = centred.windows(2).take_while(|pair| pair[1] > 1e3 * roundoff);
+        let worst = pairs.map(|pair| pair[1] / pair[0]).fold(0.0, f64::max);
+        assert!(worst < halving, "{spec}: {worst}");
     }
 }
 
@@ -470,6 +740,8 @@ impl Quadratic {
             arithmetic: Arithmetic::host(),
             shuffled: false,
             averaged_from: Some(averaged),
+            centred: false,
+            counts: false,
         };
         let mut workspace = Workspace::new(&setting, d);
         let mut order: Vec<u32> = (0..d as u32).collect();
@@ -487,7 +759,7 @@ impl Quadratic {
             run(&setting, &[now], &x, &targets, &mut order, model, &mut workspace);
             after(model);
         }
-        workspace.sums
+        workspace.sums.values()
     }
 }
 

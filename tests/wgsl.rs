@@ -12,7 +12,7 @@ use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
 use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, Shape, conversion_sources};
-use tradeoff::workload::sgd::{Stage, conversion_kernel, kernels};
+use tradeoff::workload::sgd::{Algorithm, Stage, conversion_kernel, kernels};
 
 /// f16 as a type of its own: wgpu's `SHADER_F16`, which many devices lack.
 const F16: Capabilities = Capabilities::SHADER_FLOAT16;
@@ -138,12 +138,17 @@ fn sgd_modules() -> Vec<Module> {
     for precision in Precision::SGD {
         let stores_f16 = [precision.storage(), precision.accumulator()].contains(&Format::F16);
         for loss in [Loss::LeastSquares, Loss::Logistic] {
-            for (stage, kernel) in kernels(precision, loss) {
+            let algorithms = Algorithm::ALL.into_iter().filter(|a| a.runs(precision));
+            let all = algorithms.flat_map(|algorithm| {
+                let stages = kernels(precision, loss, algorithm).into_iter();
+                stages.map(move |(stage, kernel)| (algorithm, stage, kernel))
+            });
+            for (algorithm, stage, kernel) in all {
                 // It touches neither data nor model.
                 let apart = stage == Stage::Shuffle;
                 let needs = if stores_f16 && !apart { PACKING } else { Capabilities::empty() };
                 modules.push(Module {
-                    name: format!("sgd {precision} {} {}", loss.name(), kernel.entry),
+                    name: format!("{algorithm} {precision} {} {}", loss.name(), kernel.entry),
                     composed: kernel.composed,
                     entry_points: vec![kernel.entry],
                     needs,

@@ -5,14 +5,3 @@ fn apply(output: u32, group: u32, g: vec4<f32>) {
     let updated = fma(vec4<f32>(-step.rate), g, decayed);
     model[output * GROUPS + group] = encode_model(updated, output, group);
 }
-
-// The same for all groups of a thread.
-fn apply_all(gradient: Fours, place: Place) {
-    var sums = gradient;
-    for (var f = 0u; f < FOURS; f++) {
-        let group = place.group + f * COLUMNS;
-        if group < GROUPS {
-            apply(place.output, group, sums[f]);
-        }
-    }
-}

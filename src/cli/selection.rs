@@ -78,8 +78,8 @@ pub struct SelectionArgs {
     #[arg(long, value_name = "LIST", alias = "learning-rates",
         value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     learning_rate: Option<String>,
-    /// How SGD descends: sgd, averaged-sgd, lp-svrg, halp; all but the first on the CPU alone, the last
-    /// two at D32fM8-SR [TRADEOFF_ALGORITHMS; default: sgd]
+    /// How SGD descends: sgd, averaged-sgd, lp-svrg, halp; the last two at D32fM8-SR alone
+    /// [TRADEOFF_ALGORITHMS; default: sgd]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     algorithm: Option<String>,
     /// Seed of the inputs and of all random bits [TRADEOFF_SEED; default: 1]

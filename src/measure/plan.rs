@@ -184,7 +184,9 @@ pub fn kernel_sha256(case: &Case, device: &DeviceInfo, parameters: &str) -> Opti
             let source = KernelSource::with(kernel?, case.precision, device, parameters);
             Some(source.ok()?.sha256())
         }
-        Work::Sgd { data, .. } => Some(sources_sha256(case.precision, data.loss())),
+        Work::Sgd { data, algorithm, .. } => {
+            Some(sources_sha256(case.precision, data.loss(), algorithm))
+        }
     }
 }
 

@@ -378,9 +378,8 @@ impl Selection {
                         for &precision in
                             self.precisions.iter().filter(|p| Precision::SGD.contains(p))
                         {
-                            let on_cpu = device.is_cpu();
                             let runs = self.algorithms.iter().copied();
-                            let runs = runs.filter(|a| a.runs(precision, on_cpu));
+                            let runs = runs.filter(|a| a.runs(precision));
                             let works = runs.flat_map(|algorithm| {
                                 schedules.iter().map(move |&schedule| Work::Sgd {
                                     data,

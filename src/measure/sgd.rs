@@ -1,21 +1,22 @@
 //! An SGD case: data set, f64 trajectory and optimum, device run, verification.
 
+mod svrg;
+
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
-use crate::gpu::{Command, Context, Source, TimingMethod};
-use crate::mirror::sgd::{Definition, Grid, Svrg, differing};
+use crate::gpu::{Command, Context, GpuError, Source, TimingMethod, lost_errors};
+use crate::mirror::sgd::{Definition, Sums, differing};
 use crate::number::{Arithmetic, Format, Precision};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
-    Algorithm, CpuSgd, GpuOptions, GpuSgd, Grids, HALP_MU, KernelOverride, LearningRate, Plan,
-    Schedule, SgdCase, SgdError, Stage as KernelStage, check_schedule, rows_drawn,
-    sources_sha256_with,
+    Algorithm, CpuSgd, GpuOptions, GpuSgd, KernelOverride, LearningRate, Plan, Schedule, SgdCase,
+    SgdError, Stage as KernelStage, check_schedule, rows_drawn, sources_sha256_with,
 };
 
 /// The last data set with its optimum, and what was computed on it.
@@ -86,24 +87,46 @@ impl Session {
         case.check(data)?;
         check_schedule(schedule, batch)?;
         describe(&case, algorithm, &inputs, record);
-        if matches!(algorithm, Algorithm::LpSvrg | Algorithm::Halp) {
-            return prepare_svrg(&case, algorithm, &inputs, record);
+        let Some(context) = context else {
+            if algorithm.is_variance_reduced() {
+                return svrg::prepare_cpu(&case, algorithm, &inputs, record);
+            }
+            let truth = self.sgd.trajectory(&case, &inputs);
+            return prepare_cpu(&case, algorithm, &inputs, &truth, record);
+        };
+        check_device(&context, algorithm)?;
+        let checks = self.selection.checks;
+        let options = GpuOptions { checks, schedule, algorithm, ..GpuOptions::default() };
+        let unaltered: KernelOverride<'_> = &|_, _| {};
+        let alter = self.sgd.alter.as_deref().unwrap_or(unaltered);
+        record.wgsl_sha256 = sources_sha256_with(precision, case.loss, algorithm, alter);
+        if algorithm.is_variance_reduced() {
+            return svrg::prepare_gpu(&case, &inputs, context, options, alter, record);
         }
         let truth = self.sgd.trajectory(&case, &inputs);
-        match context {
-            Some(context) => {
-                let checks = self.selection.checks;
-                let options = GpuOptions { checks, schedule, ..GpuOptions::default() };
-                let alter: KernelOverride<'_> = match &self.sgd.alter {
-                    Some(alter) => alter.as_ref(),
-                    None => &|_, _| {},
-                };
-                record.wgsl_sha256 = sources_sha256_with(precision, case.loss, alter);
-                prepare_gpu(&case, &inputs, &truth, context, options, alter, record)
-            }
-            None => prepare_cpu(&case, algorithm, &inputs, &truth, record),
-        }
+        let alter = self.sgd.alter.as_deref().unwrap_or(unaltered);
+        prepare_gpu(&case, &inputs, &truth, context, options, alter, record)
     }
+}
+
+/// Bytes that a model added to the averaged ones moves for each coordinate: its sum, a pair of f32, is
+/// read and written.
+const SUM_BYTES: u64 = 2 * 8;
+
+/// Skips what no mirror could follow on a device.
+fn check_device(context: &Context, algorithm: Algorithm) -> Result<(), Unmeasured> {
+    let skipped = |reason| Err(Unmeasured::new(Status::Skipped, reason));
+    if let Some(answer) = &context.fingerprint.unmodelled {
+        return skipped(format!(
+            "no mirror models this device ({answer}) and no bound covers a run of SGD"
+        ));
+    }
+    if algorithm == Algorithm::AveragedSgd
+        && let Some(answer) = lost_errors(context)?
+    {
+        return skipped(format!("this device's compiler loses what roundings leave: {answer}"));
+    }
+    Ok(())
 }
 
 /// The columns known from the case and its data.
@@ -125,6 +148,11 @@ fn describe(case: &SgdCase, algorithm: Algorithm, inputs: &Inputs, record: &mut 
     record.output_format = case.precision.accumulator().name().to_owned();
     record.operations = Some(case.operations(data));
     record.bytes = Some(case.bytes(data));
+    if let Some(models) = averaged(case, data, algorithm) {
+        let added = u64::from(models) * (data.d * data.outputs) as u64;
+        record.operations = Some(case.operations(data) + added);
+        record.bytes = Some(case.bytes(data) + SUM_BYTES * added);
+    }
     record.conversion_bytes = case.conversion_bytes(data);
     record.throughput_unit = "GNPS".to_owned();
     record.primary_error_metric = "loss_gap".to_owned();
@@ -180,11 +208,6 @@ fn prepare_gpu(
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
-    if let Some(answer) = &context.fingerprint.unmodelled {
-        let reason =
-            format!("no mirror models this device ({answer}) and no bound covers a run of SGD");
-        return Err(Unmeasured::new(Status::Skipped, reason));
-    }
     context.reset_peak();
     let gpu = GpuSgd::prepare_altered(&context, case, data, options, alter)?;
     if case.precision.storage() == crate::number::Format::F16 {
@@ -197,11 +220,17 @@ fn prepare_gpu(
     context.run(gpu.conversion_commands(), 1)?;
     context.run(gpu.trajectory_commands(), 1)?;
     let words = gpu.snapshot_words(&context)?;
+    let sums = gpu.sums(&context)?;
 
     let started = Instant::now();
-    let mut mirror = CpuSgd::prepare(case, data, context.fingerprint.arithmetic)?;
+    let arithmetic = context.fingerprint.arithmetic;
+    let averaged = averaged(case, data, options.algorithm);
+    let mut mirror = CpuSgd::prepare_averaging(case, data, arithmetic, averaged)?;
     mirror.run_trajectory();
-    let mismatches = words_that_differ(&words, mirror.snapshot_words());
+    let numbers = |sums: Option<&Sums>| sums.map(Sums::numbers).unwrap_or_default();
+    let mismatches = words_that_differ(&words, mirror.snapshot_words())
+        + differing(&numbers(sums.as_ref()), &numbers(mirror.sums()));
+    record.stagnated_fraction = mirror.stagnated_fraction();
     record.verified_fraction = Some(1.0);
     record.mirror_mismatches = Some(mismatches);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
@@ -212,12 +241,15 @@ fn prepare_gpu(
         );
         return Err(Unmeasured::new(Status::Wrong, reason));
     }
-    let snapshots = in_f64(gpu.snapshots(&context)?);
+    let mut snapshots = in_f64(gpu.snapshots(&context)?);
+    if let Some((average, (_, last))) = gpu.average(&context)?.zip(snapshots.last_mut()) {
+        *last = average;
+    }
     let judged = judge(case, inputs, truth, &snapshots, record);
     record.verification_ns = Some(started.elapsed().as_nanos() as f64);
     let trajectory = judged?;
     let total = [gpu.conversion_commands(), gpu.commands()].concat();
-    let verified = gpu.model_words(&context)?;
+    let verified = gpu_words(&context, &gpu)?;
     record.result_sha256 = result_sha256(verified.iter().copied());
     let method = context.timing;
     let runner = GpuRunner { context, gpu, total, verified };
@@ -226,6 +258,20 @@ fn prepare_gpu(
         case.numbers(data),
         rows_drawn(data.n, case.batch, case.steps),
     ))
+}
+
+/// All that a run on a GPU results in: the model as it is stored, and the sums of models, if any.
+fn gpu_words(context: &Context, gpu: &GpuSgd) -> Result<Vec<u32>, GpuError> {
+    let sums = gpu.sums(context)?.map(|sums| sums.numbers()).unwrap_or_default();
+    let mut words = gpu.model_words(context)?;
+    words.extend(sums.into_iter().map(f32::to_bits));
+    Ok(words)
+}
+
+/// How many models are averaged, if any.
+fn averaged(case: &SgdCase, data: &Dataset, algorithm: Algorithm) -> Option<u32> {
+    let window = Algorithm::window(data.n, case.batch, case.steps);
+    (algorithm == Algorithm::AveragedSgd).then_some(window)
 }
 
 /// Words of the model that differ over all snapshots. A word that one side lacks differs.
@@ -252,17 +298,18 @@ fn prepare_cpu(
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let data = &inputs.data;
-    let window = Algorithm::window(data.n, case.batch, case.steps);
-    let averaged = (algorithm == Algorithm::AveragedSgd).then_some(window);
+    let averaged = averaged(case, data, algorithm);
     let mut cpu = CpuSgd::prepare_averaging(case, data, Arithmetic::host(), averaged)?;
     record.dataset_step = cpu.grids().data.map(|grid| grid.step().into());
     record.model_step = cpu.grids().model.map(|grid| grid.step().into());
     cpu.run_trajectory();
+    record.stagnated_fraction = cpu.stagnated_fraction();
     let started = Instant::now();
     if case.precision.storage() == Format::Fixed4 {
         // On the CPU a 4-bit number takes a byte.
         let in_bytes = SgdCase { precision: Precision::D8M8Sr, ..*case };
-        record.bytes = Some(in_bytes.bytes(data));
+        let added = u64::from(averaged.unwrap_or(0)) * (data.d * data.outputs) as u64;
+        record.bytes = Some(in_bytes.bytes(data) + SUM_BYTES * added);
         record.conversion_bytes = in_bytes.conversion_bytes(data);
     }
     check_first_steps(case, data, &cpu, record)?;
@@ -416,7 +463,7 @@ impl Runner for GpuRunner {
     }
 
     fn unchanged(&mut self) -> Result<bool, Unmeasured> {
-        Ok(self.gpu.model_words(&self.context)? == self.verified)
+        Ok(gpu_words(&self.context, &self.gpu)? == self.verified)
     }
 
     fn commands(&self) -> Option<Commands> {
@@ -430,125 +477,10 @@ impl Runner for GpuRunner {
     }
 }
 
-/// All that a run on the CPU results in: the model as it is stored, and the mean of models, if any.
+/// All that a run on the CPU results in, as on a GPU.
 fn result_words(cpu: &CpuSgd) -> Vec<u32> {
-    let average = cpu.average().unwrap_or_default();
-    let halves = average.iter().flat_map(|w| [w.to_bits() as u32, (w.to_bits() >> 32) as u32]);
-    cpu.model_words().into_iter().chain(halves).collect()
-}
-
-/// LP-SVRG and HALP: the definition itself is what is measured.
-fn prepare_svrg(
-    case: &SgdCase,
-    algorithm: Algorithm,
-    inputs: &Rc<Inputs>,
-    record: &mut Record,
-) -> Result<Prepared, Unmeasured> {
-    let data = &inputs.data;
-    let grids = Grids::new(case.precision, data);
-    let (bits, mu) = (case.precision.accumulator().bits(), HALP_MU);
-    let grid = match (algorithm, grids.model) {
-        (Algorithm::LpSvrg, Some(fixed)) => Grid::Fixed(fixed),
-        _ => Grid::Centred { bits, mu },
-    };
-    if let Grid::Fixed(fixed) = grid {
-        record.model_step = Some(fixed.step().into());
-    }
-    let rows = algorithm.rows_read(data.n, case.batch, case.steps);
-    let entries = (data.d * data.outputs) as u64;
-    // Product and gradient of each row, and direction, move and rounding of each coordinate.
-    record.operations = Some(entries * (4 * rows + 6 * u64::from(case.steps)));
-    let model = case.precision.accumulator().bytes(entries);
-    let read = case.precision.storage().bytes(rows * data.d as u64);
-    record.bytes = Some(read + 2 * model * u64::from(case.steps));
-    let checkpoints = Plan::new(case, data, &grids).checkpoints;
-    let runner = SvrgRunner {
-        inputs: inputs.clone(),
-        case: *case,
-        grid,
-        checkpoints,
-        result: vec![],
-        verified: vec![],
-    };
-    let started = Instant::now();
-    let models = runner.models();
-    let trajectory = judge(case, inputs, &vec![], &models, record);
-    record.verification_ns = Some(started.elapsed().as_nanos() as f64);
-    let trajectory = trajectory?;
-    let result = models.into_iter().last().map(|(_, model)| model).unwrap_or_default();
-    let verified: Vec<u64> = result.iter().map(|w| w.to_bits()).collect();
-    record.result_sha256 =
-        result_sha256(verified.iter().flat_map(|&w| [w as u32, (w >> 32) as u32]));
-    let runner = SvrgRunner { result, verified, ..runner };
-    let numbers = rows * data.d as u64;
-    Ok(Prepared::new(std::mem::take(record), Box::new(runner), TimingMethod::Host)
-        .with_sgd(trajectory, numbers, rows))
-}
-
-struct SvrgRunner {
-    inputs: Rc<Inputs>,
-    case: SgdCase,
-    grid: Grid,
-    checkpoints: Vec<u32>,
-    result: Vec<f64>,
-    verified: Vec<u64>,
-}
-
-impl SvrgRunner {
-    fn models(&self) -> Snapshots {
-        let data = &self.inputs.data;
-        let svrg = Svrg {
-            objective: Objective::new(&self.case, data),
-            learning_rate: self.case.learning_rate.into(),
-            batch: self.case.batch,
-            period: Algorithm::period(data.n, self.case.batch),
-            grid: self.grid,
-            key: [self.case.seed, self.case.trial],
-        };
-        svrg.run(&self.checkpoints)
-    }
-}
-
-impl Runner for SvrgRunner {
-    fn main_stage(&self) -> Stage {
-        Stage::Run
-    }
-
-    fn side_stages(&self) -> &'static [Stage] {
-        &[]
-    }
-
-    fn run(&mut self, _: Stage, iterations: u64) -> Result<Clocked, Unmeasured> {
-        self.checkpoints = vec![self.case.steps]; // only the verified run keeps the others
-        let started = Instant::now();
-        for _ in 0..iterations {
-            let last = self.models().into_iter().last();
-            self.result = last.map(|(_, model)| model).unwrap_or_default();
-        }
-        Ok(Clocked { host_ns: started.elapsed().as_nanos() as f64, device_ns: None })
-    }
-
-    fn unchanged(&mut self) -> Result<bool, Unmeasured> {
-        Ok(self.result.iter().map(|w| w.to_bits()).eq(self.verified.iter().copied()))
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        None
-    }
-
-    fn copy(&self) -> Option<(Box<dyn Runner>, u64)> {
-        let Self { inputs, case, grid, .. } = self;
-        let copy = Self {
-            inputs: inputs.clone(),
-            case: *case,
-            grid: *grid,
-            checkpoints: vec![case.steps],
-            result: vec![],
-            verified: vec![],
-        };
-        // The data set itself is shared.
-        Some((Box::new(copy), 8 * (inputs.data.n * inputs.data.outputs) as u64))
-    }
+    let sums = cpu.sums().map(Sums::numbers).unwrap_or_default();
+    cpu.model_words().into_iter().chain(sums.into_iter().map(f32::to_bits)).collect()
 }
 
 struct CpuRunner {

@@ -394,8 +394,9 @@ pub struct Record {
     /// Whether the deterministic bound says nothing at this k: `true` or `false`; empty where none was
     /// computed.
     pub bound_vacuous: Option<bool>,
-    /// Part of the additions of a number other than 0 that left the accumulator (matmul) or the model
-    /// (sgd) as it was, counted in the mirror. Unit: 1.
+    /// Of the additions of a number other than 0 to an accumulator (matmul, a seeded sample), or of the
+    /// updates of the model's coordinates that were not 0 before they were rounded (sgd, all steps), the
+    /// part that left it as it was, counted in the mirror. Unit: 1.
     pub stagnated_fraction: Option<f64>,
     /// Whether running again gave equal bits: `true` or `false`.
     pub repeatable: Option<bool>,

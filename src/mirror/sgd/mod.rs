@@ -4,10 +4,12 @@
 //! there (rows, coordinates) is spread over threads and vector lanes here. Four rows at a time go
 //! through residual and gradient while they are in cache, which changes no value.
 
+mod centred;
 mod definition;
 mod number;
 mod rows;
 mod shuffle;
+mod sums;
 mod svrg;
 mod team;
 mod update;
@@ -22,11 +24,13 @@ use crate::problem::dataset::Loss;
 use crate::with_ops;
 use crate::workload::sgd::Step;
 
+pub use centred::{Centre, change_of};
 pub use definition::{Definition, differing};
 pub(crate) use number::pack_words;
 pub use number::{Bf16, F16, I4, Number};
 pub use shuffle::shuffle;
-pub use svrg::{Grid, Svrg};
+pub use sums::Sums;
+pub use svrg::{Grid, Svrg, Way};
 use team::{Member, Shared};
 pub(crate) use vectorise::vectorise;
 
@@ -60,6 +64,11 @@ pub struct Setting {
     pub shuffled: bool,
     /// The first step whose model is added to [`Workspace::sums`], if any.
     pub averaged_from: Option<u32>,
+    /// Whether the steps are those of variance-reduced SGD about [`Workspace::centre`], which draw
+    /// their rows with replacement.
+    pub centred: bool,
+    /// Whether updates that change nothing are counted.
+    pub counts: bool,
 }
 
 /// Memory that a step needs beside data and model, kept from step to step.
@@ -71,7 +80,11 @@ pub struct Workspace {
     partials: Vec<f32>,
     /// Sums of the models that are averaged, outputs × d_padded: the caller's to set to zero. Empty
     /// where none are.
-    pub sums: Vec<f64>,
+    pub sums: Sums,
+    /// What the steps of variance-reduced SGD are about: the caller's to set. Empty for others.
+    pub centre: Centre,
+    /// Updates that were not 0 and, of them, those that changed nothing, for each piece of the model.
+    counts: Vec<[u64; 2]>,
 }
 
 impl Workspace {
@@ -83,8 +96,22 @@ impl Workspace {
         Self {
             weights: vec![0.0; entries],
             partials: vec![0.0; units * entries],
-            sums: vec![0.0; averaged],
+            sums: Sums::zero(averaged),
+            centre: Centre::default(),
+            counts: vec![[0; 2]; setting.outputs * setting.d_padded.div_ceil(PIECE)],
         }
+    }
+
+    /// Updates of coordinates that were not 0 before they were rounded, and those of them that left
+    /// the coordinate as it was, since the last reset. None where they are not counted.
+    pub fn updates(&self) -> [u64; 2] {
+        self.counts.iter().fold([0; 2], |[all, none], count| [all + count[0], none + count[1]])
+    }
+
+    /// Forgets sums and counts.
+    pub fn reset(&mut self) {
+        self.sums.clear();
+        self.counts.fill([0; 2]);
     }
 }
 
@@ -122,7 +149,8 @@ pub fn convert<D: Number>(arithmetic: Arithmetic, inverse_step: f32, x: &[f32], 
 }
 
 /// The steps in order: `x` is n × d_padded, `targets` n × outputs, `order` the permutation of the
-/// epoch that is under way, `model` outputs × d_padded.
+/// epoch that is under way, `model` outputs × d_padded. Of variance-reduced SGD `targets` holds the
+/// products with the centre, and `order` a place for each row that is drawn between full gradients.
 pub fn run<D: Number, M: Number>(
     setting: &Setting,
     steps: &[Step],
@@ -132,10 +160,16 @@ pub fn run<D: Number, M: Number>(
     model: &mut [M],
     workspace: &mut Workspace,
 ) {
-    let Workspace { weights, partials, sums } = workspace;
+    let Workspace { weights, partials, sums, centre, counts } = workspace;
     for (weight, stored) in weights.iter_mut().zip(model.iter()) {
         *weight = stored.load(setting.arithmetic.flush_f16_subnormals);
     }
+    let centre = setting.centred.then_some(&*centre);
+    if let Some(centre) = centre {
+        // Both are whole numbers.
+        weights.iter_mut().zip(&centre.origin).for_each(|(weight, origin)| *weight -= origin);
+    }
+    let [upper, lower] = sums.parts();
     let entries = model.len();
     let largest = steps.iter().map(|now| now.batch as usize).max().unwrap_or(0);
     let members = match Units::of(largest).count.max(entries / PIECE) {
@@ -147,11 +181,14 @@ pub fn run<D: Number, M: Number>(
             setting,
             x,
             targets,
+            centre,
+            rows_in_order: order.len(),
             order: Shared::new(order),
             model: Shared::new(model),
             weights: Shared::new(weights),
             partials: Shared::new(partials),
-            sums: Shared::new(sums),
+            sums: [Shared::new(upper), Shared::new(lower)],
+            counts: Shared::new(counts),
         };
         team::run(members, |member| walk.steps::<O>(member, members, steps));
     });
@@ -163,11 +200,15 @@ struct Walk<'a, D, M> {
     setting: &'a Setting,
     x: &'a [D],
     targets: &'a [f32],
+    centre: Option<&'a Centre>,
+    rows_in_order: usize,
     order: Shared<'a, u32>,
     model: Shared<'a, M>,
+    /// The model as f32, or its offset from the centre.
     weights: Shared<'a, f32>,
     partials: Shared<'a, f32>,
-    sums: Shared<'a, f64>,
+    sums: [Shared<'a, f32>; 2],
+    counts: Shared<'a, [u64; 2]>,
 }
 
 impl<D: Number, M: Number> Walk<'_, D, M> {
@@ -218,14 +259,19 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         }
     }
 
-    /// Draws the epoch's order.
+    /// Draws the epoch's order, or the rows until the next full gradient.
     fn shuffle(&self, member: &mut Member<'_>, now: &Step) {
         const ROWS: usize = 1 << 12;
-        let n = now.rows as usize;
+        let n = self.rows_in_order;
         member.share(n.div_ceil(ROWS) as u32, |part| {
             let range = part * ROWS..((part + 1) * ROWS).min(n);
+            let first = range.start;
             // SAFETY: a part of the order belongs to the member that claimed it.
-            shuffle::part(now, range.start, unsafe { self.order.write(range) });
+            let order = unsafe { self.order.write(range) };
+            match self.setting.centred {
+                false => shuffle::part(now, first, order),
+                true => shuffle::draw(now, first, order),
+            }
         });
     }
 }
@@ -242,7 +288,14 @@ pub fn residual_of<O: Ops>(loss: Loss, product: f32, scale: f32, y: f32) -> f32 
 /// `kernels/sgd/loss_logistic.wgsl`, where the method is stated: σ(z) − y.
 #[inline(always)]
 fn logistic_residual<O: Ops>(z: f32, y: f32) -> f32 {
-    let a = z.abs().min(80.0);
+    let e = exp_negative::<O>(z.abs().min(80.0));
+    let inverse = reciprocal::<O>(O::add(1.0, e));
+    O::fma(if z.is_sign_negative() { e } else { 1.0 }, inverse, -y)
+}
+
+/// `kernels/sgd/exponential.wgsl`: exp(−a) for 0 ≤ a ≤ 80.
+#[inline(always)]
+fn exp_negative<O: Ops>(a: f32) -> f32 {
     let k = O::fma(a, std::f32::consts::LOG2_E, 0.5).floor();
     let high = O::fma((k as i32 * 355) as f32, 1.0 / 512.0, -a);
     let t = O::fma(k, -2.121_944_4e-4, high);
@@ -253,9 +306,7 @@ fn logistic_residual<O: Ops>(z: f32, y: f32) -> f32 {
     p = O::fma(p, t, 0.5);
     p = O::fma(p, t, 1.0);
     p = O::fma(p, t, 1.0);
-    let e = f32::from_bits(p.to_bits().wrapping_sub((k as u32) << 23));
-    let inverse = reciprocal::<O>(O::add(1.0, e));
-    O::fma(if z.is_sign_negative() { e } else { 1.0 }, inverse, -y)
+    f32::from_bits(p.to_bits().wrapping_sub((k as u32) << 23))
 }
 
 #[cfg(test)]
@@ -297,7 +348,7 @@ mod tests {
 
     #[test]
     fn logistic_constants_are_the_kernel_s() {
-        let text = include_str!("../../../kernels/sgd/loss_logistic.wgsl");
+        let text = include_str!("../../../kernels/sgd/exponential.wgsl");
         for (written, used) in [
             ("1.9875691500e-4", 1.987_569_1e-4f32),
             ("1.3981999507e-3", 1.398_199_9e-3),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{BLOCK, LANES, Number, Walk, residual_of};
+use super::{BLOCK, LANES, Number, Walk, change_of, residual_of};
 use crate::number::arithmetic::Ops;
 use crate::workload::sgd::Step;
 
@@ -101,7 +101,10 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
             let mut residuals = [0.0; R];
             for ((residual, product), row) in residuals.iter_mut().zip(products).zip(rows) {
                 let y = self.targets[row as usize * outputs + output];
-                *residual = residual_of::<O>(self.setting.loss, product, now.scale, y);
+                *residual = match self.centre {
+                    None => residual_of::<O>(self.setting.loss, product, now.scale, y),
+                    Some(centre) => change_of::<O>(self.setting.loss, product, centre.grid_step, y),
+                };
             }
             accumulate::<D, O, R>(&residuals, x, next, sums, flush);
         }

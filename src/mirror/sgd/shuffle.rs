@@ -41,6 +41,19 @@ pub(super) fn part(now: &Step, first: usize, rows: &mut [u32]) {
     }
 }
 
+/// Round of the stream that the network never reaches: the counters that draw rows with replacement.
+pub(super) const DRAWS: u32 = u32::MAX;
+
+/// `kernels/sgd/draw.wgsl` for positions `first`, first + 1, … from the step on.
+pub(super) fn draw(now: &Step, first: usize, rows: &mut [u32]) {
+    for (position, row) in (first as u32..).zip(rows) {
+        let ahead = position / now.batch;
+        let counter = [now.step + ahead, DRAWS, position % now.batch, Stream::Shuffle as u32];
+        let word = philox4x32(counter, [now.seed, now.trial])[0];
+        *row = ((u64::from(word) * u64::from(now.rows)) >> 32) as u32;
+    }
+}
+
 /// Each of the numbers by itself.
 #[inline(always)]
 fn feistel<const N: usize>(now: &Step, x: &mut [u32; N]) {

@@ -1,10 +1,11 @@
 //! SVRG in low precision and bit-centred SVRG (De Sa, Leszczynski, Zhang, Marzoev, Aberger, Olukotun,
 //! Ré, "High-accuracy low-precision training", arXiv 1803.03383: LP-SVRG and HALP), all in
-//! f64 but for the numbers of the model. There is no kernel for them: this is their definition.
+//! f64 but for the numbers of the model: what is measured, whose steps are f32, is held to it.
 
+use super::shuffle::DRAWS;
 use crate::number::Fixed;
 use crate::number::philox::{Stream, philox4x32};
-use crate::problem::dataset::Loss;
+use crate::problem::dataset::{Dataset, Loss};
 use crate::truth::sgd::{Objective, dot, sigmoid};
 
 /// The grid that the model is kept on.
@@ -38,21 +39,11 @@ pub struct Svrg<'a> {
     pub key: [u32; 2],
 }
 
-/// Round of the shuffle's stream that its network never reaches: the counters that draw rows here.
-const DRAWS: u32 = u32::MAX;
-
 impl Svrg<'_> {
     /// The models (outputs × d_padded) after each of the ascending numbers of steps, from zero.
     pub fn run(&self, checkpoints: &[u32]) -> Vec<(u32, Vec<f64>)> {
         let data = self.objective.data;
-        let entries = data.outputs * data.d_padded;
-        let mut state = State {
-            centre: vec![0.0; entries],
-            offset: vec![0.0; entries],
-            gradient: vec![],
-            products: vec![],
-            step: 1.0,
-        };
+        let mut state = State::zero(data);
         let mut models = Vec::with_capacity(checkpoints.len());
         for now in 0..checkpoints.last().copied().unwrap_or(0) {
             if now % self.period == 0 {
@@ -85,35 +76,131 @@ impl Svrg<'_> {
 
     /// w ← Q(w − α(∇f_B(w) − ∇f_B(centre) + ∇f(centre))).
     fn step(&self, now: u32, state: &mut State) {
+        let [moved, _] = self.moved(now, state);
+        let d = self.objective.data.d_padded;
+        let limit = limit(self.bits());
+        for (at, (z, moved)) in state.offset.iter_mut().zip(moved).enumerate() {
+            let random = random_bits(now, at / d, at % d, self.key);
+            *z = quantize(moved, state.step, limit, random) - self.origin(&state.centre, at);
+        }
+    }
+
+    /// Where a step takes each coordinate before it is rounded, and by how much at most that is off where
+    /// the kernels compute it in f32.
+    ///
+    /// To first order and then doubled, u = 2⁻²⁴: a product x·z by (d + 8)u |x|·|z|, which changes the
+    /// logistic residual by a quarter of it; the change of that residual by what `change_of` loses, with u
+    /// more for its argument at the centre and 2u for the grid's step; the sum over b rows by (b + 8)u of
+    /// its absolute values; rate, decay and the scaled full gradient, and the four sums of the update, by
+    /// 10u of its terms; and the sum with a fixed grid's centre by 2u of that.
+    fn moved(&self, now: u32, state: &State) -> [Vec<f64>; 2] {
+        const U: f64 = 1.0 / 16_777_216.0;
         let data = self.objective.data;
-        let (d, outputs) = (data.d_padded, data.outputs);
+        let (d, outputs, loss) = (data.d_padded, data.outputs, self.objective.loss);
         let lambda = self.objective.regularisation;
-        let mut direction: Vec<f64> =
-            state.gradient.iter().zip(&state.offset).map(|(g, z)| g + lambda * z).collect();
+        let [mut changes, mut sizes, mut errors] = [(); 3].map(|()| vec![0.0; state.offset.len()]);
+        let (b, of_product) = (self.batch as f64, U * (data.d as f64 + 8.0));
         for k in 0..self.batch {
             let counter = [now, DRAWS, k as u32, Stream::Shuffle as u32];
             let word = philox4x32(counter, self.key)[0];
             let row = ((u64::from(word) * data.n as u64) >> 32) as usize;
             let x = data.row(row);
-            let models = state.offset.chunks(d).zip(direction.chunks_mut(d));
-            for (output, (z, direction)) in models.enumerate() {
+            for (output, z) in state.offset.chunks(d).enumerate() {
                 let at = state.products[row * outputs + output];
-                let change = residual_change(self.objective.loss, at, dot(x, z));
-                let weight = change / self.batch as f64;
-                direction.iter_mut().zip(x).for_each(|(g, &x)| *g += weight * f64::from(x));
+                let by = dot(x, z);
+                let change = residual_change(loss, at, by);
+                let absolute: f64 =
+                    x.iter().zip(z).map(|(&x, z)| f64::from(x).abs() * z.abs()).sum();
+                let error = match loss {
+                    Loss::LeastSquares => of_product * absolute,
+                    Loss::Logistic => {
+                        let lost = 48.25 + (at + by).abs() + by.abs() + at.abs();
+                        0.25 * of_product * absolute + 2.0 * U * lost * change.abs()
+                    }
+                };
+                let error = error + U * (b + 8.0) * change.abs();
+                for (j, &x) in x.iter().enumerate() {
+                    let x = f64::from(x);
+                    changes[output * d + j] += change * x;
+                    sizes[output * d + j] += change.abs() * x.abs();
+                    errors[output * d + j] += error * x.abs();
+                }
             }
         }
-        let (bits, centred) = match self.grid {
-            Grid::Fixed(fixed) => (fixed.bits, false),
-            Grid::Centred { bits, .. } => (bits, true),
+        let alpha = self.learning_rate;
+        let coordinate = |at: usize| {
+            let (z, full) = (state.offset[at], state.gradient[at]);
+            let origin = self.origin(&state.centre, at);
+            let moved = origin + z - alpha * (full + lambda * z + changes[at] / b);
+            let terms = z.abs() * (1.0 + alpha * lambda) + alpha * (full.abs() + sizes[at] / b);
+            let error = alpha / b * errors[at] + U * (10.0 * terms + 2.0 * origin.abs());
+            (moved, 2.0 * error)
         };
-        for (at, (z, g)) in state.offset.iter_mut().zip(direction).enumerate() {
-            // On a fixed grid the model itself lies, of which the centre is a point: both sums exact.
-            let origin = if centred { 0.0 } else { state.centre[at] };
-            let moved = origin + *z - self.learning_rate * g;
-            let random = random_bits(now, at / d, at % d, self.key);
-            *z = quantize(moved, state.step, limit(bits), random) - origin;
+        let (moved, errors) = (0..changes.len()).map(coordinate).unzip();
+        [moved, errors]
+    }
+
+    fn bits(&self) -> u32 {
+        match self.grid {
+            Grid::Fixed(fixed) => fixed.bits,
+            Grid::Centred { bits, .. } => bits,
         }
+    }
+
+    /// What is added to an offset before it is rounded: on a fixed grid the model itself lies, of which
+    /// the centre is a point, so that both sums are exact.
+    fn origin(&self, centre: &[f64], at: usize) -> f64 {
+        match self.grid {
+            Grid::Fixed(_) => centre[at],
+            Grid::Centred { .. } => 0.0,
+        }
+    }
+}
+
+/// A run of the kernels or their mirror, followed step by step: what each step may do is computed here
+/// in f64, coordinate by coordinate, from what was stored before it.
+pub struct Way<'a> {
+    svrg: Svrg<'a>,
+    state: State,
+    now: u32,
+}
+
+impl<'a> Way<'a> {
+    /// From the zero model on.
+    pub fn new(svrg: Svrg<'a>) -> Self {
+        Self { svrg, state: State::zero(svrg.objective.data), now: 0 }
+    }
+
+    /// The least and the largest number that each coordinate may be stored as after the next step, in
+    /// steps of the grid: they differ only where the random bits are within the error of f32 arithmetic
+    /// of what they are compared with.
+    pub fn foresee(&mut self) -> Vec<[f64; 2]> {
+        let Self { svrg, state, now } = self;
+        if *now % svrg.period == 0 {
+            svrg.recentre(state);
+        }
+        let d = svrg.objective.data.d_padded;
+        let [moved, errors] = svrg.moved(*now, state);
+        let range = |(at, (moved, error)): (usize, (&f64, &f64))| {
+            let random = random_bits(*now, at / d, at % d, svrg.key);
+            // Rounding is monotone for the same random bits.
+            [moved - error, moved + error].map(|x| whole(x, state.step, limit(svrg.bits()), random))
+        };
+        moved.iter().zip(&errors).enumerate().map(range).collect()
+    }
+
+    /// Goes on from what the step that [`Way::foresee`] foresaw stored, in steps of the grid.
+    pub fn advance(&mut self, stored: &[f32]) {
+        let Self { svrg, state, now } = self;
+        for (at, (z, &q)) in state.offset.iter_mut().zip(stored).enumerate() {
+            *z = f64::from(q) * state.step - svrg.origin(&state.centre, at);
+        }
+        *now += 1;
+    }
+
+    /// The model: outputs × d_padded.
+    pub fn model(&self) -> Vec<f64> {
+        self.state.model()
     }
 }
 
@@ -130,6 +217,11 @@ struct State {
 }
 
 impl State {
+    fn zero(data: &Dataset) -> Self {
+        let zero = vec![0.0; data.outputs * data.d_padded];
+        Self { centre: zero.clone(), offset: zero, gradient: vec![], products: vec![], step: 1.0 }
+    }
+
     fn model(&self) -> Vec<f64> {
         self.centre.iter().zip(&self.offset).map(|(c, z)| c + z).collect()
     }
@@ -140,25 +232,31 @@ fn limit(bits: u32) -> f64 {
     f64::from((1u32 << (bits - 1)) - 1)
 }
 
-/// Residual at z = at + by less that at `at`. Least squares is linear: offsets below the roundoff of
+/// Residual at z = at + by less that at `at`, without subtracting the two: offsets below the roundoff of
 /// `at` still count, which is what lets HALP pass the precision of a sum.
 fn residual_change(loss: Loss, at: f64, by: f64) -> f64 {
     match loss {
         Loss::LeastSquares => by,
-        Loss::Logistic => sigmoid(at + by) - sigmoid(at),
+        Loss::Logistic if by < 0.0 => sigmoid(at) * sigmoid(-at - by) * by.exp_m1(),
+        Loss::Logistic => -sigmoid(-at) * sigmoid(at + by) * (-by).exp_m1(),
     }
 }
 
 /// x rounded stochastically to a multiple of `step`, of at most `limit` steps: the magnitude goes up
 /// where the 16 random bits are below the dropped fraction.
 fn quantize(x: f64, step: f64, limit: f64, random: u32) -> f64 {
+    whole(x, step, limit, random) * step
+}
+
+/// The multiple itself.
+fn whole(x: f64, step: f64, limit: f64, random: u32) -> f64 {
     if step == 0.0 {
         return 0.0;
     }
     let magnitude = (x.abs() / step).min(limit);
-    let whole = magnitude.floor();
-    let up = random < ((magnitude - whole) * 65536.0) as u32;
-    (whole + f64::from(u8::from(up))) * step * x.signum()
+    let down = magnitude.floor();
+    let up = random < ((magnitude - down) * 65536.0) as u32;
+    (down + f64::from(u8::from(up))) * x.signum()
 }
 
 fn random_bits(now: u32, output: usize, column: usize, key: [u32; 2]) -> u32 {

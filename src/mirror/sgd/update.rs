@@ -1,6 +1,6 @@
 //! The gradient from its partial sums, and the update: `kernels/sgd/update.wgsl`.
 
-use super::{BLOCK, LANES, Number, PIECE, TILE, Units, Walk};
+use super::{BLOCK, LANES, Number, PIECE, TILE, Units, Walk, centred, sums};
 use crate::number::Rounding;
 use crate::number::arithmetic::Ops;
 use crate::number::philox::{Stream, philox4x32};
@@ -21,20 +21,50 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         let (model, weights) =
             unsafe { (self.model.write(range.clone()), self.weights.write(range.clone())) };
         let mut random = [0; PIECE];
-        match self.setting.rounding {
-            Rounding::Nearest => {
+        let before = if self.setting.counts { weights.to_vec() } else { Vec::new() };
+        match (self.centre, self.setting.rounding) {
+            (Some(centre), _) => {
+                model_random(now, output, first, &mut random);
+                let given = [&centre.origin[range.clone()], &centre.full[range.clone()]];
+                centred::apply::<O, M>(now, given, gradient, &random, model, &mut *weights);
+            }
+            (None, Rounding::Nearest) => {
                 self.apply::<O>(Rounding::Nearest, now, gradient, &random, model, &mut *weights);
             }
-            Rounding::Stochastic => {
+            (None, Rounding::Stochastic) => {
                 model_random(now, output, first, &mut random);
                 let rounding = Rounding::Stochastic;
                 self.apply::<O>(rounding, now, gradient, &random, model, &mut *weights);
             }
         }
+        if self.setting.counts {
+            let piece = output * d.div_ceil(PIECE) + first / PIECE;
+            // SAFETY: as above.
+            let count = unsafe { self.counts.write(piece..piece + 1) };
+            self.count(now, gradient, range.start, [&before, &*weights], &mut count[0]);
+        }
         if self.setting.averaged_from.is_some_and(|first| now.step >= first) {
             // SAFETY: as above.
-            let sums = unsafe { self.sums.write(range) };
-            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += f64::from(*w));
+            let [upper, lower] = self.sums.map(|part| unsafe { part.write(range.clone()) });
+            sums::add::<O>(upper, lower, &*weights);
+        }
+    }
+
+    /// Counts the coordinates that were to change, and those of them that did not.
+    #[inline(always)]
+    fn count(
+        &self,
+        now: &Step,
+        gradient: &[f32],
+        start: usize,
+        [before, after]: [&[f32]; 2],
+        [all, none]: &mut [u64; 2],
+    ) {
+        for (i, ((g, before), after)) in gradient.iter().zip(before).zip(after).enumerate() {
+            let full = self.centre.is_some_and(|centre| centre.full[start + i] != 0.0);
+            let moves = *g != 0.0 || now.decay * before != 0.0 || full;
+            *all += u64::from(moves);
+            *none += u64::from(moves && before == after);
         }
     }
 

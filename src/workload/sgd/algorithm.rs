@@ -13,12 +13,12 @@ pub enum Algorithm {
     #[default]
     Sgd,
     /// The same steps; the model is the mean of the iterates of the last epoch (Polyak, Juditsky
-    /// 1992), in f64.
+    /// 1992), summed as pairs of f32.
     AveragedSgd,
-    /// Stochastic variance-reduced gradient on a fixed grid (De Sa et al. 2018), f64
-    /// but for the model.
+    /// Stochastic variance-reduced gradient on a fixed grid (De Sa et al. 2018): full gradients by the
+    /// host in f64, the steps between them in f32 on the device.
     LpSvrg,
-    /// Bit-centred SVRG (De Sa et al. 2018): low-precision offsets from a centre in f64,
+    /// Bit-centred SVRG (De Sa et al. 2018): the same with low-precision offsets from a centre in f64,
     /// on a grid that shrinks with the gradient.
     Halp,
 }
@@ -40,18 +40,17 @@ impl Algorithm {
         }
     }
 
-    /// Whether it exists at a setting: on a GPU only the plain one does; those that reduce variance
-    /// need an f32 data set and a fixed-point model that is rounded stochastically.
-    pub fn runs(self, precision: Precision, on_cpu: bool) -> bool {
+    /// Whether it exists at a setting: those that reduce variance need an f32 data set and a
+    /// fixed-point model that is rounded stochastically.
+    pub fn runs(self, precision: Precision) -> bool {
         let fixed = matches!(precision.accumulator(), Format::Fixed8 | Format::Fixed16);
         let stochastic = precision.rounding() == Rounding::Stochastic;
-        match self {
-            Self::Sgd => true,
-            Self::AveragedSgd => on_cpu,
-            Self::LpSvrg | Self::Halp => {
-                on_cpu && precision.storage() == Format::F32 && fixed && stochastic
-            }
-        }
+        !self.is_variance_reduced() || precision.storage() == Format::F32 && fixed && stochastic
+    }
+
+    /// Whether full gradients correct its steps.
+    pub const fn is_variance_reduced(self) -> bool {
+        matches!(self, Self::LpSvrg | Self::Halp)
     }
 
     /// Steps between full gradients of those that reduce variance: two passes over n rows.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Grids, Plan, SgdCase, SgdError, decode_model};
-use crate::mirror::sgd::{self, Bf16, F16, I4, Number, Setting, Workspace};
+use crate::mirror::sgd::{self, Bf16, Centre, F16, I4, Number, Setting, Sums, Workspace};
 use crate::number::{Arithmetic, Format};
 use crate::problem::dataset::Dataset;
 
@@ -15,6 +15,7 @@ pub struct CpuSgd {
     engine: Box<dyn Engine>,
     snapshots: Vec<(u32, Vec<u32>)>,
     averaged: Option<u32>,
+    stagnated: Option<f64>,
 }
 
 impl CpuSgd {
@@ -28,7 +29,7 @@ impl CpuSgd {
         Self::prepare_averaging(case, data, arithmetic, None)
     }
 
-    /// As [`CpuSgd::prepare`], with the models after the last so many steps averaged in f64.
+    /// As [`CpuSgd::prepare`], with the models after the last so many steps averaged.
     pub fn prepare_averaging(
         case: &SgdCase,
         data: &Dataset,
@@ -47,21 +48,13 @@ impl CpuSgd {
             arithmetic,
             shuffled: plan.shuffled,
             averaged_from: averaged.map(|models| case.steps - models),
+            centred: false,
+            counts: false,
         };
-        let (storage, model_format) = (case.precision.storage(), case.precision.accumulator());
-        use Format::{Bf16 as Brain, F16 as Half, Fixed4, Fixed8, Fixed16};
-        let engine: Box<dyn Engine> = match (storage, model_format) {
-            (Half, _) => Box::new(Typed::<F16, F16>::new(setting, data, case.batch)),
-            (Brain, _) => Box::new(Typed::<Bf16, Bf16>::new(setting, data, case.batch)),
-            (Fixed4, _) => Box::new(Typed::<I4<4>, I4<8>>::new(setting, data, case.batch)),
-            (Fixed16, _) => Box::new(Typed::<i16, i16>::new(setting, data, case.batch)),
-            (Format::F32, Fixed8) => Box::new(Typed::<f32, i8>::new(setting, data, case.batch)),
-            (Fixed8, Fixed8) => Box::new(Typed::<i8, i8>::new(setting, data, case.batch)),
-            (Fixed8, Fixed16) => Box::new(Typed::<i8, i16>::new(setting, data, case.batch)),
-            (Fixed8, _) => Box::new(Typed::<i8, f32>::new(setting, data, case.batch)),
-            _ => Box::new(Typed::<f32, f32>::new(setting, data, case.batch)),
-        };
-        let mut run = Self { plan, grids, model_format, engine, snapshots: Vec::new(), averaged };
+        let model_format = case.precision.accumulator();
+        let engine = engine(case, setting, data, data.n);
+        let (snapshots, stagnated) = (Vec::new(), None);
+        let mut run = Self { plan, grids, model_format, engine, snapshots, averaged, stagnated };
         run.convert(data);
         Ok(run)
     }
@@ -96,9 +89,10 @@ impl CpuSgd {
         started.elapsed().as_nanos() as f64
     }
 
-    /// The same, recording the model at each checkpoint.
+    /// The same, recording the model at each checkpoint, and counting the updates that change nothing.
     pub fn run_trajectory(&mut self) {
         self.engine.reset();
+        self.engine.count(true);
         self.snapshots.clear();
         let mut done = 0;
         for &checkpoint in &self.plan.checkpoints {
@@ -106,6 +100,15 @@ impl CpuSgd {
             self.snapshots.push((checkpoint, self.engine.model_words()));
             done = checkpoint as usize;
         }
+        self.engine.count(false);
+        self.stagnated = fraction(self.engine.updates());
+    }
+
+    /// Of the updates of coordinates in the last [`CpuSgd::run_trajectory`] that were not 0 before they
+    /// were rounded (gradient or decay were not), the part that left the coordinate as it was. `None`
+    /// before a run, or where there were none.
+    pub fn stagnated_fraction(&self) -> Option<f64> {
+        self.stagnated
     }
 
     /// The model's storage words, for comparison bit by bit.
@@ -121,8 +124,12 @@ impl CpuSgd {
     /// The mean of the models after the last steps, outputs × d_padded; `None` where none was asked
     /// for.
     pub fn average(&self) -> Option<Vec<f64>> {
-        let (models, step) = (f64::from(self.averaged?), f64::from(self.grids.model_step()));
-        Some(self.engine.sums().iter().map(|sum| sum / models * step).collect())
+        Some(mean(self.engine.sums(), self.averaged?, &self.grids))
+    }
+
+    /// The sums of these models as a device stores them; `None` where none was asked for.
+    pub fn sums(&self) -> Option<&Sums> {
+        self.averaged.map(|_| self.engine.sums())
     }
 
     /// Storage words of the model at each checkpoint of the last [`CpuSgd::run_trajectory`].
@@ -142,14 +149,53 @@ impl CpuSgd {
     }
 }
 
+/// The mean of so many models from their sums in units of the model's grid.
+pub(super) fn mean(sums: &Sums, models: u32, grids: &Grids) -> Vec<f64> {
+    let (models, step) = (f64::from(models), f64::from(grids.model_step()));
+    sums.values().into_iter().map(|sum| sum / models * step).collect()
+}
+
+/// Updates that changed nothing out of those that were to change something.
+pub(super) fn fraction([all, none]: [u64; 2]) -> Option<f64> {
+    (all > 0).then(|| none as f64 / all as f64)
+}
+
+/// A run of the case's formats, with so many rows in the order that its steps take them from.
+pub(super) fn engine(
+    case: &SgdCase,
+    setting: Setting,
+    data: &Dataset,
+    rows: usize,
+) -> Box<dyn Engine> {
+    use Format::{Bf16 as Brain, F16 as Half, F32, Fixed4, Fixed8, Fixed16};
+    let of = (setting, data, case.batch, rows);
+    match (case.precision.storage(), case.precision.accumulator()) {
+        (Half, _) => Box::new(Typed::<F16, F16>::new(of)),
+        (Brain, _) => Box::new(Typed::<Bf16, Bf16>::new(of)),
+        (Fixed4, _) => Box::new(Typed::<I4<4>, I4<8>>::new(of)),
+        (Fixed16, _) => Box::new(Typed::<i16, i16>::new(of)),
+        (F32, Fixed8) => Box::new(Typed::<f32, i8>::new(of)),
+        (Fixed8, Fixed8) => Box::new(Typed::<i8, i8>::new(of)),
+        (Fixed8, Fixed16) => Box::new(Typed::<i8, i16>::new(of)),
+        (Fixed8, _) => Box::new(Typed::<i8, f32>::new(of)),
+        _ => Box::new(Typed::<f32, f32>::new(of)),
+    }
+}
+
 /// A run whose formats are types.
-trait Engine: Send {
+pub(super) trait Engine: Send {
     fn convert(&mut self, inverse_step: f32, x: &[f32]);
     fn reset(&mut self);
     fn run(&mut self, steps: &[super::Step]);
     fn model_words(&self) -> Vec<u32>;
     fn data_words(&self) -> Vec<u32>;
-    fn sums(&self) -> &[f64];
+    fn sums(&self) -> &Sums;
+    /// From now on counts updates that change nothing, or no longer.
+    fn count(&mut self, on: bool);
+    fn updates(&self) -> [u64; 2];
+    /// Sets what the steps of variance-reduced SGD are about: the products of each row with the centre
+    /// take the place of the targets where there are any.
+    fn recentre(&mut self, centre: &Centre, products: Option<&[f32]>, clears_model: bool);
 }
 
 struct Typed<D, M> {
@@ -162,12 +208,12 @@ struct Typed<D, M> {
 }
 
 impl<D: Number, M: Number> Typed<D, M> {
-    fn new(setting: Setting, data: &Dataset, batch: usize) -> Self {
+    fn new((setting, data, batch, rows): (Setting, &Dataset, usize, usize)) -> Self {
         Self {
             setting,
             x: vec![D::default(); data.x.len()],
             targets: data.targets.clone(),
-            order: (0..data.n as u32).collect(),
+            order: (0..rows as u32).collect(),
             model: vec![M::default(); data.outputs * data.d_padded],
             workspace: Workspace::new(&setting, batch),
         }
@@ -181,7 +227,7 @@ impl<D: Number, M: Number> Engine for Typed<D, M> {
 
     fn reset(&mut self) {
         self.model.fill(M::default());
-        self.workspace.sums.fill(0.0);
+        self.workspace.reset();
     }
 
     fn run(&mut self, steps: &[super::Step]) {
@@ -197,7 +243,25 @@ impl<D: Number, M: Number> Engine for Typed<D, M> {
         sgd::pack_words(&self.x)
     }
 
-    fn sums(&self) -> &[f64] {
+    fn sums(&self) -> &Sums {
         &self.workspace.sums
+    }
+
+    fn count(&mut self, on: bool) {
+        self.setting.counts = on;
+    }
+
+    fn updates(&self) -> [u64; 2] {
+        self.workspace.updates()
+    }
+
+    fn recentre(&mut self, centre: &Centre, products: Option<&[f32]>, clears_model: bool) {
+        self.workspace.centre = centre.clone();
+        if let Some(products) = products {
+            self.targets.copy_from_slice(products);
+        }
+        if clears_model {
+            self.model.fill(M::default());
+        }
     }
 }

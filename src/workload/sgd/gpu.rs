@@ -1,10 +1,15 @@
 //! SGD on a GPU: buffers, and every command of a run built up front.
 
+use std::ops::Range;
+
+use super::cpu::mean;
 use super::kernels::TILE_ROWS;
-use super::{Grids, Kernel, KernelOverride, Plan, Schedule, SgdCase, SgdError, Stage, Step};
+use super::{
+    Algorithm, Grids, Kernel, KernelOverride, Plan, Schedule, SgdCase, SgdError, Stage, Step,
+};
 use super::{check_schedule, conversion_kernel, decode_model, kernels_with, model_bytes};
 use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
-use crate::mirror::sgd::{BLOCK, LANES, TILE};
+use crate::mirror::sgd::{BLOCK, LANES, Sums, TILE};
 use crate::number::Format;
 use crate::problem::dataset::{Dataset, DatasetSpec};
 
@@ -30,6 +35,8 @@ pub struct GpuOptions {
     pub chunk_bytes: Option<u64>,
     /// Runs the steps so; if none is asked for, as [`Schedule::of`] says.
     pub schedule: Option<Schedule>,
+    /// How it descends. [`super::GpuSvrg`] runs those that reduce variance, [`GpuSgd`] the others.
+    pub algorithm: Algorithm,
 }
 
 /// What a run on a GPU gave.
@@ -60,17 +67,71 @@ pub fn run_on_gpu(context: &Context, case: &SgdCase, data: &Dataset) -> Result<S
 /// A case on a device: buffers, pipelines and command lists, ready to run as often as wanted.
 #[derive(Debug)]
 pub struct GpuSgd {
-    plan: Plan,
-    grids: Grids,
+    built: Built,
     model_format: Format,
-    compile_ns: f64,
-    model: Buffer,
-    model_bytes: u64,
-    history: Buffer,
+    /// Models that are averaged.
+    averaged: Option<u32>,
     data: Vec<(Buffer, u64)>,
-    conversion: Vec<Command>,
     steps: Vec<Command>,
     trajectory: Vec<Command>,
+}
+
+/// What the command lists of a case are made of.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub plan: Plan,
+    pub grids: Grids,
+    pub compile_ns: f64,
+    pub buffers: Buffers,
+    pub conversion: Vec<Command>,
+    rows_per_chunk: usize,
+    pipelines: Pipelines,
+    layout: Layout,
+}
+
+impl Built {
+    pub(super) fn builder<'a>(&'a self, context: &'a Context) -> Builder<'a> {
+        let Self { plan, buffers, pipelines, layout, .. } = self;
+        Builder { context, plan, buffers, pipelines, layout: *layout }
+    }
+}
+
+/// Uploads the data set and compiles the kernels for the steps of a plan, with a place for each of
+/// so many `rows` in the order that they take them from.
+pub(super) fn build(
+    context: &Context,
+    case: &SgdCase,
+    data: &Dataset,
+    options: GpuOptions,
+    plan: Plan,
+    rows: usize,
+    alter: KernelOverride<'_>,
+) -> Result<Built, SgdError> {
+    case.check(data)?;
+    check_schedule(options.schedule, case.batch)?;
+    let grids = Grids::new(case.precision, data);
+    let chunks = Chunks::new(&context.info, data.spec, options.chunk_bytes)?;
+    let layout = Layout::new(context, case, data, options.schedule);
+    layout.check_bindings(&context.info, options.algorithm)?;
+    let source = chunks.upload(context, data)?;
+    let (stored, conversion, conversion_ns) =
+        convert(context, case, data, &chunks, &source, &grids, options.checks)?;
+    let buffers = Buffers::new(context, case, data, &plan, stored, (options.algorithm, rows))?;
+    let stages = kernels_with(case.precision, case.loss, options.algorithm, alter);
+    let pipelines = Pipelines::new(context, case, data, &chunks, &layout, (options, rows), stages)?;
+    let compile_ns =
+        conversion_ns + pipelines.stages.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
+    let rows_per_chunk = chunks.rows_per_chunk;
+    Ok(Built { plan, grids, compile_ns, buffers, conversion, rows_per_chunk, pipelines, layout })
+}
+
+/// The first step whose model is averaged.
+fn averaged_from(case: &SgdCase, data: &Dataset) -> u32 {
+    case.steps - averaged_models(case, data)
+}
+
+fn averaged_models(case: &SgdCase, data: &Dataset) -> u32 {
+    Algorithm::window(data.n, case.batch, case.steps).clamp(1, case.steps)
 }
 
 impl GpuSgd {
@@ -99,66 +160,57 @@ impl GpuSgd {
         options: GpuOptions,
         alter: KernelOverride<'_>,
     ) -> Result<Self, SgdError> {
+        let (Algorithm::Sgd | Algorithm::AveragedSgd) = options.algorithm else {
+            let (algorithm, precision) = (options.algorithm, case.precision);
+            return Err(SgdError::Algorithm { algorithm, precision, remedy: "GpuSvrg" });
+        };
         case.check(data)?;
-        check_schedule(options.schedule, case.batch)?;
-        let grids = Grids::new(case.precision, data);
-        let plan = Plan::new(case, data, &grids);
-        let chunks = Chunks::new(&context.info, data.spec, options.chunk_bytes)?;
-        let source = chunks.upload(context, data)?;
-        let (stored, conversion, conversion_ns) =
-            convert(context, case, data, &chunks, &source, &grids, options.checks)?;
-        let buffers = Buffers::new(context, case, data, &plan, stored)?;
-        let layout = Layout::new(context, case, data, options.schedule);
-        let stages = kernels_with(case.precision, case.loss, alter);
-        let pipelines =
-            Pipelines::new(context, case, data, &chunks, &layout, options.checks, stages)?;
-        let builder =
-            Builder { context, plan: &plan, buffers: &buffers, pipelines: &pipelines, layout };
-        let (steps, trajectory) = builder.build(data)?;
-        let compile_ns = conversion_ns + pipelines.0.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
-        let Buffers { model, model_bytes, history, stored, .. } = buffers;
+        let plan = Plan::new(case, data, &Grids::new(case.precision, data));
+        let built = build(context, case, data, options, plan, data.n, alter)?;
+        let (steps, trajectory) = built.builder(context).build(data)?;
+        let averages = options.algorithm == Algorithm::AveragedSgd;
         let storage = case.precision.storage();
-        let pieces = data.x.chunks(chunks.rows_per_chunk * data.d_padded);
+        let pieces = data.x.chunks(built.rows_per_chunk * data.d_padded);
         let bytes = pieces.map(|piece| data_bytes(storage, piece.len()));
         Ok(Self {
-            plan,
-            grids,
             model_format: case.precision.accumulator(),
-            compile_ns,
-            model,
-            model_bytes,
-            history,
-            data: stored.into_iter().zip(bytes).collect(),
-            conversion,
+            averaged: averages.then(|| averaged_models(case, data)),
+            data: built.buffers.stored.iter().cloned().zip(bytes).collect(),
             steps,
             trajectory,
+            built,
         })
     }
 
     /// The steps and checkpoints.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.built.plan
     }
 
     /// The fixed-point grids.
     pub fn grids(&self) -> &Grids {
-        &self.grids
+        &self.built.grids
     }
 
-    /// Overwrites the model, which every run sets to zero first, so that a run that does nothing is
-    /// seen.
+    /// Overwrites the model and its sums, which every run sets to zero first, so that a run that does
+    /// nothing is seen.
     pub fn spoil_model(&self, context: &Context) -> Result<(), GpuError> {
-        context.upload(&self.model, &vec![0xff; self.model.bytes() as usize])
+        let Buffers { model, extra, .. } = &self.built.buffers;
+        let sums = self.averaged.map(|_| extra);
+        [model]
+            .into_iter()
+            .chain(sums)
+            .try_for_each(|buffer| context.upload(buffer, &vec![0xff; buffer.bytes() as usize]))
     }
 
     /// Time to compile all pipelines, in ns.
     pub fn compile_ns(&self) -> f64 {
-        self.compile_ns
+        self.built.compile_ns
     }
 
     /// Converts the uploaded f32 data set to its format; empty where it stays f32.
     pub fn conversion_commands(&self) -> &[Command] {
-        &self.conversion
+        &self.built.conversion
     }
 
     /// All steps from the zero model, which the first command restores: each repeat does the same.
@@ -173,32 +225,52 @@ impl GpuSgd {
 
     /// Sets the model to zero.
     pub fn reset(&self, context: &Context) -> Result<(), GpuError> {
-        context.run(&[context.clear(&self.model)], 1).map(|_| ())
+        context.run(&[context.clear(&self.built.buffers.model)], 1).map(|_| ())
     }
 
     /// The model's storage words, for comparison bit by bit.
     pub fn model_words(&self, context: &Context) -> Result<Vec<u32>, GpuError> {
-        Ok(words(&context.read(&self.model, 0, self.model_bytes)?))
+        let Buffers { model, model_bytes, .. } = &self.built.buffers;
+        Ok(words(&context.read(model, 0, *model_bytes)?))
     }
 
     /// The model: outputs × d_padded.
     pub fn model(&self, context: &Context) -> Result<Vec<f32>, GpuError> {
-        Ok(decode_model(&self.model_words(context)?, self.model_format, &self.grids))
+        Ok(decode_model(&self.model_words(context)?, self.model_format, &self.built.grids))
     }
 
     /// Storage words of the model at each checkpoint of the last run of the trajectory.
     pub fn snapshot_words(&self, context: &Context) -> Result<Vec<(u32, Vec<u32>)>, GpuError> {
-        let count = self.plan.checkpoints.len() as u64;
-        let all = words(&context.read(&self.history, 0, count * self.model_bytes)?);
-        let models = all.chunks_exact((self.model_bytes / 4) as usize).map(<[u32]>::to_vec);
-        Ok(self.plan.checkpoints.iter().copied().zip(models).collect())
+        let Built { plan, buffers, .. } = &self.built;
+        let Buffers { history, model_bytes, .. } = buffers;
+        let count = plan.checkpoints.len() as u64;
+        let all = words(&context.read(history, 0, count * model_bytes)?);
+        let models = all.chunks_exact((model_bytes / 4) as usize).map(<[u32]>::to_vec);
+        Ok(plan.checkpoints.iter().copied().zip(models).collect())
     }
 
     /// The model at each checkpoint: steps done, outputs × d_padded.
     pub fn snapshots(&self, context: &Context) -> Result<Vec<(u32, Vec<f32>)>, GpuError> {
-        let decode = |words: Vec<u32>| decode_model(&words, self.model_format, &self.grids);
+        let decode = |words: Vec<u32>| decode_model(&words, self.model_format, &self.built.grids);
         let snapshots = self.snapshot_words(context)?.into_iter();
         Ok(snapshots.map(|(step, words)| (step, decode(words))).collect())
+    }
+
+    /// The sums of the models that are averaged; `None` where none are.
+    pub fn sums(&self, context: &Context) -> Result<Option<Sums>, GpuError> {
+        if self.averaged.is_none() {
+            return Ok(None);
+        }
+        let buffer = &self.built.buffers.extra;
+        let coordinates = self.built.layout.groups * self.built.layout.outputs * 4;
+        let bytes = context.read(buffer, 0, 2 * 4 * coordinates)?;
+        Ok(Some(Sums::from_parts(&bytemuck::pod_collect_to_vec::<u8, f32>(&bytes))))
+    }
+
+    /// The mean of the models after the last steps, outputs × d_padded; `None` where none was asked for.
+    pub fn average(&self, context: &Context) -> Result<Option<Vec<f64>>, GpuError> {
+        let sums = self.sums(context)?;
+        Ok(sums.zip(self.averaged).map(|(sums, models)| mean(&sums, models, &self.built.grids)))
     }
 
     /// The stored data set's words, for comparison bit by bit.
@@ -400,6 +472,17 @@ impl Layout {
         layout
     }
 
+    /// Whether the device binds as many buffers as a kernel of the algorithm reads and writes.
+    fn check_bindings(&self, info: &DeviceInfo, algorithm: Algorithm) -> Result<(), GpuError> {
+        // Order, targets, residuals and model; sums or centre.
+        let extra = u64::from(algorithm != Algorithm::Sgd);
+        let (asked, limit) = (MAX_CHUNKS as u64 + 4 + extra, u64::from(info.max_storage_buffers));
+        if extra == 0 || asked <= limit {
+            return Ok(());
+        }
+        Err(GpuError::OverLimit { what: format!("{algorithm} (storage buffers)"), asked, limit })
+    }
+
     /// At most so many iterations of loops that a thread of the persistent workgroup makes a step.
     fn iterations(&self, batch: u64) -> u64 {
         let lanes = LANES as u64;
@@ -415,15 +498,19 @@ impl Layout {
 }
 
 /// The buffers of the steps.
-struct Buffers {
+#[derive(Debug)]
+pub(super) struct Buffers {
     stored: Vec<Buffer>,
-    targets: Buffer,
+    pub targets: Buffer,
     order: Buffer,
     residuals: Buffer,
-    model: Buffer,
-    model_bytes: u64,
+    pub model: Buffer,
+    pub model_bytes: u64,
     tiles: Buffer,
     history: Buffer,
+    /// The sums of averaged models (`kernels/sgd/apply_averaged.wgsl`), or the centre of steps that reduce
+    /// variance (`kernels/sgd/centre.wgsl`).
+    pub extra: Buffer,
 }
 
 impl Buffers {
@@ -433,6 +520,7 @@ impl Buffers {
         data: &Dataset,
         plan: &Plan,
         stored: Vec<Buffer>,
+        (algorithm, rows): (Algorithm, usize),
     ) -> Result<Self, GpuError> {
         let entries = (data.outputs * data.d_padded) as u64;
         let tiles = if case.batch > TILE_ROWS { case.batch.div_ceil(TILE_ROWS) as u64 } else { 0 };
@@ -440,12 +528,19 @@ impl Buffers {
         let buffers = Self {
             stored,
             targets: context.buffer("targets", size_of_val(&*data.targets) as u64)?,
-            order: context.buffer("order", data.n as u64 * 4)?,
+            order: context.buffer("order", rows as u64 * 4)?,
             residuals: context.buffer("residuals", (case.batch * data.outputs) as u64 * 4)?,
             model: context.buffer("model", model_bytes)?,
             model_bytes,
             tiles: context.buffer("partial gradients", tiles * entries * 4)?,
             history: context.buffer("history", plan.checkpoints.len() as u64 * model_bytes)?,
+            extra: match algorithm {
+                Algorithm::Sgd => context.buffer("nothing", 0)?,
+                Algorithm::AveragedSgd => context.buffer("sums of models", 8 * entries)?,
+                Algorithm::LpSvrg | Algorithm::Halp => {
+                    context.buffer("centre", 8 * entries + 16)?
+                }
+            },
         };
         context.upload(&buffers.targets, bytemuck::cast_slice(&data.targets))?;
         let rows: Vec<u32> = (0..data.n as u32).collect();
@@ -455,7 +550,11 @@ impl Buffers {
 }
 
 /// The pipelines of the stages that a case needs.
-struct Pipelines(Vec<(Stage, Pipeline)>);
+#[derive(Debug)]
+struct Pipelines {
+    stages: Vec<(Stage, Pipeline)>,
+    algorithm: Algorithm,
+}
 
 impl Pipelines {
     fn new(
@@ -464,7 +563,7 @@ impl Pipelines {
         data: &Dataset,
         chunks: &Chunks,
         layout: &Layout,
-        checks: bool,
+        (options, rows): (GpuOptions, usize),
         stages: Vec<(Stage, Kernel)>,
     ) -> Result<Self, GpuError> {
         let shape = [("GROUPS", layout.groups as f64), ("OUTPUTS", layout.outputs as f64)];
@@ -472,8 +571,13 @@ impl Pipelines {
             [("ROWS_PER_CHUNK", chunks.rows_per_chunk as f64), ("CHUNKS", chunks.count as f64)];
         let persistent = layout.schedule == Schedule::Persistent;
         let one_tile = case.batch <= TILE_ROWS;
+        let averaging = match options.algorithm {
+            Algorithm::AveragedSgd => vec![("AVERAGED_FROM", averaged_from(case, data).into())],
+            _ => vec![],
+        };
         let needed = |stage| match stage {
             Stage::Shuffle => case.batch < data.n,
+            Stage::Draw => true,
             Stage::Persistent => persistent,
             Stage::Residual => !persistent,
             Stage::Update => !persistent && one_tile,
@@ -481,21 +585,24 @@ impl Pipelines {
         };
         let constants = |stage| match stage {
             Stage::Shuffle => shape.to_vec(),
+            Stage::Draw => [&shape[..], &[("DRAWN", rows as f64)]].concat(),
             Stage::Residual => [&shape[..], &split, &[("THREADS", THREADS as f64)]].concat(),
-            Stage::UpdateTiles => [&shape[..], &layout.tiles.constants()].concat(),
-            Stage::Update | Stage::Gradient | Stage::Persistent => {
-                [&shape[..], &split, &layout.blocks.constants()].concat()
+            Stage::UpdateTiles => [&shape[..], &layout.tiles.constants(), &averaging].concat(),
+            Stage::Gradient => [&shape[..], &split, &layout.blocks.constants()].concat(),
+            Stage::Update | Stage::Persistent => {
+                [&shape[..], &split, &layout.blocks.constants(), &averaging].concat()
             }
         };
         let compile = |(stage, Kernel { entry, composed })| {
-            Ok((stage, context.compile(&composed, entry, &constants(stage), checks)?))
+            Ok((stage, context.compile(&composed, entry, &constants(stage), options.checks)?))
         };
         let stages = stages.into_iter().filter(|&(stage, _)| needed(stage));
-        stages.map(compile).collect::<Result<_, _>>().map(Self)
+        let stages = stages.map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { stages, algorithm: options.algorithm })
     }
 
     fn get(&self, stage: Stage) -> Result<&Pipeline, GpuError> {
-        let found = self.0.iter().find(|(known, _)| *known == stage);
+        let found = self.stages.iter().find(|(known, _)| *known == stage);
         found.map(|(_, pipeline)| pipeline).ok_or_else(|| GpuError::Invalid {
             operation: format!("stage {}", stage.entry()),
             reason: "not compiled for this batch".into(),
@@ -504,7 +611,7 @@ impl Pipelines {
 }
 
 /// Builds the command lists.
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     context: &'a Context,
     plan: &'a Plan,
     buffers: &'a Buffers,
@@ -520,14 +627,15 @@ impl Builder<'_> {
 
     /// All steps, with the model copied to the history after each checkpoint.
     fn list(&self, data: &Dataset, checkpoints: &[u32]) -> Result<Vec<Command>, GpuError> {
-        let Buffers { model, model_bytes, history, .. } = self.buffers;
+        let Buffers { model, model_bytes, history, extra, .. } = self.buffers;
         let records = self.records(checkpoints);
-        let bytes = bytemuck::cast_slice(&records);
-        let uniforms = self.context.uniforms("steps", size_of::<Step>(), bytes)?;
         let mut commands = vec![self.context.clear(model)];
+        if self.pipelines.algorithm == Algorithm::AveragedSgd {
+            commands.push(self.context.clear(extra));
+        }
         let mut recorded = 0;
-        for (i, now) in records.iter().enumerate() {
-            self.step(data, now, (0, &uniforms, i), &mut commands)?;
+        for (now, step) in records.iter().zip(self.steps(data, &records)?) {
+            commands.extend(step);
             if checkpoints.get(recorded) == Some(&(now.step + now.count)) {
                 let offset = recorded as u64 * model_bytes;
                 commands.push(self.context.copy(model, 0, history, offset, *model_bytes));
@@ -535,6 +643,36 @@ impl Builder<'_> {
             }
         }
         Ok(commands)
+    }
+
+    /// The steps of each of the segments, which follow one another from the first step on.
+    pub(super) fn segments(
+        &self,
+        data: &Dataset,
+        segments: &[Range<u32>],
+    ) -> Result<Vec<Vec<Command>>, GpuError> {
+        let starts: Vec<u32> = segments.iter().map(|segment| segment.start).collect();
+        let records = self.records(&starts);
+        let mut lists: Vec<Vec<Command>> = segments.iter().map(|_| vec![]).collect();
+        for (now, step) in records.iter().zip(self.steps(data, &records)?) {
+            let segment = segments.partition_point(|segment| segment.end <= now.step);
+            if let Some(list) = lists.get_mut(segment) {
+                list.extend(step);
+            }
+        }
+        Ok(lists)
+    }
+
+    /// The commands of each record.
+    fn steps(&self, data: &Dataset, records: &[Step]) -> Result<Vec<Vec<Command>>, GpuError> {
+        let bytes = bytemuck::cast_slice(records);
+        let uniforms = self.context.uniforms("steps", size_of::<Step>(), bytes)?;
+        let step = |(i, now)| {
+            let mut commands = vec![];
+            self.step(data, now, (0, &uniforms, i), &mut commands)?;
+            Ok(commands)
+        };
+        records.iter().enumerate().map(step).collect()
     }
 
     /// The steps with those that one dispatch makes as one record: they are of one epoch and
@@ -563,7 +701,7 @@ impl Builder<'_> {
         record: (u32, &Uniforms, usize),
         commands: &mut Vec<Command>,
     ) -> Result<(), GpuError> {
-        let Buffers { order, targets, residuals, model, tiles, .. } = self.buffers;
+        let Buffers { order, targets, residuals, model, tiles, extra, .. } = self.buffers;
         let mut dispatch = |stage, bindings: &[(u32, &Buffer)], workgroups: u64| {
             let pipeline = self.pipelines.get(stage)?;
             let grid = grid_of(self.context, workgroups);
@@ -572,25 +710,37 @@ impl Builder<'_> {
         };
         let Layout { schedule, groups, outputs, blocks, .. } = self.layout;
         let x = self.chunk_bindings();
+        // What the update alone binds, and what residuals bind too.
+        let (sums, centre) = match self.pipelines.algorithm {
+            Algorithm::Sgd => (None, None),
+            Algorithm::AveragedSgd => (Some((6, extra)), None),
+            Algorithm::LpSvrg | Algorithm::Halp => (None, Some((7, extra))),
+        };
+        let updated: Vec<(u32, &Buffer)> = sums.into_iter().chain(centre).collect();
+        let centre: Vec<(u32, &Buffer)> = centre.into_iter().collect();
         let inputs = [&[(1, order), (2, targets), (3, residuals), (4, model)], &x[..]].concat();
         if self.plan.shuffles_before(now) {
-            dispatch(Stage::Shuffle, &[(1, order)], u64::from(now.rows).div_ceil(THREADS))?;
+            let (stage, rows) = match self.pipelines.algorithm.is_variance_reduced() {
+                true => (Stage::Draw, order.bytes() / 4),
+                false => (Stage::Shuffle, now.rows.into()),
+            };
+            dispatch(stage, &[(1, order)], rows.div_ceil(THREADS))?;
         }
         if schedule == Schedule::Persistent {
-            return dispatch(Stage::Persistent, &inputs, 1);
+            return dispatch(Stage::Persistent, &[&inputs[..], &updated].concat(), 1);
         }
         let lanes = u64::from(now.batch) * data.outputs as u64 * LANES as u64;
-        dispatch(Stage::Residual, &inputs, lanes.div_ceil(THREADS))?;
+        dispatch(Stage::Residual, &[&inputs[..], &centre].concat(), lanes.div_ceil(THREADS))?;
         let places = outputs * blocks.places(groups);
         if self.pipelines.get(Stage::Update).is_ok() {
-            let bindings = [&[(1, order), (3, residuals), (4, model)], &x[..]].concat();
+            let bindings = [&[(1, order), (3, residuals), (4, model)], &x[..], &updated].concat();
             return dispatch(Stage::Update, &bindings, places);
         }
         let bindings = [&[(1, order), (3, residuals), (5, tiles)], &x[..]].concat();
         let count = (now.batch as usize).div_ceil(TILE_ROWS) as u64;
         dispatch(Stage::Gradient, &bindings, places * count)?;
         let places = outputs * self.layout.tiles.places(groups);
-        dispatch(Stage::UpdateTiles, &[(4, model), (5, tiles)], places)
+        dispatch(Stage::UpdateTiles, &[&[(4, model), (5, tiles)], &updated[..]].concat(), places)
     }
 
     /// Bindings x0 to x3; those beyond the last chunk are never read and take the first.

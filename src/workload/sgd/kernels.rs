@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use super::Algorithm;
 use crate::gpu::{Composed, Source, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::mirror::sgd::{BLOCK, TILE};
@@ -74,6 +75,8 @@ impl Schedule {
 pub enum Stage {
     /// The epoch's permutation of the rows.
     Shuffle,
+    /// The rows that variance-reduced SGD takes until the next full gradient.
+    Draw,
     /// Residuals of the minibatch.
     Residual,
     /// Gradient and update of at most 256 rows.
@@ -88,8 +91,9 @@ pub enum Stage {
 
 impl Stage {
     /// All stages.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Shuffle,
+        Self::Draw,
         Self::Residual,
         Self::Update,
         Self::Gradient,
@@ -101,6 +105,7 @@ impl Stage {
     pub const fn entry(self) -> &'static str {
         match self {
             Self::Shuffle => "shuffle",
+            Self::Draw => "draw",
             Self::Residual => "residual",
             Self::Update => "update",
             Self::Gradient => "gradient",
@@ -130,8 +135,8 @@ const SHAPE: Source = wgsl!("sgd/shape.wgsl");
 const ORDER: Source = wgsl!("sgd/order.wgsl");
 const THREADS: Source = wgsl!("sgd/threads.wgsl");
 const SHARES: Source = wgsl!("sgd/shares.wgsl");
-const APPLY: Source = wgsl!("sgd/apply.wgsl");
 const TILES: Source = wgsl!("sgd/tiles.wgsl");
+const RECIPROCAL: Source = wgsl!("shared/reciprocal.wgsl");
 
 /// The file of a storage format.
 fn four(format: Format) -> Source {
@@ -172,10 +177,27 @@ fn model_format(format: Format, rounding: Rounding) -> Source {
     }
 }
 
-fn loss_file(loss: Loss) -> Source {
-    match loss {
-        Loss::LeastSquares => wgsl!("sgd/loss_least_squares.wgsl"),
-        Loss::Logistic => wgsl!("sgd/loss_logistic.wgsl"),
+/// Of the residual of plain SGD, or of its change between the centre and the model.
+fn residual_files(loss: Loss, centred: bool) -> Vec<Source> {
+    let rows = wgsl!("sgd/residual_rows.wgsl");
+    let logistic = |file| vec![file, rows, wgsl!("sgd/exponential.wgsl"), RECIPROCAL];
+    match (loss, centred) {
+        (Loss::LeastSquares, false) => vec![wgsl!("sgd/loss_least_squares.wgsl"), rows],
+        (Loss::LeastSquares, true) => vec![wgsl!("sgd/change_least_squares.wgsl"), rows],
+        (Loss::Logistic, false) => logistic(wgsl!("sgd/loss_logistic.wgsl")),
+        (Loss::Logistic, true) => logistic(wgsl!("sgd/change_logistic.wgsl")),
+    }
+}
+
+/// Of the update of a thread's coordinates.
+fn apply_files(algorithm: Algorithm) -> Vec<Source> {
+    let all = wgsl!("sgd/apply_all.wgsl");
+    match algorithm {
+        Algorithm::Sgd => vec![wgsl!("sgd/apply.wgsl"), all],
+        Algorithm::AveragedSgd => {
+            vec![wgsl!("shared/pair4.wgsl"), wgsl!("sgd/apply_averaged.wgsl"), all]
+        }
+        Algorithm::LpSvrg | Algorithm::Halp => vec![wgsl!("sgd/apply_centred.wgsl"), all],
     }
 }
 
@@ -184,16 +206,18 @@ fn loss_file(loss: Loss) -> Source {
 pub type KernelOverride<'a> = &'a dyn Fn(Stage, &mut Vec<Source>);
 
 /// The kernels of a step, in the order of [`Stage::ALL`].
-pub fn kernels(precision: Precision, loss: Loss) -> Vec<(Stage, Kernel)> {
-    kernels_with(precision, loss, &|_, _| {})
+pub fn kernels(precision: Precision, loss: Loss, algorithm: Algorithm) -> Vec<(Stage, Kernel)> {
+    kernels_with(precision, loss, algorithm, &|_, _| {})
 }
 
 /// [`kernels`] of altered files.
 pub fn kernels_with(
     precision: Precision,
     loss: Loss,
+    algorithm: Algorithm,
     alter: KernelOverride<'_>,
 ) -> Vec<(Stage, Kernel)> {
+    let centred = algorithm.is_variance_reduced();
     let (storage, model) = (precision.storage(), precision.accumulator());
     let mut formats = vec![PHILOX, STREAMS, ROUNDING, INTEGERS, SHAPE, four(storage)];
     if model != storage {
@@ -202,20 +226,26 @@ pub fn kernels_with(
     let packed = storage == Format::Fixed4;
     let loads = if packed { wgsl!("sgd/data_nibbles.wgsl") } else { wgsl!("sgd/data.wgsl") };
     let data = [data_format(storage), loads, ORDER];
-    let weights = [model_format(model, precision.rounding()), wgsl!("sgd/model.wgsl")];
+    let mut weights = vec![model_format(model, precision.rounding()), wgsl!("sgd/model.wgsl")];
+    if centred {
+        weights.push(wgsl!("sgd/centre.wgsl"));
+    }
     let small = |format| matches!(format, Format::Fixed4 | Format::Fixed8);
     let exact = small(storage) && small(model);
-    let dot = if exact { wgsl!("sgd/dot_i8.wgsl") } else { wgsl!("sgd/dot_f32.wgsl") };
+    let dot = match (centred, exact) {
+        (true, _) => wgsl!("sgd/dot_offset.wgsl"),
+        (false, true) => wgsl!("sgd/dot_i8.wgsl"),
+        (false, false) => wgsl!("sgd/dot_f32.wgsl"),
+    };
     let with = |parts: &[&[Source]]| [formats.as_slice(), &parts.concat()].concat();
     let residuals = wgsl!("sgd/residuals.wgsl");
-    let mut residual = vec![loss_file(loss), dot, wgsl!("sgd/residual_rows.wgsl")];
-    if loss == Loss::Logistic {
-        residual.push(wgsl!("shared/reciprocal.wgsl"));
-    }
+    let residual = [residual_files(loss, centred), vec![dot]].concat();
     let rows = [THREADS, residuals, SHARES, wgsl!("sgd/gradient_rows.wgsl")];
-    let update = [APPLY, wgsl!("sgd/update_rows.wgsl")];
+    let apply = apply_files(algorithm);
+    let update = [&apply[..], &[wgsl!("sgd/update_rows.wgsl")]].concat();
     let files = |stage| match stage {
         Stage::Shuffle => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/shuffle.wgsl")],
+        Stage::Draw => vec![PHILOX, STREAMS, SHAPE, wgsl!("sgd/draw.wgsl")],
         Stage::Residual => {
             let entry = [THREADS, residuals, wgsl!("sgd/residual.wgsl")];
             with(&[&data, &weights, &residual, &entry])
@@ -224,7 +254,7 @@ pub fn kernels_with(
         Stage::Gradient => with(&[&data, &rows, &[TILES, wgsl!("sgd/gradient.wgsl")]]),
         Stage::UpdateTiles => {
             let entry = wgsl!("sgd/update_tiles.wgsl");
-            with(&[&weights, &[THREADS, SHARES, APPLY, TILES, entry]])
+            with(&[&weights, &[THREADS, SHARES], &apply, &[TILES, entry]])
         }
         Stage::Persistent => {
             let entry = [wgsl!("sgd/persistent.wgsl")];
@@ -236,7 +266,9 @@ pub fn kernels_with(
         alter(stage, &mut files);
         Kernel { entry: stage.entry(), composed: compose(&files) }
     };
-    Stage::ALL.into_iter().map(|stage| (stage, kernel(stage))).collect()
+    let unused = if centred { Stage::Shuffle } else { Stage::Draw };
+    let stages = Stage::ALL.into_iter().filter(|&stage| stage != unused);
+    stages.map(|stage| (stage, kernel(stage))).collect()
 }
 
 /// The kernel that converts a data set from f32; none where it stays f32.
@@ -252,17 +284,21 @@ pub fn conversion_kernel(precision: Precision) -> Option<Kernel> {
 
 /// One identity for all WGSL of a setting: SHA-256, in hexadecimal, of the kernels' digests in
 /// the order of [`Stage::ALL`], the conversion's last.
-pub fn sources_sha256(precision: Precision, loss: Loss) -> String {
-    sources_sha256_with(precision, loss, &|_, _| {})
+pub fn sources_sha256(precision: Precision, loss: Loss, algorithm: Algorithm) -> String {
+    sources_sha256_with(precision, loss, algorithm, &|_, _| {})
 }
 
 /// [`sources_sha256`] of altered files.
-pub fn sources_sha256_with(precision: Precision, loss: Loss, alter: KernelOverride<'_>) -> String {
+pub fn sources_sha256_with(
+    precision: Precision,
+    loss: Loss,
+    algorithm: Algorithm,
+    alter: KernelOverride<'_>,
+) -> String {
     let mut sha = Sha256::new();
     let conversion = conversion_kernel(precision);
-    for kernel in
-        kernels_with(precision, loss, alter).iter().map(|(_, kernel)| kernel).chain(&conversion)
-    {
+    let stages = kernels_with(precision, loss, algorithm, alter);
+    for kernel in stages.iter().map(|(_, kernel)| kernel).chain(&conversion) {
         sha.update(kernel.composed.sha256.as_bytes());
     }
     hexadecimal(&sha.finalize())
@@ -273,13 +309,24 @@ mod tests {
     use super::*;
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
+    /// Every setting with each algorithm that it has.
+    fn settings() -> impl Iterator<Item = (Precision, Algorithm)> {
+        let algorithms = |precision: Precision| {
+            Algorithm::ALL.into_iter().filter(move |algorithm| algorithm.runs(precision))
+        };
+        Precision::SGD.into_iter().flat_map(move |precision| {
+            algorithms(precision).map(move |algorithm| (precision, algorithm))
+        })
+    }
+
     /// Every kernel of every setting is valid WGSL without any optional feature of a device.
     /// (`SHADER_FLOAT16_IN_FLOAT32` is `unpack2x16float` itself, which core WGSL has.)
     #[test]
     fn every_kernel_validates() {
-        for precision in Precision::SGD {
+        for (precision, algorithm) in settings() {
             for loss in [Loss::LeastSquares, Loss::Logistic] {
-                let stages = kernels(precision, loss).into_iter().map(|(_, kernel)| kernel);
+                let stages =
+                    kernels(precision, loss, algorithm).into_iter().map(|(_, kernel)| kernel);
                 for Kernel { entry, composed } in stages.chain(conversion_kernel(precision)) {
                     let module = naga::front::wgsl::parse_str(&composed.wgsl).unwrap_or_else(|e| {
                         panic!("{precision} {entry}: {}", e.emit_to_string(&composed.wgsl))
@@ -298,9 +345,11 @@ mod tests {
     #[test]
     fn settings_have_their_own_identity() {
         let mut seen = std::collections::HashSet::new();
-        for precision in Precision::SGD {
+        for (precision, algorithm) in settings() {
             for loss in [Loss::LeastSquares, Loss::Logistic] {
-                assert!(seen.insert(sources_sha256(precision, loss)));
+                let new = seen.insert(sources_sha256(precision, loss, algorithm));
+                // LP-SVRG and HALP are the same kernels about different centres.
+                assert!(new != (algorithm == Algorithm::Halp), "{precision} {algorithm}");
             }
         }
     }

@@ -11,6 +11,8 @@ mod cpu;
 mod gpu;
 mod kernels;
 mod rate;
+mod svrg;
+mod svrg_gpu;
 
 pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
@@ -21,6 +23,8 @@ pub use kernels::{
     sources_sha256, sources_sha256_with,
 };
 pub use rate::LearningRate;
+pub use svrg::{CpuSvrg, Outer, SvrgSnapshot};
+pub use svrg_gpu::GpuSvrg;
 
 use crate::gpu::GpuError;
 use crate::number::{Fixed, Format, Precision, round};
@@ -110,6 +114,16 @@ pub enum SgdError {
         schedule: Schedule,
         /// Rows of a minibatch.
         batch: usize,
+    },
+    /// The algorithm does not exist at the setting, or is run by another type.
+    #[error("{algorithm} cannot be run so at {precision}; choose {remedy}")]
+    Algorithm {
+        /// The algorithm asked for.
+        algorithm: Algorithm,
+        /// The setting.
+        precision: Precision,
+        /// What can.
+        remedy: &'static str,
     },
     /// The device refused.
     #[error(transparent)]
@@ -331,16 +345,41 @@ impl Plan {
                 count: 1,
             }
         };
-        let mut checkpoints: Vec<u32> =
-            (0..32).map(|p| 1 << p).take_while(|&s| s < case.steps).collect();
-        checkpoints.push(case.steps);
+        let checkpoints = checkpoints(case.steps);
         Self { steps: (0..case.steps).map(step).collect(), shuffled: case.batch < n, checkpoints }
+    }
+
+    /// The plan of variance-reduced SGD, in units of the model's grid, whose step the host may change:
+    /// between two full gradients, `period` steps apart, rows are drawn with replacement.
+    pub fn centred(case: &SgdCase, data: &Dataset, period: u32) -> Self {
+        let step = |step: u32| Step {
+            step,
+            epoch: step / period,
+            start: step % period * case.batch as u32,
+            batch: case.batch as u32,
+            rows: data.n as u32,
+            half_bits: half_bits(data.n as u32),
+            seed: case.seed,
+            trial: case.trial,
+            rate: case.learning_rate / case.batch as f32,
+            decay: case.learning_rate * case.regularisation,
+            scale: 1.0,
+            count: 1,
+        };
+        let checkpoints = checkpoints(case.steps);
+        Self { steps: (0..case.steps).map(step).collect(), shuffled: true, checkpoints }
     }
 
     /// Whether the step starts an epoch whose order must be drawn first.
     pub fn shuffles_before(&self, step: &Step) -> bool {
         self.shuffled && step.start == 0
     }
+}
+
+/// 1, 2, 4, … and the last of so many steps.
+fn checkpoints(steps: u32) -> Vec<u32> {
+    let powers = (0..32).map(|p| 1 << p).take_while(|&s| s < steps);
+    powers.chain([steps]).collect()
 }
 
 /// Bytes in which `entries` numbers of the model are stored: a 4-bit number takes a byte, since two threads that update neighbours must not share a word.
