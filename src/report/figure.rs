@@ -215,6 +215,22 @@ pub struct Series {
     pub marks: Vec<Mark>,
 }
 
+/// Of curves upon each other each marks every third of its points.
+pub const STRIDE: usize = 3;
+
+impl Series {
+    /// The first point that has a marker, where not all have: on a line of many points of one row each
+    /// [`STRIDE`]th does, in each series of the `count` of a panel another one, so that curves upon each
+    /// other are told apart.
+    pub fn first_marked(&self, position: usize, count: usize) -> Option<usize> {
+        let mut rows = self.marks.iter().map(|mark| mark.row);
+        let first = rows.next();
+        let one_row = rows.all(|row| Some(row) == first);
+        let many = count > 2 && self.marks.len() >= 2 * STRIDE;
+        (self.joined && one_row && many).then_some(position % STRIDE)
+    }
+}
+
 /// One point, with the row that it is from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
@@ -376,6 +392,23 @@ mod tests {
         let two = Fit { law: two, ends: [1.0, 4.0], theory: Some(0.5) };
         assert_eq!((two.exponent().as_str(), two.expected().as_str()), ("0.00 (2 points)", "½"));
         assert_eq!(Fit { theory: None, ..two }.theory_line(), None);
+    }
+
+    #[test]
+    fn curves_upon_each_other_mark_other_points() {
+        let way = |rows: [usize; 6]| Series {
+            name: "D8M8".into(),
+            precision: "D8M8".into(),
+            style: Style::nth(0),
+            joined: true,
+            fit: None,
+            marks: rows.map(|row| Mark::at(1.0, 1.0, row)).to_vec(),
+        };
+        let marked = |series: Series, position, count| series.first_marked(position, count);
+        assert_eq!([0, 1, 4].map(|p| marked(way([7; 6]), p, 5)), [Some(0), Some(1), Some(1)]);
+        assert_eq!(marked(way([7; 6]), 1, 2), None, "two curves");
+        assert_eq!(marked(way([1, 2, 3, 4, 5, 6]), 1, 5), None, "each point is a measurement");
+        assert_eq!(marked(Series { joined: false, ..way([7; 6]) }, 1, 5), None, "no curve");
     }
 
     #[test]

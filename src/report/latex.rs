@@ -6,7 +6,7 @@ mod fingerprints;
 use std::fmt::Write;
 
 use super::data::Data;
-use super::figure::{Figure, Fit, Mark, Panel, Series, Shape, Style};
+use super::figure::{Figure, Fit, Mark, Panel, STRIDE, Series, Shape, Style};
 use super::plot;
 use super::scale::{self, Scale, significant, size_label};
 use crate::frontier::{self, Interval};
@@ -170,8 +170,12 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
     frontier_tex(tex, panel, scales);
     roofs_tex(tex, panel, scales);
     let legend = (last && panel.y_names.is_empty()) || panel.is_fitted();
-    for series in &panel.series {
-        series_tex(tex, series, panel, scales, legend);
+    for (position, series) in panel.series.iter().enumerate() {
+        let first = series.first_marked(position, panel.series.len());
+        let marked = first.map(|first| {
+            format!(", mark repeat={STRIDE}, mark phase={}", first + 1) // counted from 1
+        });
+        series_tex(tex, series, panel, scales, (marked.unwrap_or_default(), legend));
     }
 }
 
@@ -228,7 +232,14 @@ fn roofs_tex(tex: &mut String, panel: &Panel, scales: &Scales) {
     }
 }
 
-fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales, legend: bool) {
+/// `marked` says which of the points have markers.
+fn series_tex(
+    tex: &mut String,
+    series: &Series,
+    panel: &Panel,
+    scales: &Scales,
+    (marked, legend): (String, bool),
+) {
     let Style { colour, shape, hollow } = series.style;
     let name = format!("tradeoff{}", colour.trim_start_matches('#'));
     let _ = writeln!(tex, "\\definecolor{{{name}}}{{HTML}}{{{}}}", colour.trim_start_matches('#'));
@@ -257,7 +268,7 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         let _ = writeln!(
             tex,
             "\\addplot+[{name}, {line}, mark={mark}, \
-             mark options={{{turn}solid, {name}, fill={name}}}{small}, \
+             mark options={{{turn}solid, {name}, fill={name}}}{small}{marked}, \
              error bars/.cd, x dir=both, x explicit, y dir=both, y explicit] \
              table[x=x, y=y, x error minus=xm, x error plus=xp, y error minus=ym, \
              y error plus=yp] {{\n\

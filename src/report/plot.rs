@@ -17,7 +17,7 @@ use kuva::backend::svg::SvgBackend;
 use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
-use super::figure::{Bar, CAUSES, Figure, Mark, Panel, Roof, Series, Shape, Style};
+use super::figure::{Bar, CAUSES, Figure, Mark, Panel, Roof, STRIDE, Series, Shape, Style};
 use super::scale::{Scale, Tick, significant, size_label};
 
 /// Millimetres in a point.
@@ -524,7 +524,10 @@ impl Canvas {
             for (position, series) in panel.series.iter().enumerate() {
                 let size = self.look.marker
                     * if minor { 0.55 } else { nested(series, position, panel.series.len()) };
-                for mark in series.marks.iter().filter(|mark| mark.minor == minor) {
+                let first = series.first_marked(position, panel.series.len());
+                let marked = |i: usize| first.is_none_or(|first| i % STRIDE == first);
+                let marks = series.marks.iter().enumerate().filter(|(i, _)| marked(*i));
+                for (_, mark) in marks.filter(|(_, mark)| mark.minor == minor) {
                     self.group(&series.precision, Some(Item::Mark(mark)), describe);
                     self.mark(series.style, mark, size, axes);
                     self.end_group();
