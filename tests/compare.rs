@@ -559,9 +559,9 @@ fn the_table_of_two_runs() {
     A is run /20260102T030405Z-a
     B is run /20260102T030405Z-b
 
-    case                          kernel         A         B     B/A  95 % interval     B is    error B/A  bits
-    matmul/fp32/8x8x8/gpu-vulkan  naive   1.000 µs  1.100 µs   1.100  [1.100, 1.100]    slower       1.00  as mirrored
-    matmul/fp16/8x8x8/gpu-vulkan  naive   500.0 ns  400.0 ns  0.8000  [0.8000, 0.8000]  faster       2.00  as mirrored
+    case                          inputs  kernel         A         B     B/A  95 % interval     B is    error B/A  bits
+    matmul/fp32/8x8x8/gpu-vulkan  normal  naive   1.000 µs  1.100 µs   1.100  [1.100, 1.100]    slower       1.00  as mirrored
+    matmul/fp16/8x8x8/gpu-vulkan  normal  naive   500.0 ns  400.0 ns  0.8000  [0.8000, 0.8000]  faster       2.00  as mirrored
 
     geometric mean of B/A
     matmul/fp32   1.100  1 case
@@ -591,7 +591,7 @@ fn a_slower_case_fails_a_ci_job() {
     assert!(out.contains("geometric mean"), "the result is printed all the same");
     assert_eq!(
         err,
-        "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, naive: ratio 1.060, \
+        "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, normal, naive: ratio 1.060, \
          95 % interval [1.060, 1.060]\n--fail-if-slower tested 3 of 3 cases; a case of two equal sides \
          fails by chance in 2.5 % of comparisons at 0 %, less often above\n",
         "4 % is within, and the noisy case is 50 % slower but undecided"

@@ -238,7 +238,7 @@ fn error_against_k_has_a_fitted_line_and_that_of_theory() {
         assert!(svg.contains(text), "{text} in {svg}");
     }
     let tex = read("figures/error-k-matmul-normal.tex");
-    assert!(tex.contains("{fp32: 0.50 [0.50, 0.50]; theory $\\frac12$}"), "{tex}");
+    assert!(tex.contains("{fp32: 0.50 [0.50, 0.50]; theory 1/2}"), "{tex}");
     let table = read("tables/error-k-matmul-normal.tex");
     let fitted = "cpu, fp16: exponent of k 0.00 [0.00, 0.00], theory 0";
     assert!(table.contains(fitted) && !table.contains("naive"), "{table}");
@@ -306,7 +306,7 @@ fn parameters_and_random_bits_are_told_apart() {
     let svg = names(&folder.join("figures"), "svg");
     let causes = ["error-causes-matmul-cancel-digits-4", "error-causes-matmul-cancel-digits-8"];
     assert!(causes.iter().all(|id| svg.iter().any(|name| name == id)), "{svg:?}");
-    let svg = folder.join("figures/error-throughput-matmul-64x64x64.svg");
+    let svg = folder.join("figures/error-throughput-matmul-64x64x64-cancel-digits-8.svg");
     let svg = fs::read_to_string(svg).unwrap();
     assert!(svg.contains(">fp16-sr<") && svg.contains(">fp16-sr with 4 random bits<"), "{svg}");
     let page = fs::read_to_string(folder.join("index.html")).unwrap();

@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::data::Data;
 use super::scale::significant;
-use super::words::interval;
-use crate::frontier::{self, Interval};
+use crate::frontier;
 use crate::record::Record;
 
 /// A table of errors.
@@ -88,7 +87,9 @@ impl ErrorTable {
 
 /// `fp16-sr naive, 512x512x512 uniform01, cpu`.
 fn case(record: &Record) -> String {
-    let shape = record.shape_in_id();
+    // Behind it the id has inputs, too, which are told in full, and a learning rate that is swept.
+    let swept = record.learning_rate.is_some();
+    let shape = if swept { record.shape_in_id() } else { record.shape.as_str() };
     let inputs = frontier::problem(record);
     let inputs = if shape.contains(&inputs) { String::new() } else { format!(" {inputs}") };
     let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
@@ -99,10 +100,12 @@ fn value(value: Option<f64>) -> Option<String> {
     value.map(|value| significant(value, 3).replace('-', "−"))
 }
 
+/// A bias is rarely known to more than a digit or two.
 fn with_ends(middle: Option<f64>, ends: [Option<f64>; 2]) -> Option<String> {
-    let text = value(middle)?;
-    let ends = ends[0].zip(ends[1]).and_then(|(low, high)| interval(Interval { low, high }));
-    let ends = ends.map(|ends| format!(" ({})", ends.replace('-', "−")));
+    let shown = |value: f64| significant(value, 2).replace('-', "−");
+    let text = shown(middle?);
+    let ends = ends[0].zip(ends[1]).filter(|(low, high)| low < high);
+    let ends = ends.map(|(low, high)| format!(" ({} to {})", shown(low), shown(high)));
     Some(text + &ends.unwrap_or_default())
 }
 
@@ -161,7 +164,7 @@ mod tests {
         assert_eq!(
             row.cells,
             [
-                "−1.50·10⁻⁹ (−2.00·10⁻⁹ to −1.00·10⁻⁹)",
+                "−1.5·10⁻⁹ (−2.0·10⁻⁹ to −1.0·10⁻⁹)",
                 "0.250 (vacuous)",
                 "0.125 (fails with p ≤ 0.010)",
                 "50.0 %",

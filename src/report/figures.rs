@@ -166,6 +166,12 @@ impl<'a> Setting<'a> {
         (*steps, loss_function, regularisation.map(f64::to_bits), self.conditions())
     }
 
+    /// The inputs of a product, if not the usual ones, which no figure names but those of errors.
+    fn inputs(&self) -> &'a str {
+        let problem = self.frontier.problem.as_str();
+        if problem == "normal" || !self.record.data_set.is_empty() { "" } else { problem }
+    }
+
     /// Caches, layout and number of products, as far as they are not the default.
     fn conditions(&self) -> &'a str {
         &self.frontier.conditions
@@ -323,6 +329,11 @@ const BOUND: &str = " A short tick is the a-priori bound on the plotted error.";
 /// Conditions behind what a title says: `, cold caches`, or nothing.
 fn under(conditions: &str) -> String {
     if conditions.is_empty() { String::new() } else { format!(", {conditions}") }
+}
+
+/// Inputs behind what a title says: `, uniform01 inputs`, or nothing.
+fn on(inputs: &str) -> String {
+    if inputs.is_empty() { String::new() } else { format!(", {inputs} inputs") }
 }
 
 /// `a, b and c`.

@@ -23,10 +23,10 @@ const LANE: f64 = 3.0;
 /// table.
 pub fn document(figures: &[Figure], fingerprints: bool) -> String {
     let mut tex = String::from(
-        "% Written by tradeoff. Needs pgfplots 1.18, booktabs and longtable.\n\
+        "% Written by tradeoff. Needs pgfplots 1.18, array, booktabs and longtable.\n\
          \\documentclass{article}\n\
          \\usepackage[margin=20mm]{geometry}\n\
-         \\usepackage{booktabs,longtable,pgfplots}\n\
+         \\usepackage{array,booktabs,longtable,pgfplots}\n\
          \\usepgfplotslibrary{groupplots}\n\
          \\pgfplotsset{compat=1.18}\n\
          \\begin{document}\n",
@@ -59,7 +59,7 @@ pub fn picture(figure: &Figure) -> String {
     // A key of its own below each panel.
     let keys = figure.panels.iter().filter(|panel| panel.is_fitted());
     let keys = keys.map(|panel| panel.series.len()).max().unwrap_or(0);
-    let (gap, legend_columns) = if keys > 0 { (20 + 3 * keys, 1) } else { (17, 3) };
+    let (gap, legend_columns) = if keys > 0 { (25 + 3 * keys, 1) } else { (17, 3) };
     let mut tex = format!(
         "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\
          \\begin{{tikzpicture}}[font=\\scriptsize]\n",
@@ -454,7 +454,7 @@ pub fn escape(text: &str) -> String {
             '≤' => escaped += "$\\leq$",
             '−' => escaped += "$-$",
             '–' => escaped += "--",
-            '½' => escaped += "$\\frac12$",
+            '½' => escaped += "1/2",
             '†' => escaped += "$\\dagger$",
             '⁻' => escaped += "$^{-}$",
             '⁰'..='⁹' | '¹' | '²' | '³' => {

@@ -173,6 +173,9 @@ fn print(figure: &Figure) -> Scene {
     scene
 }
 
+/// Height of axes with fitted lines over that of others: slopes lie close to each other.
+const FITTED: f64 = 1.4;
+
 /// Height of a page, 230 mm, in points.
 const PAGE: f64 = 230.0 / MM;
 
@@ -180,7 +183,7 @@ const PAGE: f64 = 230.0 / MM;
 pub fn columns(figure: &Figure) -> usize {
     let tick = f64::from(PRINT.tick);
     let height = |panel: &Panel| match panel.bars.len() {
-        0 if panel.is_fitted() => PRINT.height + key::height(panel, tick) + 8.0 * tick,
+        0 if panel.is_fitted() => FITTED * PRINT.height + key::height(panel, tick) + 8.0 * tick,
         0 => 0.0, // four fit
         bars => bars::height(bars, tick) + 8.0 * tick,
     };
@@ -418,6 +421,7 @@ impl Canvas {
 
     fn axes_height(&self, panel: &Panel) -> f64 {
         match panel.y_names.len() {
+            0 if panel.is_fitted() => FITTED * self.look.height,
             0 => self.look.height,
             names => f64::from(self.look.tick) * 1.9 * names as f64,
         }

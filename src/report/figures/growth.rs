@@ -85,8 +85,9 @@ fn caption(data: &Data, panels: &[Panel]) -> String {
                        the key tells the exponent with its 95 % interval, which takes three points. \
                        The grey line from the same start has the exponent that theory expects: ½ \
                        where sums are rounded as coarsely as the operands and the roundings are \
-                       independent (the worst case is 1), 0 where the conversion of the operands \
-                       counts."
+                       independent (the worst case is 1), at most 0 where the conversion of the \
+                       operands counts: where products do not cancel, its errors average out and \
+                       fall as far as with the exponent −½."
         .to_owned();
     let square = |r: &Record| r.m == r.k && r.n == r.k;
     let mut sizes = marks().map(|mark| (record(mark).m, record(mark).n));

@@ -113,14 +113,27 @@ pub(super) fn loss(data: &Data, learning: &Learning, against: Against) -> Vec<Fi
             format!(
                 "Training loss less the loss at the optimum. Of each setting, the measured learning \
                  rate α and kernel that bring it to a gap of {} soonest, or if none does, lowest. \
-                 The initial model, at 0, is on no logarithmic axis.{}",
+                 The initial model, at 0, is on no logarithmic axis.{}{}",
                 significant(*target, 1),
+                if staggered(&panels) { STAGGERED } else { "" },
                 rates_caption(data, learned)
             ),
             panels,
         )
     };
     learning.problems.iter().filter_map(one).collect()
+}
+
+const STAGGERED: &str = " A curve has a marker at every third of its points, so that curves upon each \
+                         other are told apart.";
+
+fn staggered(panels: &[Panel]) -> bool {
+    let some = |panel: &Panel| {
+        let count = panel.series.len();
+        let mut series = panel.series.iter().enumerate();
+        series.any(|(position, series)| series.first_marked(position, count).is_some())
+    };
+    panels.iter().any(some)
 }
 
 pub(super) fn time_to_target(data: &Data, learning: &Learning) -> Vec<Figure> {

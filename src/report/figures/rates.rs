@@ -3,7 +3,7 @@
 use super::super::data::Data;
 use super::super::figure::{Figure, Mark, Panel, Roof};
 use super::{
-    Axes, Setting, distinct, figure, groups, panels, series, spread, under, unit, with_sizes,
+    Axes, Setting, distinct, figure, groups, on, panels, series, spread, under, unit, with_sizes,
 };
 use crate::frontier::Interval;
 use crate::record::Record;
@@ -25,10 +25,11 @@ pub(super) fn throughput_against_size(data: &Data) -> Vec<Figure> {
     let figures = groups(&settings, |s| {
         let batch = if s.is_full_batch() { None } else { s.record.batch };
         let sizes = (s.family(), batch, s.is_full_batch());
+        let sizes = (sizes, s.inputs());
         (s.frontier.workload.as_str(), s.dimension(), sizes, s.conditions())
     });
     let figures = figures.into_iter().filter_map(|(key, settings)| {
-        let (workload, _, ((family, _), batch, full), conditions) = key;
+        let (workload, _, (((family, _), batch, full), inputs), conditions) = key;
         let unit = unit(&settings);
         let cubes = settings.iter().all(|s| s.record.m == s.record.n && s.record.n == s.record.k);
         let x = match (family.is_empty(), cubes) {
@@ -65,8 +66,8 @@ pub(super) fn throughput_against_size(data: &Data) -> Vec<Figure> {
             }
         }
         figure(
-            &["throughput-size", workload, family, batch.trim(), conditions],
-            format!("{workload}{what}{}: throughput against size", under(conditions)),
+            &["throughput-size", workload, family, batch.trim(), inputs, conditions],
+            format!("{workload}{what}{}{}: throughput against size", on(inputs), under(conditions)),
             caption,
             with_sizes(panels),
         )

@@ -50,7 +50,7 @@ pub(super) fn error_against_throughput(data: &Data) -> Vec<Figure> {
             false => format!(", {problem} inputs"),
         };
         figure(
-            &["error-throughput", workload, shape, conditions],
+            &["error-throughput", workload, shape, settings[0].inputs(), conditions],
             format!("{workload} {shape}{on}{}: error against throughput", under(conditions)),
             trade_off_caption(data, &panels),
             panels,

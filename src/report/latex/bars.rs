@@ -16,8 +16,9 @@ pub(super) fn picture(figure: &Figure) -> String {
         "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\
          \\begin{{tikzpicture}}[font=\\scriptsize]\n\
          \\begin{{groupplot}}[group style={{group size={columns} by {rows}, vertical sep=20mm, \
-         horizontal sep=50mm}}, width=64mm, xbar stacked, bar width=4pt, xmin=0, xmax=100, \
-         y dir=reverse, clip=false, legend columns=-1, \
+         horizontal sep=50mm}}, width=64mm, xbar stacked, /pgf/bar width=7pt, xmin=0, xmax=100, \
+         y dir=reverse, clip=false, tick align=outside, xtick pos=bottom, ytick pos=left, \
+         legend columns=-1, \
          legend style={{draw=none, font=\\tiny, at={{(0.5,0)}}, yshift=-9mm, anchor=north}}, \
          title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}]\n",
         escape(&figure.title)
@@ -84,7 +85,7 @@ pub(super) fn table(figure: &Figure, data: &Data) -> String {
     let count = figure.panels.iter().map(|panel| panel.bars.len()).sum::<usize>();
     let environment = if count > LONG_TABLE { "longtable" } else { "tabular" };
     let mut tex = format!(
-        "% {}\n% \\usepackage{{booktabs,longtable}}\n\\begin{{{environment}}}{{{}}}\n\\toprule\n\
+        "% {}\n% \\usepackage{{booktabs,longtable}}\n\\begin{{{environment}}}{{@{{}}{}@{{}}}}\n\\toprule\n\
          device & setting & conversion & accumulation & output & error & parts/error & source \\\\\n\
          \\midrule\n{}",
         escape(&figure.title),

@@ -14,6 +14,8 @@ pub fn table(fingerprints: &SideBySide) -> Option<String> {
     // Of the width of a line, less what stands between columns.
     let width = 0.72 / columns.len() as f64;
     let row = |line: &Line| cells(&line.property, &line.cells, "");
+    let column =
+        |width: f64| format!(">{{\\raggedright\\arraybackslash}}p{{{width:.3}\\linewidth}}");
     let rows: String = differing.iter().map(row).collect();
     let told = match (differing.len(), partial) {
         (0, _) => "no property tells them apart; ".to_owned(),
@@ -22,13 +24,15 @@ pub fn table(fingerprints: &SideBySide) -> Option<String> {
     };
     let foot = format!("{told}{} properties are the same for all", alike.len());
     Some(format!(
-        "% Fingerprints side by side\n% \\usepackage{{booktabs,longtable}}\n\
-         {{\\footnotesize\\raggedright\\setlength{{\\tabcolsep}}{{3pt}}\n\
-         \\begin{{longtable}}{{p{{0.22\\linewidth}}*{{{}}}{{p{{{width:.3}\\linewidth}}}}}}\n\
+        "% Fingerprints side by side\n% \\usepackage{{array,booktabs,longtable}}\n\
+         {{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n\
+         \\begin{{longtable}}{{{}*{{{}}}{{{}}}}}\n\
          \\toprule\n{}{}\\midrule\n\\endhead\n{rows}\\midrule\n\
          \\multicolumn{{{count}}}{{l}}{{{}}} \\\\\n\\bottomrule\n\\end{{longtable}}}}\n",
+        column(0.22),
         columns.len(),
-        cells("property", columns, "\\raggedright "),
+        column(width),
+        cells("property", columns, ""),
         cells("hash", hashes, "\\ttfamily "),
         escape(&foot)
     ))

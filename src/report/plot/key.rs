@@ -10,7 +10,7 @@ const LINE: f64 = 1.5;
 
 /// Height of the key of a panel, its heading included.
 pub(super) fn height(panel: &Panel, size: f64) -> f64 {
-    LINE * size * (panel.series.len() + 2) as f64
+    LINE * size * (panel.series.len() as f64 + 1.5)
 }
 
 impl Canvas {
