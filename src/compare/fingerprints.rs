@@ -46,7 +46,7 @@ impl fmt::Display for FingerprintDifference {
             return write!(f, "they differ only in {only_one} findings that one of them lacks");
         }
         let finding = |Difference { property, here, there }: &Difference| {
-            format!("{property} (A: {here}; B: {there})")
+            format!("{property} (A: {}; B: {})", shortened(here), shortened(there))
         };
         let named: Vec<String> = findings.iter().take(NAMED).map(finding).collect();
         let differ = match findings.len() {
@@ -58,6 +58,15 @@ impl fmt::Display for FingerprintDifference {
             0 => Ok(()),
             more => write!(f, " and {more} more, which --json lists"),
         }
+    }
+}
+
+/// Enough of a finding to tell it from the other side's in a message.
+fn shortened(finding: &str) -> String {
+    const LONGEST: usize = 48;
+    match finding.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &finding[..end]),
+        None => finding.to_owned(),
     }
 }
 

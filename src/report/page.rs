@@ -389,7 +389,7 @@ impl<'a> TableRow<'a> {
         let citation = source(data, row);
         let cells = vec![
             text(&record.workload),
-            text(&record.precision),
+            text(&frontier::name(record)),
             text(&record.kernel),
             text(record.shape_in_id()),
             text(&record.device),
@@ -500,11 +500,12 @@ fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
 fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     let record = &data.records[mark.row];
     let x = if mark.x.is_finite() { significant(mark.x, 3) } else { panel.never.to_owned() };
-    let Record { precision, kernel, learning_rate, .. } = record;
+    let Record { kernel, learning_rate, .. } = record;
+    let setting = frontier::name(record);
     let rate = learning_rate.map(|value| format!(", α = {}", scale::rate(value)));
     let rate = rate.unwrap_or_default();
     let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
-    let mut text = format!("{precision}, kernel {kernel}{of}{rate}: {} {x}", panel.x_label);
+    let mut text = format!("{setting}, kernel {kernel}{of}{rate}: {} {x}", panel.x_label);
     if panel.y_names.is_empty() {
         text += &format!(", {} {}", panel.y_label, significant(mark.y, 3));
     }
