@@ -432,10 +432,15 @@ pub fn name(record: &Record) -> String {
     for word in algorithm(record).into_iter().flatten().filter(|word| !word.is_empty()) {
         name += &format!(" {word}");
     }
-    if let Some(bits) = record.rounding_bits.filter(|&bits| bits != USUAL_BITS) {
+    if let Some(bits) = unusual_bits(record) {
         name += &format!(" with {bits} random bits");
     }
     name
+}
+
+/// Random bits of a stochastic rounding, if not as many as usual.
+pub(crate) fn unusual_bits(record: &Record) -> Option<u32> {
+    record.rounding_bits.filter(|&bits| bits != USUAL_BITS)
 }
 
 /// Distribution of seeded inputs with its parameters, or the data set, or where else they come from:

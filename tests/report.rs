@@ -289,6 +289,29 @@ fn causes_are_stacked_as_squares() {
     assert!(page.contains("<summary>10 rows</summary>"), "the table of the errors");
 }
 
+/// A device's panel can be compared with the next one's at a glance.
+#[test]
+fn panels_of_the_page_share_their_scales() {
+    let rows: Vec<Record> = [("gpu-a", 1e3), ("cpu", 1e6)]
+        .iter()
+        .flat_map(|&(device, ns)| {
+            [64, 256].map(|size| product(device, "fp32", "k", size, ns * size as f64, 1e-7))
+        })
+        .collect();
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let figure = page.split("<figure id=\"figure-throughput-size-matmul\"").nth(1).unwrap();
+    let figure = figure.split("</figure>").next().unwrap();
+    let ticks = |card: &str| -> Vec<String> {
+        let texts = card.split("<text ").skip(1).filter_map(|text| text.split(['>', '<']).nth(1));
+        texts.filter(|text| text.parse::<f64>().is_ok()).map(str::to_owned).collect()
+    };
+    let cards: Vec<Vec<String>> = figure.split("class=\"card\"").skip(1).map(ticks).collect();
+    assert_eq!(cards.len(), 2);
+    assert!(cards[0].len() > 3 && cards[0] == cards[1], "{cards:?}");
+}
+
 /// Inputs of other parameters and roundings of other random bits are other settings.
 #[test]
 fn parameters_and_random_bits_are_told_apart() {
