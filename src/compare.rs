@@ -283,7 +283,7 @@ pub struct CaseName {
     /// What of it the shape does not tell, and what else of the conditions is not the default: see
     /// [`CaseName::conditions`].
     conditions: String,
-    /// Random bits of a stochastic rounding.
+    /// Random bits of one stochastic rounding, where they are not the usual 16.
     pub rounding_bits: Option<u32>,
     /// How the operands are stored, and the number of products at once.
     layout: (String, u64),
@@ -311,7 +311,7 @@ impl CaseName {
                 .then(|| without_version(implementation(record)).to_owned()),
             problem: inputs(record),
             conditions: conditions(record),
-            rounding_bits: record.rounding_bits,
+            rounding_bits: frontier::unusual_bits(record),
             layout: (frontier::layout(record).to_owned(), frontier::batch_count(record)),
             algorithm: frontier::algorithm(record).map(|words| words.map(str::to_owned)),
             seed: record.seed,
@@ -352,7 +352,7 @@ impl CaseName {
     }
 
     /// Inputs, as far as the shape does not tell them, and what else is not the default: random bits,
-    /// algorithm, layout, number of products, caches. `cancel(digits=4), 8 random bits`.
+    /// algorithm, layout, number of products, caches. `cancel(digits=4), r=8`.
     pub fn conditions(&self) -> &str {
         &self.conditions
     }
@@ -398,8 +398,8 @@ fn conditions(record: &Record) -> String {
     let inputs = if record.shape.contains(&inputs) { String::new() } else { inputs };
     // The name's precision is told already.
     let setting = frontier::name(record);
-    let setting = setting.strip_prefix(record.precision.as_str()).unwrap_or_default().trim();
-    let setting = setting.strip_prefix("with ").unwrap_or(setting).to_owned();
+    let setting = setting.strip_prefix(record.precision.as_str()).unwrap_or_default();
+    let setting = setting.trim().to_owned();
     let parts = [inputs, setting, frontier::conditions(record)];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join(", ")

@@ -425,15 +425,14 @@ pub fn algorithm(record: &Record) -> Option<[&str; 2]> {
 const USUAL_BITS: u32 = crate::number::round::ROUNDING_BITS;
 
 /// What a setting is called besides its kernel: the precision; how it descends, if not by plain SGD;
-/// and the random bits of a rounding, if not as many as usual. `D32fM8-SR halp mu=0.03`, `fp16-sr with
-/// 8 random bits`.
+/// and the random bits of a rounding, if not as many as usual. `D32fM8-SR halp mu=0.03`, `fp16-sr r=8`.
 pub fn name(record: &Record) -> String {
     let mut name = record.precision.clone();
     for word in algorithm(record).into_iter().flatten().filter(|word| !word.is_empty()) {
         name += &format!(" {word}");
     }
     if let Some(bits) = unusual_bits(record) {
-        name += &format!(" with {bits} random bits");
+        name += &format!(" r={bits}");
     }
     name
 }
@@ -460,7 +459,7 @@ fn setting(record: &Record) -> impl Hash + Eq + use<> {
     (
         algorithm(record).map(|texts| texts.map(str::to_owned)),
         (record.precision.clone(), record.kernel.clone(), record.f16_path.clone()),
-        record.rounding_bits,
+        unusual_bits(record),
         peer(record).map(str::to_owned),
         record.runtime_checks,
         [record.learning_rate, record.dataset_step, record.model_step].map(|x| x.map(f64::to_bits)),

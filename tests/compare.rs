@@ -397,6 +397,7 @@ fn what_is_one_case() {
     assert!(!matched(|r| r.device = "cpu".into()));
     assert!(!matched(|r| r.distribution_parameters = "phi=2".into()));
     assert!(!matched(|r| r.rounding_bits = Some(8)));
+    assert!(matched(|r| r.rounding_bits = Some(16)), "as schema 1 leaves it out");
     assert!(!matched(|r| r.operand_layout = "tn".into()));
     assert!(matched(|r| r.operand_layout = "nn".into()), "as schema 1 leaves it out");
     assert!(!matched(|r| r.batch_count = Some(8)));
@@ -434,7 +435,7 @@ fn conditions_are_told_beside_the_case() {
     let told: Vec<_> = table(&out).into_iter().map(|line| line["conditions"].clone()).collect();
     let expected = [
         "normal",
-        "normal, 8 random bits",
+        "normal, r=8",
         "exponent-spread(phi=2)",
         "normal, operands tn",
         "normal, 4 at once",

@@ -537,8 +537,8 @@ fn what_a_precision_does_not_tell_is_named() {
     for text in [
         "matmul 8x8x8, exponent-spread(phi=1) on gpu:",
         "matmul 8x8x8, exponent-spread(phi=2) on gpu:",
-        "*  fp16-sr with 8 random bits  naive ",
-        "< fp16-sr with 8 random bits naive\n",
+        "*  fp16-sr r=8  naive ",
+        "< fp16-sr r=8 naive\n",
     ] {
         assert!(out.contains(text), "{text} in {out}");
     }

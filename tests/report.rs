@@ -331,7 +331,7 @@ fn parameters_and_random_bits_are_told_apart() {
     assert!(causes.iter().all(|id| svg.iter().any(|name| name == id)), "{svg:?}");
     let svg = folder.join("figures/error-throughput-matmul-64x64x64-cancel-digits-8.svg");
     let svg = fs::read_to_string(svg).unwrap();
-    assert!(svg.contains(">fp16-sr<") && svg.contains(">fp16-sr with 4 random bits<"), "{svg}");
+    assert!(svg.contains(">fp16-sr<") && svg.contains(">fp16-sr r=4<"), "{svg}");
     let page = fs::read_to_string(folder.join("index.html")).unwrap();
     let label = "matrix product 64x64x64, cancel(digits=8) inputs, on cpu";
     assert!(page.contains(label), "{label}");

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(table.columns, columns);
         let [row] = &table.rows[..] else { panic!("{table:?}") };
         assert_eq!(row.index, 1);
-        assert_eq!(row.case, "fp16-sr with 8 random bits mirror, 8x8x8 cancel(digits=4), cpu");
+        assert_eq!(row.case, "fp16-sr r=8 mirror, 8x8x8 cancel(digits=4), cpu");
         assert_eq!(
             row.cells,
             [
