@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 use crate::frontier::{self, Interval};
 use crate::measure::Caches;
-use crate::record::{LoadError, Record};
+use crate::record::{LoadError, Record, precision_label};
 
 pub use bootstrap::{
     LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median,
@@ -272,6 +272,8 @@ pub struct CaseName {
     pub workload: String,
     /// Precision.
     pub precision: String,
+    /// Random bits of one stochastic rounding, where they are not the usual 16.
+    pub rounding_bits: Option<u32>,
     /// Shape.
     pub shape: String,
     /// Device, unless devices or backends are compared.
@@ -283,8 +285,6 @@ pub struct CaseName {
     /// What of it the shape does not tell, and what else of the conditions is not the default: see
     /// [`CaseName::conditions`].
     conditions: String,
-    /// Random bits of one stochastic rounding, where they are not the usual 16.
-    pub rounding_bits: Option<u32>,
     /// How the operands are stored, and the number of products at once.
     layout: (String, u64),
     /// How an sgd case descends, and with which parameters, if not by plain SGD.
@@ -305,13 +305,13 @@ impl CaseName {
         Self {
             workload: record.workload.clone(),
             precision: record.precision.clone(),
+            rounding_bits: record.fewer_rounding_bits(),
             shape: record.shape.clone(),
             device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
             implementation: (by != By::Implementation)
                 .then(|| without_version(implementation(record)).to_owned()),
             problem: inputs(record),
             conditions: conditions(record),
-            rounding_bits: frontier::unusual_bits(record),
             layout: (frontier::layout(record).to_owned(), frontier::batch_count(record)),
             algorithm: frontier::algorithm(record).map(|words| words.map(str::to_owned)),
             seed: record.seed,
@@ -333,11 +333,11 @@ impl CaseName {
         vec![
             ("workload", self.workload.clone()),
             ("precision", self.precision.clone()),
+            ("rounding_bits", number(self.rounding_bits.map(u64::from))),
             ("shape", self.shape.clone()),
             ("device", self.device.clone().unwrap_or_default()),
             ("implementation", self.implementation.clone().unwrap_or_default()),
             ("problem", self.problem.clone()),
-            ("rounding_bits", number(self.rounding_bits.map(u64::from))),
             ("operand_layout", self.layout.0.clone()),
             ("batch_count", self.layout.1.to_string()),
             ("algorithm", algorithm),
@@ -388,6 +388,7 @@ fn shortest(value: f64) -> String {
 impl fmt::Display for CaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.workload, self.precision, self.shape)?;
+        self.rounding_bits.iter().try_for_each(|bits| write!(f, "-r{bits}"))?;
         self.device.iter().try_for_each(|device| write!(f, "/{device}"))
     }
 }
@@ -420,9 +421,7 @@ fn key_words(record: &Record) -> Vec<String> {
     let numbers = numbers.map(|number| format!("{number:?}"));
     let checks = record.regularisation.map(|number| number.to_string()).unwrap_or_default();
     let algorithm = frontier::algorithm(record).map(|texts| texts.join(" ")).unwrap_or_default();
-    // Not the usual ones: what rounds to nearest has none, and is compared with what has them.
-    let bits = frontier::unusual_bits(record).map(|bits| bits.to_string()).unwrap_or_default();
-    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm, bits]).collect()
+    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm]).collect()
 }
 
 /// The key of a bootstrap's random bits, so that an interval does not depend on what else is
@@ -438,7 +437,7 @@ fn bootstrap_key(name: &str) -> [u32; 2] {
 pub struct GeometricMean {
     /// Workload.
     pub workload: String,
-    /// Precision.
+    /// Precision, and its random bits where they are not the usual 16: `fp16-sr r=8`.
     pub precision: String,
     /// Cases behind it.
     pub cases: usize,
@@ -516,16 +515,17 @@ impl Comparison {
     pub fn geometric_means(&self) -> Vec<GeometricMean> {
         let mut means: Vec<GeometricMean> = Vec::new();
         for pair in &self.pairs {
-            let (workload, precision) = (&pair.case.workload, &pair.case.precision);
+            let workload = &pair.case.workload;
+            let precision = precision_label(&pair.case.precision, pair.case.rounding_bits);
             let log = pair.ratio.ln();
             let known = means
                 .iter_mut()
-                .find(|mean| mean.workload == *workload && mean.precision == *precision);
+                .find(|mean| mean.workload == *workload && mean.precision == precision);
             match known {
                 Some(mean) => (mean.cases, mean.ratio) = (mean.cases + 1, mean.ratio + log),
                 None => means.push(GeometricMean {
                     workload: workload.clone(),
-                    precision: precision.clone(),
+                    precision,
                     cases: 1,
                     ratio: log,
                 }),

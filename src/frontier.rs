@@ -421,25 +421,14 @@ pub fn algorithm(record: &Record) -> Option<[&str; 2]> {
     (!["", "sgd"].contains(&name)).then_some([name, parameters])
 }
 
-/// Random bits of a stochastic rounding where nothing else was asked for.
-const USUAL_BITS: u32 = crate::number::round::ROUNDING_BITS;
-
 /// What a setting is called besides its kernel: the precision; how it descends, if not by plain SGD;
 /// and the random bits of a rounding, if not as many as usual. `D32fM8-SR halp mu=0.03`, `fp16-sr r=8`.
 pub fn name(record: &Record) -> String {
-    let mut name = record.precision.clone();
+    let mut name = record.precision_label();
     for word in algorithm(record).into_iter().flatten().filter(|word| !word.is_empty()) {
         name += &format!(" {word}");
     }
-    if let Some(bits) = unusual_bits(record) {
-        name += &format!(" r={bits}");
-    }
     name
-}
-
-/// Random bits of a stochastic rounding, if not as many as usual.
-pub(crate) fn unusual_bits(record: &Record) -> Option<u32> {
-    record.rounding_bits.filter(|&bits| bits != USUAL_BITS)
 }
 
 /// Distribution of seeded inputs with its parameters, or the data set, or where else they come from:
@@ -459,7 +448,7 @@ fn setting(record: &Record) -> impl Hash + Eq + use<> {
     (
         algorithm(record).map(|texts| texts.map(str::to_owned)),
         (record.precision.clone(), record.kernel.clone(), record.f16_path.clone()),
-        unusual_bits(record),
+        record.fewer_rounding_bits(),
         peer(record).map(str::to_owned),
         record.runtime_checks,
         [record.learning_rate, record.dataset_step, record.model_step].map(|x| x.map(f64::to_bits)),

@@ -392,6 +392,8 @@ fn what_is_one_case() {
     assert!(!matched(|r| r.data_set = "digits".into()));
     assert!(!matched(|r| r.seed = Some(2)));
     assert!(!matched(|r| r.trial = Some(1)));
+    assert!(!matched(|r| r.rounding_bits = Some(8)));
+    assert!(matched(|r| r.rounding_bits = Some(16)), "as schema 1 leaves it out");
     assert!(!matched(|r| r.steps = Some(1)));
     assert!(!matched(|r| r.learning_rate = Some(0.5)));
     assert!(!matched(|r| r.device = "cpu".into()));

@@ -292,6 +292,30 @@ fn a_tuned_setting_is_at_its_best_rate() {
     assert!(!only(&records[1..3]).has_rates(&records[1..3]));
 }
 
+/// Another number of random bits is another setting, and its name says so; a row that names none is from
+/// before there was a choice.
+#[test]
+fn random_bits_are_a_setting() {
+    let with = |rounding_bits, throughput, error| Record {
+        rounding: "stochastic".into(),
+        rounding_bits,
+        ..row("fp16-sr", tight(throughput), error)
+    };
+    let few =
+        Record { case_id: "matmul/fp16-sr/naive/8x8x8-r4/gpu".into(), ..with(Some(4), 20.0, 1e-2) };
+    let records = [with(None, 9.0, 1e-3), with(Some(16), 10.0, 1e-3), few];
+    let frontier = only(&records);
+    let rows = |points: &[Point]| points.iter().map(|point| point.row).collect::<Vec<_>>();
+    assert_eq!(rows(&frontier.points), [2, 1]);
+    assert_eq!(frontier.tuned(&records), [0, 1]);
+    let root = tempfile::tempdir().unwrap();
+    let out = cli(&run(&root, &records[1..]), &[]).1;
+    assert!(
+        out.contains("*  fp16-sr r=4  naive") && out.contains("*  fp16-sr      naive"),
+        "{out}"
+    );
+}
+
 /// The rows of one setting with these errors, in trials 0, 1, …, each a little slower.
 fn trials(precision: &str, throughput: f64, errors: &[f64]) -> Vec<Record> {
     let trial = |(trial, &error): (usize, &f64)| Record {

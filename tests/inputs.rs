@@ -430,6 +430,70 @@ fn trials_average_out() {
     }
 }
 
+/// The random bits of a rounding are a setting: each number is a case with an id, a column and results of
+/// its own, and the conversion to int8 is biased by what each number of bits cuts off.
+#[test]
+fn random_bits_are_a_setting() {
+    let rows = rows(&[
+        ("TRADEOFF_SIZES", "32"),
+        ("TRADEOFF_DISTRIBUTIONS", "uniform01"),
+        ("TRADEOFF_PRECISIONS", "fp16,fp16-sr,int8-sr,fp8-e4m3-sr,bf16-sr,int4-sr"),
+        ("TRADEOFF_ROUNDING_BITS", "4,8,16"),
+        ("TRADEOFF_TRIALS", "16"),
+        ("TRADEOFF_SEED", "3"),
+    ]);
+    assert_eq!(rows.len(), 1 + 5 * 3);
+    let p = draw("uniform01", 32, 32, 32);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}", row.reason);
+        let (bits, precision) = (row.rounding_bits, &row.precision);
+        let suffix = match bits {
+            None | Some(16) => String::new(),
+            Some(bits) => format!("-r{bits}"),
+        };
+        assert_eq!(bits.is_none(), precision == "fp16");
+        let id = format!("matmul/{precision}/mirror/32x32x32-uniform01{suffix}/cpu");
+        assert_eq!((&row.case_id, row.shape.as_str()), (&id, "32x32x32"));
+        assert_eq!(row.mirror_mismatches, Some(0), "{id}");
+        assert!(row.repeatable == Some(true) && row.measured_over_bound.unwrap_or(0.0) <= 1.0);
+        if precision == "int8-sr" {
+            let bits = bits.unwrap();
+            let expected = [&p.a, &p.b].map(|x| mean_of_int8(x, bits));
+            let bias = expected_bias(&p, &expected);
+            let (found, low) = (row.trial_bias.unwrap(), row.trial_bias_ci95_low.unwrap());
+            // Student's t of 15 degrees of freedom is beyond 4 · 2.13 once in 5 million times.
+            assert!(
+                (found - bias).abs() <= 4.0 * (found - low),
+                "{bits} bits: {found}, not {bias}"
+            );
+            assert!(bits > 4 || found + 4.0 * (found - low) < 0.0, "{found} {low}");
+        }
+    }
+    let results: std::collections::BTreeSet<_> = rows.iter().map(|r| &r.result_sha256).collect();
+    assert_eq!(results.len(), rows.len(), "each number of bits rounds otherwise");
+}
+
+/// What int8-sr makes of a matrix of positive numbers in the mean: each number of steps with its fraction
+/// cut to so many bits, times the step.
+fn mean_of_int8(matrix: &Matrix, bits: u32) -> Vec<f64> {
+    let step = f64::from(matrix.data.iter().copied().fold(0.0, f32::max)) / 127.0;
+    let cut = 2f64.powi(bits as i32);
+    matrix.data.iter().map(|&x| (f64::from(x) / step * cut).floor() / cut * step).collect()
+}
+
+/// The mean of (AB of these means − AB) / AB over all entries: operands are rounded independently.
+fn expected_bias(p: &MatmulProblem, [a, b]: &[Vec<f64>; 2]) -> f64 {
+    let dot = |a: &dyn Fn(usize) -> f64, b: &dyn Fn(usize) -> f64| {
+        (0..p.k).map(|q| a(q) * b(q)).sum::<f64>()
+    };
+    let mut sum = 0.0;
+    for (i, j) in (0..p.m).flat_map(|i| (0..p.n).map(move |j| (i, j))) {
+        let exact = dot(&|q| p.a.row(i)[q].into(), &|q| p.b.row(q)[j].into());
+        sum += dot(&|q| a[i * p.k + q], &|q| b[q * p.n + j]) / exact - 1.0;
+    }
+    sum / (p.m * p.n) as f64
+}
+
 /// Equal bits again, and of a row alone: on every device here. A step that all rows share is what
 /// makes a row depend on the others.
 #[test]
@@ -439,6 +503,7 @@ fn runs_and_rows_alone_have_equal_bits() {
         ("TRADEOFF_SIZES", "33x40x70"),
         ("TRADEOFF_PRECISIONS", "fp32,fp16-sr,int8,int8-rowwise"),
         ("TRADEOFF_KERNELS", "naive,register_tiled"),
+        ("TRADEOFF_ROUNDING_BITS", "16,10"),
     ];
     let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
     let selection = Selection::from_variables(variables.into()).unwrap();
@@ -448,6 +513,83 @@ fn runs_and_rows_alone_have_equal_bits() {
         let row = prepared.record();
         assert_eq!(row.repeatable, Some(true), "{case}");
         assert_eq!(row.batch_invariant, Some(row.precision != "int8"), "{case}");
+    }
+}
+
+/// What holds more than an f32 takes what the file holds, on every device here: fp64 as it is, fp32x2 as
+/// pairs. Their bounds, without a term for rounding to f32, are a small part of what that rounding costs
+/// the others, and the columns say which numbers were given.
+#[test]
+fn numbers_given_in_f64_reach_what_can_hold_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (m, n, k) = (9, 21, 40);
+    let numbers = |count: usize, first: usize| (first..first + count).map(|i| (i as f64).sin());
+    let write = |name: &str, shape: [usize; 2], numbers: Vec<f64>| {
+        let shape = format!("({}, {})", shape[0], shape[1]);
+        let bytes = numbers.into_iter().flat_map(f64::to_le_bytes).collect();
+        std::fs::write(path(name), npy("<f8", "False", &shape, bytes)).unwrap();
+    };
+    let a: Vec<f64> = numbers(m * k, 1).collect();
+    write("a.npy", [m, k], a.clone());
+    write("b.npy", [k, n], numbers(k * n, 1000).collect());
+    // The same in f32, and another file.
+    write("c.npy", [m, k], a.iter().map(|&x| f64::from(x as f32)).collect());
+    let prepare = |a: &str| {
+        let (a, b) = (path(a), path("b.npy"));
+        let pairs = [
+            ("TRADEOFF_A", a.as_str()),
+            ("TRADEOFF_B", b.as_str()),
+            ("TRADEOFF_PRECISIONS", "fp32,bf16x3,fp32x2,fp64"),
+            ("TRADEOFF_KERNELS", "register_tiled"),
+            ("TRADEOFF_TUNE", "off"),
+        ];
+        let selection = selection(&pairs).unwrap();
+        let mut session = Session::new(discover(None).unwrap(), selection, &Provenance::collect());
+        let lacks_f64 = |case: &Case, session: &Session| {
+            let device = session.devices().iter().find(|d| d.info.slug == case.device_slug);
+            let has = device.is_some_and(|d| d.is_cpu() || d.info.shader_f64);
+            case.precision == Precision::Fp64 && !has
+        };
+        let mut cases = session.plan();
+        cases.retain(|case| !lacks_f64(case, &session));
+        let row = |case: &Case| match session.prepare(case) {
+            Ok(prepared) => prepared.record().clone(),
+            Err(measured) => panic!("{case}: {}", measured.record.reason),
+        };
+        cases.iter().map(row).collect::<Vec<Record>>()
+    };
+    let rows = prepare("a.npy");
+    for row in &rows {
+        let id = &row.case_id;
+        assert_eq!(row.mirror_mismatches, Some(0), "{id}");
+        assert!(row.measured_over_bound.unwrap() <= 1.0, "{id}");
+        let equal_again = (row.repeatable, row.batch_invariant);
+        assert_eq!(equal_again, (Some(true), Some(true)), "{id}");
+        let (error, bound) =
+            (row.relative_frobenius.unwrap(), row.relative_frobenius_bound.unwrap());
+        // |A||B| is below 2⁶ times |AB| in the mean square of these data.
+        let (k, f32_rounding) = (k as f64, 2f64.powi(-24));
+        let most = match row.precision.as_str() {
+            "fp64" => 64.0 * (k + 2.0) * 2f64.powi(-53),
+            "fp32x2" => 64.0 * (3.0 * k + 20.0) * f32_rounding * f32_rounding,
+            _ => {
+                // Rounding the operands alone moves each product by 0.4 units in the mean square.
+                assert!(
+                    error > 0.1 * f32_rounding && bound > 2.0 * f32_rounding,
+                    "{id}: {error:e}"
+                );
+                continue;
+            }
+        };
+        assert!(error <= bound && bound <= most && most < 0.01 * f32_rounding, "{id}: {bound:e}");
+    }
+    let others = prepare("c.npy");
+    for (row, other) in rows.iter().zip(&others) {
+        let takes_more = ["fp64", "fp32x2"].contains(&row.precision.as_str());
+        assert_eq!(row.result_sha256 != other.result_sha256, takes_more, "{}", row.precision);
+        assert_ne!(row.inputs_sha256, other.inputs_sha256);
+        assert_ne!(row.case_id, other.case_id);
     }
 }
 

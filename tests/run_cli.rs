@@ -269,6 +269,34 @@ fn learning_rates_are_swept_and_the_report_takes_the_best() {
     assert_eq!(points, 8, "{told}");
 }
 
+/// From the flag to the report: each number of random bits is a case of its own, with its name in the
+/// table, the frontier, the report and a ratio; the plan keeps the list.
+#[test]
+fn random_bits_are_swept() {
+    let selection = ["matmul", "--size", "8", "--precision", "fp32,fp16-sr"];
+    let quick = ["--rounding-bits", "16,4", "--time", "5ms", "--samples", "6"];
+    let (root, run) = run_of(&[&selection[..], &quick].concat(), &[]);
+    let plan = read_provenance(&run).unwrap().plan.unwrap();
+    assert_eq!(plan.selection["TRADEOFF_ROUNDING_BITS"], "16,4");
+    let ids = ["fp32/mirror/8x8x8", "fp16-sr/mirror/8x8x8", "fp16-sr/mirror/8x8x8-r4"];
+    assert_eq!(plan.cases, ids.map(|id| format!("matmul/{id}/cpu")));
+    let rows = check_tables(&run);
+    let bits = |id: &str| rows.iter().find(|row| row.case_id.contains(id)).unwrap().rounding_bits;
+    assert_eq!(ids.map(|id| bits(&format!("{id}/cpu"))), [None, Some(16), Some(4)]);
+
+    let (run, report) = (run.to_str().unwrap(), root.path().join("report"));
+    let told = ends(0, &["frontier", "--all", run]).0;
+    assert!(told.contains(" fp16-sr r=4  mirror ") && told.contains(" fp16-sr      mirror "));
+    ends(0, &["report", run, "-o", report.to_str().unwrap()]);
+    let page = fs::read_to_string(report.join("index.html")).unwrap();
+    assert!(page.contains("fp16-sr r=4") && page.contains("rounded at random by 4 random bits"));
+    let dials = ["--of", "rounding_bits=4", "--to", "rounding_bits=16"];
+    let told = ends(0, &[&["ratio", run][..], &dials].concat()).0;
+    assert!(told.contains("fp16-sr r=4/mirror/cpu  fp16-sr/mirror/cpu"), "{told}");
+    let (again, _) = ends(0, &["run", "--resume", run]);
+    assert_eq!(check_tables(Path::new(run)), rows, "{again}");
+}
+
 #[test]
 fn list_tells_what_will_be_skipped_and_why() {
     let selection = ["sgd", "--data-set", "digits", "--batch", "8,1438", "--precision", "fp32"];
@@ -298,6 +326,7 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--size", "512..256"], "--size: range `512..256` is empty"),
         (vec!["--size", "0"], "--size: `0` is no matmul size"),
         (vec!["--size", ""], "a value is required for '--size"),
+        (vec!["--rounding-bits", "8,17"], "--rounding-bits: `17` is no number of random bits"),
         (vec!["--size", "4294967295"], "--size: `4294967295` is no matmul size"),
         (vec!["--precision", "fp17"], "--precision: unknown precision `fp17`; valid are fp32,"),
         (vec!["--kernel", "fast"], "--kernel: unknown kernel `fast`; valid are naive,"),

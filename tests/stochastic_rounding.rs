@@ -172,7 +172,8 @@ fn accumulation_in_f16_is_unbiased() {
 }
 
 /// With r random bits of the 16 that a rounding from f32 to bf16 drops, the mean error is
-/// −(2^−r − 2^−16)/2 units in the last place: over all fractions, and over the numbers of a binade.
+/// −(2^−r − 2^−16)/2 units in the last place: over all fractions, and over the numbers of a binade. To
+/// f16, where 13 are dropped, it is −(2^−r − 2^−13)/2, and 0 from r = 13 on.
 #[test]
 fn fewer_random_bits_round_toward_zero_by_the_predicted_bias() {
     const NUMBERS: usize = 1 << 20;
@@ -198,9 +199,20 @@ fn fewer_random_bits_round_toward_zero_by_the_predicted_bias() {
             (f64::from(rounded) - f64::from(x)) * 128.0
         };
         // An error lies between −1 and 1 ULP.
-        let within = 2.0 * hoeffding(NUMBERS, 5);
+        let within = 2.0 * hoeffding(NUMBERS, 10);
         let bias = mean((0..NUMBERS).map(error));
         assert!((bias - predicted).abs() <= within, "{bits} bits: {bias} ULP, not {predicted}");
+        let to_f16 = |s: usize| {
+            let [_, word, ..] = philox4x32([s as u32, 8, 2, 3], [4, 5]);
+            let x = f32::from_bits(0x3f80_0000 | word >> 9);
+            let r = round::leading_bits(random(s / 64, 12, s % 64), bits);
+            (f64::from(round::f16_stochastic(x, r)) - f64::from(x)) * 1024.0
+        };
+        let (bias, expected) = (
+            mean((0..NUMBERS).map(to_f16)),
+            (2f64.powi(-13) - 2f64.powi(-(bits as i32))).min(0.0) / 2.0,
+        );
+        assert!((bias - expected).abs() <= within, "{bits} bits: {bias} ULP, not {expected}");
         assert!(bits > 4 || -predicted > 4.0 * within, "{within} would hide the bias of 4 bits");
     }
 }

@@ -304,6 +304,8 @@ fn bits(pair: &Pair) -> &'static str {
 struct Line {
     workload: String,
     precision: String,
+    /// Random bits of one stochastic rounding, where they are not the usual 16.
+    rounding_bits: Option<u32>,
     kernel_a: String,
     kernel_b: String,
     shape: String,
@@ -353,6 +355,7 @@ fn line(comparison: &Comparison, pair: &Pair) -> Line {
     Line {
         workload: case.workload.clone(),
         precision: case.precision.clone(),
+        rounding_bits: case.rounding_bits,
         kernel_a: a.record.kernel.clone(),
         kernel_b: b.record.kernel.clone(),
         shape: case.shape.clone(),

@@ -246,6 +246,7 @@ impl FrontierArgs {
             driver_info: frontier.driver_info.clone(),
             precision: record.precision.clone(),
             setting: frontier::name(record),
+            rounding_bits: record.rounding_bits,
             implementation: frontier::peer(record).unwrap_or("tradeoff").to_owned(),
             kernel: record.kernel.clone(),
             learning_rate: record.learning_rate,
@@ -285,6 +286,8 @@ struct Line {
     precision: String,
     /// The precision with what else a dial sets: algorithm and random bits.
     setting: String,
+    /// Random bits of one stochastic rounding.
+    rounding_bits: Option<u32>,
     implementation: String,
     kernel: String,
     learning_rate: Option<f64>,

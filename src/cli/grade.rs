@@ -9,6 +9,7 @@ use tradeoff::measure::{Case, Unmeasured, Work, expected_exponent};
 
 use super::output::{self, Form, significant};
 use super::selection::SelectionArgs;
+use tradeoff::record::precision_label;
 
 /// Grades the matrix products of each device: A, B or C.
 ///
@@ -42,7 +43,7 @@ impl GradeArgs {
         let examiner = Examiner::new(seed.into());
         let mut lines = vec![];
         for case in &cases {
-            eprintln!("{}/{} on {}", case.precision, case.kernel(), case.device_slug);
+            eprintln!("{}/{} on {}", precision(case), case.kernel(), case.device_slug);
             let graded = session.grade(case, &examiner);
             lines.push(Line::of(case, graded));
         }
@@ -58,12 +59,19 @@ impl GradeArgs {
     }
 }
 
-/// One case of each kernel, precision and device: no shape or distribution counts here.
+/// Precision, and the random bits of its roundings where they are not the usual number.
+fn precision(case: &Case) -> String {
+    precision_label(case.precision.name(), case.rounding_bits())
+}
+
+/// One case of each kernel, precision, number of random bits and device: no shape or distribution
+/// counts here.
 fn once_each(mut cases: Vec<Case>) -> Vec<Case> {
     let mut seen = HashSet::new();
     cases.retain(|case| {
         let wanted = matches!(case.work, Work::Matmul { .. });
-        wanted && seen.insert((case.precision, case.kernel(), case.device))
+        let setting = (case.precision, case.rounding_bits());
+        wanted && seen.insert((setting, case.kernel(), case.device))
     });
     cases
 }
@@ -98,7 +106,7 @@ impl Line {
     fn of(case: &Case, graded: Result<Graded, Unmeasured>) -> Self {
         let line = Self {
             device: case.device_slug.clone(),
-            precision: case.precision.to_string(),
+            precision: precision(case),
             kernel: case.kernel().to_owned(),
             expected_exponent: expected_exponent(case.precision),
             ..Self::default()

@@ -29,7 +29,7 @@ pub struct RatioArgs {
     #[arg(required = true)]
     results: Vec<PathBuf>,
     /// The setting whose speed is told: column=value, several between commas; columns are
-    /// precision, kernel, device, backend, implementation, cache and operand_layout.
+    /// precision, rounding_bits, kernel, device, backend, implementation, cache and operand_layout.
     #[arg(long, value_name = "SETTING", requires = "to")]
     of: Option<Setting>,
     /// The setting that it is compared with; the rows agree in all columns that neither names.
@@ -106,7 +106,8 @@ fn table(ratios: &[Ratio]) -> String {
 /// Precision, kernel and device, and what else is not as usual.
 fn name(row: &Measurement) -> String {
     let record = &row.record;
-    let mut name = format!("{}/{}/{}", record.precision, record.kernel, record.device);
+    let precision = record.precision_label();
+    let mut name = format!("{precision}/{}/{}", record.kernel, record.device);
     if record.cache == "cold" {
         name += " cold";
     }

@@ -6,6 +6,7 @@
 //! What slows a whole round slows both of its times, so drift cancels. Other rows are compared by the quotient of their medians, each side resampled on
 //! its own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median, bootstrap_med
 use super::{By, CompareError, Measurement, Side, key_words};
 use crate::frontier::Interval;
 use crate::number::Precision;
+use crate::number::round::ROUNDING_BITS;
 use crate::record::{LoadedRun, Provenance, Record, read_provenance};
 
 /// A column that a setting may fix.
@@ -21,6 +23,8 @@ use crate::record::{LoadedRun, Provenance, Record, read_provenance};
 pub enum Dial {
     /// `precision`: `fp16` is that of matmul and `D16fM16f` of SGD.
     Precision,
+    /// `rounding_bits`.
+    RoundingBits,
     /// `kernel`.
     Kernel,
     /// `device`.
@@ -36,8 +40,9 @@ pub enum Dial {
 }
 
 impl Dial {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Precision,
+        Self::RoundingBits,
         Self::Kernel,
         Self::Device,
         Self::Backend,
@@ -50,6 +55,7 @@ impl Dial {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Precision => "precision",
+            Self::RoundingBits => "rounding_bits",
             Self::Kernel => "kernel",
             Self::Device => "device",
             Self::Backend => "backend",
@@ -60,9 +66,14 @@ impl Dial {
     }
 
     /// What a row has there; a column that an older schema lacks has what it then always was.
-    fn of(self, record: &Record) -> &str {
-        match self {
+    fn of(self, record: &Record) -> Cow<'_, str> {
+        let text: &str = match self {
             Self::Precision => &record.precision,
+            Self::RoundingBits => {
+                let usual = (record.rounding == "stochastic").then_some(ROUNDING_BITS);
+                let bits = record.rounding_bits.or(usual);
+                return bits.map_or(Cow::Borrowed(""), |bits| bits.to_string().into());
+            }
             Self::Kernel => &record.kernel,
             Self::Device => &record.device,
             Self::Backend => &record.backend,
@@ -71,6 +82,18 @@ impl Dial {
             Self::Cache if record.cache.is_empty() => "warm",
             Self::Cache => &record.cache,
             Self::Layout => &record.operand_layout,
+        };
+        text.into()
+    }
+
+    /// The same for rows that are to agree there: the usual number of random bits is none, so that what
+    /// is rounded by them is compared with what is rounded to nearest.
+    fn shared(self, record: &Record) -> String {
+        match self {
+            Self::RoundingBits => {
+                record.fewer_rounding_bits().map(|bits| bits.to_string()).unwrap_or_default()
+            }
+            _ => self.of(record).into_owned(),
         }
     }
 }
@@ -119,9 +142,9 @@ impl Setting {
             // A peer's column holds its version too.
             Dial::Implementation => {
                 let found = dial.of(record);
-                found == value || found.split_whitespace().next() == Some(value)
+                found == *value || found.split_whitespace().next() == Some(value)
             }
-            _ => dial.of(record) == value,
+            _ => dial.of(record) == *value,
         })
     }
 
@@ -131,7 +154,7 @@ impl Setting {
             let alone = Self(vec![(*dial, value.clone())]);
             if !side.rows.iter().any(|row| alone.has(&row.record)) {
                 let mut there: Vec<String> =
-                    side.rows.iter().map(|row| dial.of(&row.record).to_owned()).collect();
+                    side.rows.iter().map(|row| dial.of(&row.record).into_owned()).collect();
                 there.sort();
                 there.dedup();
                 let (by, name) = (dial.name(), value.clone());
@@ -200,7 +223,8 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
     match which {
         Which::Fastest => {
             let all = |_: &Record| true;
-            let dials = [Dial::Precision, Dial::Kernel, Dial::Device, Dial::Backend];
+            use Dial::{Backend, Device, Kernel, RoundingBits};
+            let dials = [Dial::Precision, RoundingBits, Kernel, Device, Backend];
             let fastest = fastest(&side, all, &dials);
             for row in &side.rows {
                 let to = fastest[&key(&row.record, &dials)];
@@ -243,7 +267,7 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
 /// What rows agree in that are compared, apart from the dials turned.
 fn key(record: &Record, turned: &[Dial]) -> Vec<String> {
     let dials = Dial::ALL.into_iter().filter(|dial| !turned.contains(dial));
-    let mut words: Vec<String> = dials.map(|dial| dial.of(record).to_owned()).collect();
+    let mut words: Vec<String> = dials.map(|dial| dial.shared(record)).collect();
     words.extend(key_words(record));
     words
 }
@@ -371,6 +395,30 @@ mod tests {
         assert!(has("implementation=tradeoff", row("fp32", "")));
         assert!(has("implementation=gemm", row("fp32", "gemm 0.19.0")));
         assert!(has("cache=warm", row("fp32", "")), "schema 1 had no other");
+    }
+
+    /// The usual number of random bits is none, so that what is rounded by it meets what is rounded to
+    /// nearest; any other meets its own, unless numbers of bits are what is compared.
+    #[test]
+    fn random_bits_are_a_dial() {
+        let row = |rounding: &str, rounding_bits| Record {
+            rounding: rounding.into(),
+            rounding_bits,
+            ..Record::default()
+        };
+        let all = [
+            row("nearest", None),
+            row("stochastic", None),
+            row("stochastic", Some(16)),
+            row("stochastic", Some(8)),
+        ];
+        let has = |text: &str| all.each_ref().map(|row| text.parse::<Setting>().unwrap().has(row));
+        assert_eq!(has("rounding_bits=16"), [false, true, true, false]);
+        assert_eq!(has("rounding_bits=8"), [false, false, false, true]);
+        let keys =
+            |dials: &[Dial]| all.each_ref().map(|row| key(row, dials) == key(&all[0], dials));
+        assert_eq!(keys(&[Dial::Precision]), [true, true, true, false]);
+        assert_eq!(keys(&[Dial::RoundingBits]), [true; 4]);
     }
 
     fn measurement(case: &str, times: Vec<f64>) -> Measurement {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::gpu::DeviceInfo;
-use crate::number::Precision;
+use crate::number::{Precision, Rounding, round};
 use crate::problem::dataset::DatasetSpec;
 use crate::problem::matrix::Origin;
 use crate::record::Record;
@@ -21,6 +21,8 @@ pub enum Work {
         kernel: Option<Kernel>,
         /// Where A and B come from.
         origin: Origin,
+        /// Random bits of one stochastic rounding; the usual number where it rounds to nearest.
+        rounding_bits: u32,
     },
     /// A run of SGD.
     Sgd {
@@ -80,7 +82,7 @@ impl Case {
 
     /// The shape as the case's id spells it: behind it the learning rate where that is not the data
     /// set's own, and the algorithm where that is not plain SGD; what the operands are, where they are
-    /// not normal deviates.
+    /// not normal deviates, and the random bits of a rounding, where they are not the usual 16.
     pub fn shape_in_id(&self) -> String {
         let mut shape = self.shape();
         match &self.work {
@@ -92,14 +94,28 @@ impl Case {
                     shape += &format!("-{algorithm}");
                 }
             }
-            Work::Matmul { origin, .. } => {
+            Work::Matmul { origin, rounding_bits, .. } => {
                 let id = origin.id();
                 if !id.is_empty() {
                     shape += &format!("-{id}");
                 }
+                if *rounding_bits != round::ROUNDING_BITS {
+                    shape += &format!("-r{rounding_bits}");
+                }
             }
         }
         shape
+    }
+
+    /// Random bits of one stochastic rounding of a matrix product; `None` where it rounds to nearest,
+    /// and for SGD, which has no choice.
+    pub fn rounding_bits(&self) -> Option<u32> {
+        match self.work {
+            Work::Matmul { rounding_bits, .. } => {
+                (self.precision.rounding() == Rounding::Stochastic).then_some(rounding_bits)
+            }
+            Work::Sgd { .. } => None,
+        }
     }
 
     /// Where the operands of a matrix product come from; `None` for SGD.
@@ -136,8 +152,8 @@ impl Case {
 }
 
 /// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`,
-/// `matmul/fp16/register_tiled/512x512x512-cancel8/llvmpipe-vulkan` or
-/// `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
+/// `matmul/fp16/register_tiled/512x512x512-cancel8/llvmpipe-vulkan`,
+/// `matmul/fp16-sr/naive/512x512x512-r8/llvmpipe-vulkan` or `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (workload, kernel) = (self.workload(), self.kernel());

@@ -10,7 +10,7 @@ use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
 use crate::record::Status;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Shape, output_format};
+use crate::workload::matmul::{GpuMatmul, KernelSource, Shape, output_format};
 
 impl Session {
     /// Grades the kernel, precision and device of a case of matmul, with the parameters that the kernel
@@ -19,7 +19,7 @@ impl Session {
     /// # Errors
     /// Why it cannot be graded: it is none of matmul, the device lacks what it needs, or fails.
     pub fn grade(&mut self, case: &Case, examiner: &Examiner) -> Result<Graded, Unmeasured> {
-        let Work::Matmul { kernel, .. } = case.work else {
+        let Work::Matmul { kernel, rounding_bits, .. } = case.work else {
             return Err(Unmeasured::new(Status::Skipped, "only matrix products are graded"));
         };
         let (precision, key) = (case.precision, [self.selection.seed, self.selection.trial]);
@@ -35,14 +35,20 @@ impl Session {
                     .runs(precision, Shape::square(SIZES[0]))
                     .and_then(|()| KernelSource::supports(kernel, precision, &context.info))
                     .map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
+                let source = KernelSource {
+                    rounding_bits,
+                    ..KernelSource::of(kernel, precision, &context.info)
+                };
                 let mut product =
-                    |a: &Matrix, b: &Matrix| on_device(&context, kernel, precision, [a, b], key);
+                    |a: &Matrix, b: &Matrix| on_device(&context, &source, [a, b], key);
                 examiner.grade(&mut product, limits)
             }
             _ => examiner.grade(
                 &mut |a, b| {
                     let arithmetic = Arithmetic::host();
-                    let operands = Operands::convert(precision, arithmetic, a, b, key);
+                    let ab = Stored::new(Layout::Nn, 1, a, b);
+                    let operands =
+                        Operands::convert_with_bits(precision, arithmetic, &ab, key, rounding_bits);
                     let rows: Vec<usize> = (0..a.rows).collect();
                     Ok(entries(precision, arithmetic, &operands, 1, &rows, key).values())
                 },
@@ -54,13 +60,11 @@ impl Session {
 
 fn on_device(
     context: &Context,
-    kernel: Kernel,
-    precision: Precision,
+    source: &KernelSource,
     [a, b]: [&Matrix; 2],
     key: Key,
 ) -> Result<Vec<f64>, Unmeasured> {
-    let source = KernelSource::of(kernel, precision, &context.info);
-    let gpu = GpuMatmul::prepare(context, &source, &Stored::new(Layout::Nn, 1, a, b), key, false)?;
+    let gpu = GpuMatmul::prepare(context, source, &Stored::new(Layout::Nn, 1, a, b), key, false)?;
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;

@@ -20,7 +20,7 @@ use crate::problem::matrix::{MatmulProblem, Matrix, Purpose, stream};
 use crate::record::{Record, Status};
 use crate::truth::matmul::{MatmulTruth, multiply as multiply_f64};
 use crate::with_ops;
-use crate::workload::matmul::{GpuMatmul, KernelSource, output_format};
+use crate::workload::matmul::{GpuMatmul, KernelSource, output_format, upload_format};
 
 /// Product-adds and entries of the product of the converted operands; beyond, rows are sampled.
 const PARTS_PRODUCTS: usize = 1 << 28;
@@ -76,7 +76,7 @@ impl Study {
         let operands = if operands.layout == Layout::Nn {
             operands
         } else {
-            plain = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
+            plain = plainly_converted(precision, arithmetic, inputs, key, operands.rounding_bits);
             &plain
         };
         let Operands { n, k, .. } = *operands;
@@ -88,7 +88,9 @@ impl Study {
             converted: product_of(operands, &rows),
             positions,
             stagnated: stagnated(precision, arithmetic, operands, truth, key),
-            trials: stochastic.then(|| repeated(precision, arithmetic, inputs, trials)).flatten(),
+            trials: stochastic
+                .then(|| repeated(precision, arithmetic, inputs, trials, operands.rounding_bits))
+                .flatten(),
         }
     }
 
@@ -204,7 +206,8 @@ fn stagnated(
         let (mut sum, mut added, mut absorbed) = (0f32, 0u64, 0u64);
         for q in 0..k {
             let (x, y) = (a[i * k + q], b[q * n + j]);
-            let next = add(precision, arithmetic, (sum, x, y), [i, j, q], key);
+            let random = (key, operands.rounding_bits);
+            let next = add(precision, arithmetic, (sum, x, y), [i, j, q], random);
             if !next.is_finite() {
                 break;
             }
@@ -230,16 +233,31 @@ fn add(
     arithmetic: Arithmetic,
     (sum, a, b): (f32, f32, f32),
     [i, j, q]: [usize; 3],
-    key: Key,
+    (key, bits): (Key, u32),
 ) -> f32 {
     match (precision.accumulator(), precision.rounding()) {
         (Format::F16, Rounding::Nearest) => round::f16_nearest(a * b + sum),
         (Format::F16, Rounding::Stochastic) => {
             let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
-            round::f16_stochastic(a * b + sum, half_word(philox4x32(counter, key), q as u32))
+            let half = half_word(philox4x32(counter, key), q as u32);
+            round::f16_stochastic(a * b + sum, round::leading_bits(half, bits))
         }
         _ => with_ops!(arithmetic, O => O::fma(a, b, sum)),
     }
+}
+
+/// The operands as they are multiplied, however they are stored, by so many random bits a rounding.
+fn plainly_converted(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    inputs: &Inputs,
+    key: Key,
+    bits: u32,
+) -> Operands {
+    let problem = &inputs.problem;
+    let plain = Stored::new(Layout::Nn, problem.batch, &problem.a, &problem.b);
+    let plain = plain.with_f64(problem.given_f64());
+    Operands::convert_with_bits(precision, arithmetic, &plain, key, bits)
 }
 
 /// Trials in the mirror, whose bits are the kernel's, over some rows of the truth. Their keys have
@@ -250,13 +268,14 @@ fn repeated(
     arithmetic: Arithmetic,
     inputs: &Inputs,
     trials: u32,
+    bits: u32,
 ) -> Option<Trials> {
     let Inputs { problem, truth, key, .. } = inputs;
     let rows = (TRIAL_PRODUCTS / problem.n.saturating_mul(problem.k)).max(1);
     let some = subset(truth, &spread(truth.rows.len(), rows));
     let result = |trial: u32| {
         let key = [key[0], u32::MAX - trial];
-        let operands = Operands::convert(precision, arithmetic, &problem.a, &problem.b, key);
+        let operands = plainly_converted(precision, arithmetic, inputs, key, bits);
         multiply(precision, arithmetic, &operands, &some.rows, key)
     };
     Trials::of((0..trials).map(result), &some)
@@ -287,7 +306,9 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     if !sums_one_by_one(precision) {
         return;
     }
-    let found = Probabilistic::new(bound, precision, round::ROUNDING_BITS, truth.product.len());
+    // Without any the number is not looked at.
+    let bits = record.rounding_bits.unwrap_or(round::ROUNDING_BITS);
+    let found = Probabilistic::new(bound, precision, bits, truth.product.len());
     let Some(found) = found else { return };
     let ratio = found.bound.ratio(computed, truth);
     let failure = Some(found.failure);
@@ -298,9 +319,10 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     }
 }
 
-/// The bound for operands that were rounded to f32 before they were converted.
-pub(super) fn from_f64(bound: Bound, problem: &MatmulProblem) -> Bound {
-    if problem.given_f64.is_none() {
+/// The bound for operands that were rounded to f32 before they were converted, as all are that were given
+/// in f64 to a precision which does not take more than f32.
+pub(super) fn from_f64(bound: Bound, precision: Precision, problem: &MatmulProblem) -> Bound {
+    if problem.given_f64.is_none() || upload_format(precision) != Format::F32 {
         return bound;
     }
     let (u, tiny) = (Format::F32.unit_roundoff(), f64::from(f32::from_bits(1)) / 2.0);
@@ -378,6 +400,7 @@ pub(super) fn compare_runs(
     let first = first_row(problem);
     let other = other_tiles(source, inputs, context);
     let stored = Stored::new(inputs.shape.layout, 1, &first, &problem.b);
+    let stored = stored.with_f64(first_row_f64(problem));
     let alone = GpuMatmul::prepare(context, &other, &stored, key, checks);
     let Ok(alone) = alone else { return Ok(()) };
     alone.poison(context)?;
@@ -393,11 +416,17 @@ fn other_tiles(source: &KernelSource, inputs: &Inputs, context: &Context) -> Ker
     let candidates = KernelSource::candidates(kernel, precision, inputs.shape.class(), info);
     let other = candidates.into_iter().find(|parameters| *parameters != source.parameters);
     let other = other.and_then(|p| KernelSource::with(kernel, precision, info, p).ok());
-    other.unwrap_or_else(|| source.clone())
+    let rounding_bits = source.rounding_bits;
+    other.map_or_else(|| source.clone(), |other| KernelSource { rounding_bits, ..other })
 }
 
 fn first_row(problem: &MatmulProblem) -> Matrix {
     Matrix { rows: 1, cols: problem.k, data: problem.a.row(0).to_vec() }
+}
+
+/// The same as it was given, and B, if that was in f64.
+fn first_row_f64(problem: &MatmulProblem) -> Option<[&[f64]; 2]> {
+    problem.given_f64().map(|[a, b]| [&a[..problem.k], b])
 }
 
 /// [`compare_runs`] on the CPU: `operands` and `c` are those of the first run.
@@ -415,7 +444,10 @@ pub(super) fn compare_mirrors(
     if problem.batch > 1 {
         return;
     }
-    let first = Operands::convert(precision, arithmetic, &first_row(problem), &problem.b, key);
+    let first = first_row(problem);
+    let stored = Stored::new(Layout::Nn, 1, &first, &problem.b).with_f64(first_row_f64(problem));
+    let bits = operands.rounding_bits;
+    let first = Operands::convert_with_bits(precision, arithmetic, &stored, key, bits);
     let alone = entries(precision, arithmetic, &first, 1, &[0], key);
     record.batch_invariant = Some(alone.same_bits(&c.rows(&[0], problem.n)));
 }

@@ -14,7 +14,7 @@ use crate::gpu::{Command, Context, TimingMethod, double_differs, lost_errors};
 use crate::mirror::convert::{Key, Operands};
 use crate::mirror::matmul::{PackedB, entries, entry, multiply_packed};
 use crate::mirror::matmul_wide;
-use crate::number::{Arithmetic, Entries, Mismatches, Precision, Rounding, round};
+use crate::number::{Arithmetic, Entries, Mismatches, Precision, Rounding};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{MatmulProblem, Origin};
 use crate::record::{Record, Stage, Status};
@@ -42,7 +42,18 @@ pub struct MatmulCache {
     trials: u32,
     /// Whether a case is verified and nothing more.
     pub(super) brief: bool,
-    mirrors: Vec<((Precision, Arithmetic, u32), Rc<Mirrored>)>,
+    mirrors: Vec<(Variant, Rc<Mirrored>)>,
+}
+
+/// What the mirror's results on a problem depend on.
+#[derive(Clone, Copy, PartialEq)]
+struct Variant {
+    precision: Precision,
+    arithmetic: Arithmetic,
+    /// Slices that k is cut into.
+    slices: u32,
+    /// Random bits of one stochastic rounding.
+    rounding_bits: u32,
 }
 
 pub(super) struct Inputs {
@@ -62,7 +73,8 @@ impl Inputs {
     /// The operands in the shape's layout.
     pub(super) fn stored(&self) -> Stored<'_> {
         let Shape { layout, batch, .. } = self.shape;
-        Stored::new(layout, batch, &self.problem.a, &self.problem.b)
+        let problem = &self.problem;
+        Stored::new(layout, batch, &problem.a, &problem.b).with_f64(problem.given_f64())
     }
 }
 
@@ -79,12 +91,12 @@ impl Session {
         &mut self,
         (shape, origin): (Shape, &Origin),
         kernel: Option<Kernel>,
-        precision: Precision,
+        (precision, rounding_bits): (Precision, u32),
         context: Option<Rc<Context>>,
         record: &mut Record,
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
-        describe(shape, precision, record);
+        describe(shape, precision, rounding_bits, record);
         describe_origin(origin, record);
         takes(precision, shape).map_err(|lacks| Unmeasured::new(Status::Skipped, lacks))?;
         if let (Some(context), Some(kernel)) = (&context, kernel) {
@@ -105,23 +117,23 @@ impl Session {
                     self.tuned_source(shape, kernel, precision, &context.info);
                 record.kernel_parameters = source.parameters.to_string();
                 record.tuning = tuning.to_owned();
+                source.rounding_bits = rounding_bits;
                 alter(&mut source);
                 let checks = self.selection.checks;
                 prepare_gpu(&mut self.matmul, &inputs, &source, context, checks, record)
             }
-            _ => prepare_cpu(&self.matmul, &inputs, precision, record),
+            _ => prepare_cpu(&self.matmul, &inputs, (precision, rounding_bits), record),
         }
     }
 }
 
-/// The columns known from the shape alone.
-fn describe(shape: Shape, precision: Precision, record: &mut Record) {
+/// The columns known from the shape and the setting alone.
+fn describe(shape: Shape, precision: Precision, rounding_bits: u32, record: &mut Record) {
     let Shape { m, n, k, layout, batch } = shape;
     record.m = Some(m as u64);
     record.n = Some(n as u64);
     record.k = Some(k as u64);
-    record.rounding_bits =
-        (precision.rounding() == Rounding::Stochastic).then_some(round::ROUNDING_BITS);
+    record.rounding_bits = (precision.rounding() == Rounding::Stochastic).then_some(rounding_bits);
     record.operand_layout = layout.name().to_owned();
     record.batch_count = Some(batch as u64);
     record.output_format = output_format(precision).name().to_owned();
@@ -219,24 +231,20 @@ impl MatmulCache {
         Ok(inputs)
     }
 
-    fn mirror(
-        &mut self,
-        inputs: &Inputs,
-        precision: Precision,
-        arithmetic: Arithmetic,
-        slices: u32,
-    ) -> Rc<Mirrored> {
-        let name = (precision, arithmetic, slices);
-        if let Some((_, found)) = self.mirrors.iter().find(|(n, _)| *n == name) {
+    fn mirror(&mut self, inputs: &Inputs, variant: Variant) -> Rc<Mirrored> {
+        let Variant { precision, arithmetic, slices, rounding_bits } = variant;
+        if let Some((_, found)) = self.mirrors.iter().find(|(known, _)| *known == variant) {
             return found.clone();
         }
         let (key, rows) = (inputs.key, &inputs.truth.rows);
-        let operands = Operands::convert_stored(precision, arithmetic, &inputs.stored(), key);
+        let stored = inputs.stored();
+        let operands =
+            Operands::convert_with_bits(precision, arithmetic, &stored, key, rounding_bits);
         let c = entries(precision, arithmetic, &operands, slices, rows, key);
         let study = Study::of(precision, arithmetic, &operands, inputs, self.trials);
         let Operands { step_a, step_b, .. } = operands;
         let mirrored = Rc::new(Mirrored { step_a, step_b, c, study });
-        self.mirrors.push((name, mirrored.clone()));
+        self.mirrors.push((variant, mirrored.clone()));
         mirrored
     }
 }
@@ -271,7 +279,9 @@ fn prepare_gpu(
         Some("a matrix unit".to_owned())
     };
     let arithmetic = fingerprint.arithmetic;
-    let mirrored = cache.mirror(inputs, source.precision, arithmetic, source.slices());
+    let KernelSource { precision, rounding_bits, .. } = *source;
+    let variant = Variant { precision, arithmetic, slices: source.slices(), rounding_bits };
+    let mirrored = cache.mirror(inputs, variant);
     let guarantee = if source.kernel.has_mirror() {
         Guarantee::of(fingerprint.arithmetic, fingerprint.rounds_to_nearest)
     } else {
@@ -280,7 +290,7 @@ fn prepare_gpu(
     let roundings = source.kernel.roundings(source.precision, inputs.problem.k);
     let (step_a, step_b) = (&mirrored.step_a, &mirrored.step_b);
     let bound = bound(source.precision, roundings, step_a, step_b, guarantee)?;
-    let bound = judge::from_f64(bound, &inputs.problem);
+    let bound = judge::from_f64(bound, source.precision, &inputs.problem);
     if let Some(what) = unmodelled.as_ref().filter(|_| bound.is_vacuous()) {
         let reason = format!("no mirror models {what} and the bound says nothing at this k");
         return Err(Unmeasured::new(Status::Skipped, reason));
@@ -331,20 +341,21 @@ fn unlike_f64(context: &Context, precision: Precision) -> Result<Option<String>,
 fn prepare_cpu(
     cache: &MatmulCache,
     inputs: &Rc<Inputs>,
-    precision: Precision,
+    (precision, rounding_bits): (Precision, u32),
     record: &mut Record,
 ) -> Result<Prepared, Unmeasured> {
     let arithmetic = Arithmetic::host();
     let problem = &inputs.problem;
     let stored = inputs.stored().into_owned();
-    let operands = Operands::convert_stored(precision, arithmetic, &stored, inputs.key);
+    let operands =
+        Operands::convert_with_bits(precision, arithmetic, &stored, inputs.key, rounding_bits);
     let all: Vec<usize> = (0..inputs.rows()).collect();
     let c = entries(precision, arithmetic, &operands, 1, &all, inputs.key);
     let n = problem.n;
     let checked = c.rows(&inputs.truth.rows, n);
     let guarantee = Guarantee::of(arithmetic, true);
     let bound = bound(precision, problem.k, &operands.step_a, &operands.step_b, guarantee)?;
-    let bound = judge::from_f64(bound, problem);
+    let bound = judge::from_f64(bound, precision, problem);
 
     let started = Instant::now();
     // The mirror's blocks are checked against its definition, entry by entry.
@@ -539,8 +550,10 @@ struct CpuRunner {
 
 impl CpuRunner {
     fn convert(&mut self) {
-        let (arithmetic, key) = (Arithmetic::host(), self.inputs.key);
-        self.operands = Operands::convert_stored(self.precision, arithmetic, &self.stored, key);
+        let Self { precision, ref stored, ref operands, .. } = *self;
+        let (key, bits) = (self.inputs.key, operands.rounding_bits);
+        self.operands =
+            Operands::convert_with_bits(precision, Arithmetic::host(), stored, key, bits);
     }
 
     /// Packing B is part of the product, as in any BLAS.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::cache::Policy;
 use super::case::{Case, Work};
 use crate::gpu::Candidate;
-use crate::number::Precision;
+use crate::number::{Precision, Rounding, round};
 use crate::problem::dataset::DatasetSpec;
 use crate::problem::distribution::{self, Distribution};
 use crate::problem::layout::Layout;
@@ -34,7 +34,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 23] = [
+pub const VARIABLES: [&str; 24] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -43,6 +43,7 @@ pub const VARIABLES: [&str; 23] = [
     "TRADEOFF_B",
     "TRADEOFF_PRECISIONS",
     "TRADEOFF_KERNELS",
+    "TRADEOFF_ROUNDING_BITS",
     "TRADEOFF_DATA_SETS",
     "TRADEOFF_BATCHES",
     "TRADEOFF_STEPS",
@@ -96,6 +97,9 @@ pub struct Selection {
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
     pub kernels: Vec<Kernel>,
+    /// Random bits of one stochastic rounding of matmul, one number after the other; the precisions that
+    /// round to nearest are measured once.
+    pub rounding_bits: Vec<u32>,
     /// SGD kernels on a GPU; none for the one that suits the shape.
     pub schedules: Vec<Schedule>,
     /// SGD data sets; empty where SGD is not selected.
@@ -147,6 +151,7 @@ impl Default for Selection {
             origins: vec![Origin::Seeded(Distribution::Normal)],
             precisions: Precision::standard().collect(),
             kernels: Kernel::ALL.to_vec(),
+            rounding_bits: vec![round::ROUNDING_BITS],
             schedules: vec![],
             data_sets: vec![DatasetSpec::Digits, DatasetSpec::Figure2 { n: 1024, d: 1024 }],
             batches: vec![Batch::Rows(32)],
@@ -207,6 +212,9 @@ impl Selection {
         }
         if let Some(text) = get("TRADEOFF_KERNELS") {
             selection.choose_kernels(text)?;
+        }
+        if let Some(text) = get("TRADEOFF_ROUNDING_BITS") {
+            selection.rounding_bits = list("TRADEOFF_ROUNDING_BITS", text, rounding_bits)?;
         }
         if let Some(text) = get("TRADEOFF_DATA_SETS") {
             selection.data_sets = list("TRADEOFF_DATA_SETS", text, str::parse)?;
@@ -307,6 +315,24 @@ impl Selection {
         }
     }
 
+    /// A product at a precision by each number of random bits, if it rounds by any.
+    fn products(
+        &self,
+        shape: Shape,
+        kernel: Option<Kernel>,
+        origin: &Origin,
+        precision: Precision,
+    ) -> impl Iterator<Item = Work> {
+        let stochastic = precision.rounding() == Rounding::Stochastic;
+        let bits = if stochastic { &self.rounding_bits[..] } else { &[round::ROUNDING_BITS] };
+        bits.iter().map(move |&rounding_bits| Work::Matmul {
+            shape,
+            kernel,
+            origin: origin.clone(),
+            rounding_bits,
+        })
+    }
+
     /// The cases, in the order in which they are measured: those that share a problem together, and
     /// each once, however often the selection names it.
     pub fn plan(&self, devices: &[Candidate]) -> Vec<Case> {
@@ -322,18 +348,20 @@ impl Selection {
                             |kernel: &&Kernel| kernel.computes(precision) && kernel.is_for(shape);
                         self.kernels.iter().filter(exist).copied().map(Some).collect()
                     };
-                    let work = |kernel| Work::Matmul { shape, kernel, origin: origin.clone() };
-                    let works = kernels.into_iter().map(work);
-                    cases.extend(works.map(|work| case(work, precision, device)));
+                    for kernel in kernels {
+                        let works = self.products(shape, kernel, origin, precision);
+                        cases.extend(works.map(|work| case(work, precision, device)));
+                    }
                 }
             }
         }
         for &(shape, kernel, precision) in &self.singles {
             if self.kernels.contains(&kernel) && self.precisions.contains(&precision) {
                 for origin in &self.origins {
-                    let work = Work::Matmul { shape, kernel: Some(kernel), origin: origin.clone() };
-                    let gpus = devices.iter().filter(|device| !device.is_cpu());
-                    cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
+                    for work in self.products(shape, Some(kernel), origin, precision) {
+                        let gpus = devices.iter().filter(|device| !device.is_cpu());
+                        cases.extend(gpus.map(|device| case(work.clone(), precision, device)));
+                    }
                 }
             }
         }
@@ -454,6 +482,17 @@ fn number(variable: &'static str, text: &str, least: u32) -> Result<u32, Selecti
     })
 }
 
+fn rounding_bits(text: &str) -> Result<u32, String> {
+    let valid = round::ROUNDING_BITS_VALID;
+    text.parse().ok().filter(|bits| valid.contains(bits)).ok_or_else(|| {
+        format!(
+            "`{text}` is no number of random bits of a rounding; write one from {} to {}",
+            valid.start(),
+            valid.end()
+        )
+    })
+}
+
 fn workload(name: &str) -> Result<&'static str, String> {
     let all = ["matmul", "sgd"];
     all.into_iter()
@@ -534,6 +573,46 @@ mod tests {
         assert_eq!(read(&[("TRADEOFF_WORKLOADS", "sgd")]).unwrap().singles, []);
     }
 
+    /// Each number of random bits is a case of its own where anything is rounded by them; the usual
+    /// number is no part of an id.
+    #[test]
+    fn random_bits_multiply_stochastic_products_alone() {
+        let ids = |bits: &[(&str, &str)]| -> Vec<String> {
+            let selected = [
+                ("TRADEOFF_SIZES", "8"),
+                ("TRADEOFF_PRECISIONS", "fp16,fp16-sr,int8-sr"),
+                ("TRADEOFF_DISTRIBUTIONS", "cancel(8)"),
+                ("TRADEOFF_DATA_SETS", "figure2-16x8"),
+                ("TRADEOFF_BATCHES", "4"),
+            ];
+            let selection = read(&[&selected[..], bits].concat()).unwrap();
+            let cases = selection.plan(&crate::gpu::discover(Some("cpu")).unwrap());
+            let stochastic = |case: &Case| {
+                case.workload() == "matmul" && case.precision.rounding() == Rounding::Stochastic
+            };
+            assert!(cases.iter().all(|case| case.rounding_bits().is_some() == stochastic(case)));
+            cases.iter().map(Case::to_string).collect()
+        };
+        let matmul = |precision: &str, bits: &str| {
+            format!("matmul/{precision}/mirror/8x8x8-cancel8{bits}/cpu")
+        };
+        let sgd = ["D16fM16f", "D16fM16f-SR", "D8M8-SR"]
+            .map(|precision| format!("sgd/{precision}/mirror/figure2-16x8-b4/cpu"));
+        let usual = ["fp16", "fp16-sr", "int8-sr"].map(|precision| matmul(precision, ""));
+        assert_eq!(ids(&[]), [&usual[..], &sgd].concat());
+        let several = [("TRADEOFF_ROUNDING_BITS", "4, 16,8,4")];
+        let expected = [
+            matmul("fp16", ""),
+            matmul("fp16-sr", "-r4"),
+            matmul("fp16-sr", ""),
+            matmul("fp16-sr", "-r8"),
+            matmul("int8-sr", "-r4"),
+            matmul("int8-sr", ""),
+            matmul("int8-sr", "-r8"),
+        ];
+        assert_eq!(ids(&several), [&expected[..], &sgd].concat());
+    }
+
     #[test]
     fn what_cannot_be_names_the_value_and_the_remedy() {
         for (name, text, told) in [
@@ -555,6 +634,14 @@ mod tests {
             ("TRADEOFF_DISTRIBUTIONS", "gauss", "unknown distribution `gauss`; valid are normal"),
             ("TRADEOFF_DISTRIBUTIONS", ",", "`,` is a list of nothing"),
             ("TRADEOFF_TRIALS", "1", "`1` is no whole number from 2"),
+            (
+                "TRADEOFF_ROUNDING_BITS",
+                "8,0",
+                "`0` is no number of random bits of a rounding; write one from 1 to 16",
+            ),
+            ("TRADEOFF_ROUNDING_BITS", "17", "`17` is no number of random bits"),
+            ("TRADEOFF_ROUNDING_BITS", "eight", "`eight` is no number of random bits"),
+            ("TRADEOFF_ROUNDING_BITS", ",", "`,` is a list of nothing"),
             ("TRADEOFF_A", "a.npy", "`a.npy` is A alone"),
             ("TRADEOFF_B", "b.npy", "`b.npy` is B alone"),
         ] {

@@ -530,9 +530,9 @@ impl Session {
         alter: MatmulOverride<'_>,
     ) -> Result<Prepared, Unmeasured> {
         match case.work {
-            Work::Matmul { shape, kernel, ref origin } => {
-                let problem = (shape, origin);
-                self.prepare_matmul(problem, kernel, case.precision, context, record, alter)
+            Work::Matmul { shape, kernel, ref origin, rounding_bits } => {
+                let (problem, dial) = ((shape, origin), (case.precision, rounding_bits));
+                self.prepare_matmul(problem, kernel, dial, context, record, alter)
             }
             Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm } => {
                 let precision = case.precision;

@@ -322,11 +322,12 @@ impl Session {
         device: &DeviceInfo,
         parameters: &Parameters,
     ) -> Result<Entrant, String> {
-        let Work::Matmul { kernel: Some(kernel), .. } = case.work else {
+        let Work::Matmul { kernel: Some(kernel), rounding_bits, .. } = case.work else {
             return Err("it has no kernel".to_owned());
         };
         let source = KernelSource::with(kernel, case.precision, device, parameters.clone());
         let source = source.map_err(|error| error.to_string())?;
+        let source = KernelSource { rounding_bits, ..source };
         // It is to be right; what else its row would say is not looked at.
         self.matmul.brief = true;
         let prepared = self.prepare_with(case, &|altered| *altered = source.clone());

@@ -109,7 +109,7 @@ impl Operands {
         if precision.storage().is_blocked() || precision.storage().fp8().is_some() {
             return with_ops!(arithmetic, O => Self::narrow::<O>(precision, stored, key, rounding_bits));
         }
-        let Stored { layout, batch, ref a, ref b } = *stored;
+        let Stored { layout, batch, ref a, ref b, .. } = *stored;
         let (m, n, k) = (stored.m(), stored.n(), stored.k());
         let axis_a = if layout.a_transposed() { Axis::Column } else { Axis::Row };
         let axis_b = if layout.b_transposed() { Axis::Row } else { Axis::Column };
@@ -158,7 +158,7 @@ impl Operands {
         key: Key,
         rounding_bits: u32,
     ) -> Self {
-        let Stored { layout, batch, ref a, ref b } = *stored;
+        let Stored { layout, batch, ref a, ref b, .. } = *stored;
         assert_eq!((layout, batch), (Layout::Nn, 1), "layout and batch at {precision}");
         let (m, n, k) = (stored.m(), stored.n(), stored.k());
         let a = narrow::convert::<O>(precision, a, narrow::Along::Rows, (key, rounding_bits));

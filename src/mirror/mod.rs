@@ -7,4 +7,4 @@ pub mod matmul;
 pub mod matmul_wide;
 pub mod reciprocal;
 pub mod sgd;
-mod split;
+pub(crate) mod split;

@@ -1,7 +1,9 @@
 //! Mirror of the conversions to numbers of several parts, and the operands that are wider than f32.
 //!
-//! Operands wider than f32 are uploaded as they are: there is nothing to convert, and an f32 becomes
-//! a pair whose lower part is 0, or the f64 equal to it.
+//! Operands wider than f32 are uploaded as they are: there is nothing to convert. An f32 becomes a pair
+//! whose lower part is 0, or the f64 equal to it; numbers that were given in f64 are taken as they are, or
+//! as the two f32 of [`f32_pair`]. Numbers of two f16 or three bf16 are made on the device of an f32, the
+//! widest that every device has, so for these a number that was given in f64 is rounded to f32 first.
 
 use rayon::prelude::*;
 
@@ -21,13 +23,21 @@ pub(super) fn operands(
     arithmetic: Arithmetic,
     stored: &Stored<'_>,
 ) -> Operands {
-    let Stored { layout, batch, ref a, ref b } = *stored;
-    let parts = |x: &Matrix| parts(precision.storage(), arithmetic, &x.data);
-    let wide = |x: &Matrix| match precision.storage() {
-        Format::F64 => x.data.iter().map(|&x| x.into()).collect(),
+    let Stored { layout, batch, ref a, ref b, ref given_f64 } = *stored;
+    let [a_given, b_given] = match given_f64 {
+        Some([a, b]) => [Some(&a[..]), Some(&b[..])],
+        None => [None, None],
+    };
+    let parts = |x: &Matrix, given: Option<&[f64]>| match (precision.storage(), given) {
+        (Format::F32x2, Some(given)) => split(given, f32_pair),
+        (format, _) => parts(format, arithmetic, &x.data),
+    };
+    let wide = |x: &Matrix, given: Option<&[f64]>| match (precision.storage(), given) {
+        (Format::F64, Some(given)) => given.to_vec(),
+        (Format::F64, None) => x.data.iter().map(|&x| x.into()).collect(),
         _ => vec![],
     };
-    let (mut lower_a, mut lower_b) = (parts(a), parts(b));
+    let (mut lower_a, mut lower_b) = (parts(a, a_given), parts(b, b_given));
     Operands {
         m: stored.m(),
         n: stored.n(),
@@ -43,8 +53,8 @@ pub(super) fn operands(
         rounding_bits: round::ROUNDING_BITS,
         lower_a,
         lower_b,
-        a_f64: wide(a),
-        b_f64: wide(b),
+        a_f64: wide(a, a_given),
+        b_f64: wide(b, b_given),
     }
 }
 
@@ -78,7 +88,17 @@ fn bf16_triple<O: Ops>(x: f32) -> [f32; 3] {
     parts
 }
 
-fn split<const P: usize>(numbers: &[f32], parts: impl Fn(f32) -> [f32; P] + Sync) -> Vec<Vec<f32>> {
+/// x = hi + lo of two f32 to nearest, x within f32's range: the difference is exact in f64, and what is
+/// left is at most 2⁻⁴⁸|x| or, where lo is subnormal, 2⁻¹⁵⁰.
+pub fn f32_pair(x: f64) -> [f32; 2] {
+    let hi = x as f32;
+    [hi, (x - f64::from(hi)) as f32]
+}
+
+fn split<T: Copy + Sync, const P: usize>(
+    numbers: &[T],
+    parts: impl Fn(T) -> [f32; P] + Sync,
+) -> Vec<Vec<f32>> {
     let mut out = vec![vec![0.0; numbers.len()]; P];
     let all: Vec<[f32; P]> = numbers.par_iter().map(|&x| parts(x)).collect();
     for (p, out) in out.iter_mut().enumerate() {
@@ -107,6 +127,17 @@ mod tests {
             let left = f64::from(x) - parts_of(Format::Bf16x3, x).iter().sum::<f64>();
             let kept = x.abs() >= 2f32.powi(-110);
             prop_assert!(left.abs() <= if kept { 0.0 } else { 2f64.powi(-134) }, "{x}: {left}");
+        }
+
+        /// Pairs of f32 hold 48 bits, and below 2^-102 what multiples of 2^-149 hold; the upper part
+        /// alone is the f32 that the other precisions take.
+        #[test]
+        fn f32_pairs_hold_48_bits(x in -3e38f64..3e38, exponent in -280i32..1) {
+            let x = x * 2f64.powi(exponent);
+            let [hi, lo] = f32_pair(x).map(f64::from);
+            prop_assert_eq!(hi, f64::from(x as f32));
+            let left = (x - hi) - lo;
+            prop_assert!(left.abs() <= (x.abs() * 2f64.powi(-48)).max(2f64.powi(-150)), "{x:e}");
         }
 
         /// Pairs of f16 hold 22 bits from 2^-14 on, and below it to half of 2^-35.

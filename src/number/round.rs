@@ -5,6 +5,8 @@
 //! goes up exactly when the 16 random bits are below it. So a representable value never moves,
 //! positive and negative values are treated alike, and P(up) is the fraction cut to 16 bits.
 
+use std::ops::RangeInclusive;
+
 use super::Rounding;
 use super::lanes::{LANES, Lanes};
 
@@ -19,6 +21,11 @@ const F16_ULP_SUBNORMAL: f32 = 1.0 / 16_777_216.0;
 
 /// Random bits of one stochastic rounding, unless fewer are asked for.
 pub const ROUNDING_BITS: u32 = 16;
+
+/// Numbers of random bits that a stochastic rounding can draw, in every format. Where a format drops
+/// fewer bits than are drawn, the last ones decide nothing: an f32 loses 13 to a normal f16, so there
+/// 13 to 16 round alike.
+pub const ROUNDING_BITS_VALID: RangeInclusive<u32> = 1..=ROUNDING_BITS;
 
 /// The `bits` (1 to 16) leading ones of the 16 low bits of `random`, followed by ones: what a rounding
 /// that draws fewer bits is given. With the threshold compare a magnitude then goes up exactly where

@@ -75,6 +75,9 @@ pub struct Stored<'a> {
     pub a: Cow<'a, Matrix>,
     /// `batch` times B (k×n) or Bᵀ (n×k).
     pub b: Cow<'a, Matrix>,
+    /// The elements of A and of B as they were given, where that was in f64, in the same order: what
+    /// the precisions take that hold more than an f32. `a` and `b` are these rounded.
+    pub given_f64: Option<[Cow<'a, [f64]>; 2]>,
 }
 
 impl<'a> Stored<'a> {
@@ -82,13 +85,40 @@ impl<'a> Stored<'a> {
     pub fn new(layout: Layout, batch: usize, a: &'a Matrix, b: &'a Matrix) -> Self {
         let stored = |matrix: &'a Matrix, is_transposed| {
             if is_transposed {
-                Cow::Owned(transposed(matrix, batch))
+                let data = transposed(&matrix.data, [matrix.rows, matrix.cols], batch);
+                let (rows, cols) = (batch * matrix.cols, matrix.rows / batch);
+                Cow::Owned(Matrix { rows, cols, data })
             } else {
                 Cow::Borrowed(matrix)
             }
         };
         let (a, b) = (stored(a, layout.a_transposed()), stored(b, layout.b_transposed()));
-        Self { layout, batch, a, b }
+        Self { layout, batch, a, b, given_f64: None }
+    }
+
+    /// With the elements of A and B in f64, if they were given so: row by row as they are multiplied.
+    ///
+    /// # Panics
+    /// If they are not as many as the operands have.
+    pub fn with_f64(mut self, given: Option<[&'a [f64]; 2]>) -> Self {
+        let Some([a, b]) = given else { return self };
+        let found = [a.len(), b.len()];
+        assert_eq!(found, [self.a.data.len(), self.b.data.len()], "elements in f64 and f32");
+        let stored = |data: &'a [f64], of: &Matrix, is_transposed| {
+            if is_transposed {
+                Cow::Owned(transposed(
+                    data,
+                    [self.batch * of.cols, of.rows / self.batch],
+                    self.batch,
+                ))
+            } else {
+                Cow::Borrowed(data)
+            }
+        };
+        let (a_transposed, b_transposed) = (self.layout.a_transposed(), self.layout.b_transposed());
+        let given = [stored(a, &self.a, a_transposed), stored(b, &self.b, b_transposed)];
+        self.given_f64 = Some(given);
+        self
     }
 
     /// Rows of C in one product.
@@ -109,22 +139,27 @@ impl<'a> Stored<'a> {
     /// The same, owned.
     pub fn into_owned(self) -> Stored<'static> {
         let (a, b) = (Cow::Owned(self.a.into_owned()), Cow::Owned(self.b.into_owned()));
-        Stored { layout: self.layout, batch: self.batch, a, b }
+        let given_f64 = self.given_f64.map(|given| given.map(|x| Cow::Owned(x.into_owned())));
+        Stored { layout: self.layout, batch: self.batch, a, b, given_f64 }
     }
 }
 
-/// `count` matrices of one shape that lie one above the other, each transposed.
-fn transposed(stack: &Matrix, count: usize) -> Matrix {
-    let (rows, cols) = (stack.rows / count, stack.cols);
-    let mut data = vec![0.0; stack.data.len()];
+/// `count` matrices of one shape, all of them `rows`×`cols`, that lie one above the other, each
+/// transposed.
+fn transposed<T>(stack: &[T], [rows, cols]: [usize; 2], count: usize) -> Vec<T>
+where
+    T: Copy + Default + Send + Sync,
+{
+    let rows = rows / count;
+    let mut data = vec![T::default(); stack.len()];
     data.par_chunks_exact_mut(rows).enumerate().for_each(|(line, out)| {
         let (matrix, column) = (line / cols, line % cols);
         let first = matrix * rows * cols + column;
-        for (out, x) in out.iter_mut().zip(stack.data[first..].iter().step_by(cols)) {
+        for (out, x) in out.iter_mut().zip(stack[first..].iter().step_by(cols)) {
             *out = *x;
         }
     });
-    Matrix { rows: count * cols, cols: rows, data }
+    data
 }
 
 /// Numbers to a row of k numbers as a device stores it, and rows of a matrix whose columns go along k:
@@ -154,11 +189,16 @@ mod tests {
     fn each_matrix_of_a_stack_is_transposed() {
         let stack = Matrix { rows: 4, cols: 3, data: (0..12).map(|x| x as f32).collect() };
         let expected = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11].map(|x| x as f32);
-        assert_eq!(transposed(&stack, 2), Matrix { rows: 6, cols: 2, data: expected.into() });
+        let tn = Matrix { rows: 6, cols: 2, data: expected.into() };
         let b = Matrix { rows: 6, cols: 1, data: vec![0.0; 6] };
+        let wide = |x: &Matrix| x.data.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let (a_f64, b_f64) = (wide(&stack), wide(&b));
         for layout in Layout::ALL {
-            let stored = Stored::new(layout, 2, &stack, &b);
+            let stored = Stored::new(layout, 2, &stack, &b).with_f64(Some([&a_f64, &b_f64]));
             assert_eq!((stored.m(), stored.n(), stored.k()), (2, 1, 3), "{layout}");
+            assert_eq!(*stored.a, if layout.a_transposed() { tn.clone() } else { stack.clone() });
+            let given = stored.given_f64.as_ref().map(|given| given.each_ref().map(|x| x.to_vec()));
+            assert_eq!(given, Some([wide(&stored.a), wide(&stored.b)]), "{layout}");
             assert_eq!(layout.name().parse(), Ok(layout));
         }
         assert!("NN".parse::<Layout>().unwrap_err().contains("nn, tn, nt, tt"));

@@ -164,7 +164,8 @@ pub struct MatmulProblem {
     /// and `a` and `b` are them rounded once.
     pub given_f64: Option<[Arc<[f64]>; 2]>,
     /// SHA-256, in hexadecimal, of m, n, k (little-endian u64), the number of products where it is not
-    /// 1, and then the elements of A and of B (row-major little-endian f32).
+    /// 1, and then the elements of A and of B (row-major little-endian f32, or f64 where one of the two
+    /// was given in f64).
     pub sha256: String,
 }
 
@@ -234,6 +235,11 @@ impl MatmulProblem {
         Self { distribution: None, seed, m, n, k, batch: 1, a, b, given_f64, sha256 }
     }
 
+    /// The elements of A and of B in f64, where they were given so.
+    pub fn given_f64(&self) -> Option<[&[f64]; 2]> {
+        self.given_f64.as_ref().map(|given| given.each_ref().map(|x| &x[..]))
+    }
+
     /// Row `i` of A as it was given.
     ///
     /// # Panics
@@ -283,14 +289,27 @@ fn draw(drawer: &Drawer, rows: usize, cols: usize) -> Result<Matrix, ProblemErro
 
 /// See [`MatmulProblem::sha256`].
 pub(super) fn identity(extents: &[usize], a: &Matrix, b: &Matrix) -> String {
+    identity_of(extents, [&a.data, &b.data], |x| x.to_le_bytes())
+}
+
+/// The same of operands given in f64.
+pub(super) fn identity_f64(extents: &[usize], [a, b]: [&[f64]; 2]) -> String {
+    identity_of(extents, [a, b], |x| x.to_le_bytes())
+}
+
+fn identity_of<T: Copy, const BYTES: usize>(
+    extents: &[usize],
+    [a, b]: [&[T]; 2],
+    bytes_of: impl Fn(T) -> [u8; BYTES],
+) -> String {
     let mut hash = Sha256::new();
     for &extent in extents {
         hash.update((extent as u64).to_le_bytes());
     }
     let mut bytes = Vec::new();
-    for block in a.data.chunks(4096).chain(b.data.chunks(4096)) {
+    for block in a.chunks(4096).chain(b.chunks(4096)) {
         bytes.clear();
-        bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
+        bytes.extend(block.iter().flat_map(|&x| bytes_of(x)));
         hash.update(&bytes);
     }
     hexadecimal(&hash.finalize())

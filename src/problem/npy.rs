@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ndarray_npy::ReadableElement;
 use ndarray_npy::npy::header::Header;
 
-use super::matrix::{Matrix, identity};
+use super::matrix::{Matrix, identity, identity_f64};
 
 /// A and B of a product as the user gave them.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct FileOperands {
     pub b: Matrix,
     /// The elements of A and B as they were given, where one of the two was given in f64.
     pub given_f64: Option<[Arc<[f64]>; 2]>,
-    /// SHA-256 of the operands in f32, see [`super::matrix::MatmulProblem::sha256`].
+    /// SHA-256 of the operands as they were given, see [`super::matrix::MatmulProblem::sha256`].
     pub sha256: String,
 }
 
@@ -137,7 +137,11 @@ impl FileOperands {
         };
         let given_f64 =
             (a_f64.is_some() || b_f64.is_some()).then(|| [widened(a_f64, &a), widened(b_f64, &b)]);
-        let sha256 = identity(&[a.rows, b.cols, a.cols], &a, &b);
+        let extents = [a.rows, b.cols, a.cols];
+        let sha256 = match &given_f64 {
+            Some([a, b]) => identity_f64(&extents, [a, b]),
+            None => identity(&extents, &a, &b),
+        };
         Ok(Self { a, b, given_f64, sha256 })
     }
 }
@@ -292,7 +296,9 @@ mod tests {
         let [given_a, given_b] = both.given_f64.unwrap();
         assert_eq!((given_a[0], given_b[0]), (f64::from(0.1f32), 0.1));
         assert_eq!(both.a, both.b);
-        assert!(FileOperands::read(&a, &a).unwrap().given_f64.is_none());
+        let single = FileOperands::read(&a, &a).unwrap();
+        assert!(single.given_f64.is_none());
+        assert_ne!(both.sha256, single.sha256, "the digits beyond f32 are other inputs");
     }
 
     #[test]

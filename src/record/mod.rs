@@ -25,5 +25,7 @@ pub(crate) use provenance::utc_now;
 pub use publish::publish;
 pub use read::{Fault, ReadError, read, read_provenance, read_samples, read_trajectory};
 pub use resume::{Repairs, Resumed};
-pub use row::{Record, Row, SCHEMA_VERSION, Sample, Stage, Status, TrajectoryPoint};
+pub use row::{
+    Record, Row, SCHEMA_VERSION, Sample, Stage, Status, TrajectoryPoint, precision_label,
+};
 pub use run::{RecordError, RunFolder};

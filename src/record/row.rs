@@ -4,6 +4,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::number::round::ROUNDING_BITS;
+
 /// Version of the schema that this build writes. It grows with every change of the columns.
 pub const SCHEMA_VERSION: u32 = 3;
 
@@ -114,15 +116,16 @@ pub struct Record {
     pub output_format: String,
     /// `nearest` or `stochastic`.
     pub rounding: String,
-    /// Random bits of one stochastic rounding; empty where it rounds to nearest.
+    /// Random bits of one stochastic rounding of a matrix product, 16 unless fewer were asked for; empty
+    /// where it rounds to nearest, and for sgd, whose roundings always draw 16.
     pub rounding_bits: Option<u32>,
     /// Numbers that share one scale: `tensor`, `rowwise`, or `block32` (32 along k); empty without a
     /// scale.
     pub scaling: String,
     /// How f16 is loaded: `native` (SHADER_F16) or `packed` (32-bit words); empty without f16.
     pub f16_path: String,
-    /// Shape as in `case_id`, e.g. `512x512x512`; a swept learning rate stands behind it there, as
-    /// in `digits-b32-lr0.5x`, and not here.
+    /// Shape as in `case_id`, e.g. `512x512x512`; a swept learning rate or number of random bits stands
+    /// behind it there, as in `digits-b32-lr0.5x` or `512x512x512-r8`, and not here.
     pub shape: String,
     /// Rows of A and of C.
     pub m: Option<u64>,
@@ -154,7 +157,7 @@ pub struct Record {
     pub seed: Option<u64>,
     /// Number of the repetition with other rounding bits on the same inputs.
     pub trial: Option<u32>,
-    /// SHA-256 of the inputs in f32, in hexadecimal.
+    /// SHA-256 of the inputs, in hexadecimal: in f32, or in f64 where files of the user's were so.
     pub inputs_sha256: String,
     /// Data set of an sgd case, e.g. `digits`.
     pub data_set: String,
@@ -468,8 +471,29 @@ pub struct Record {
     pub reason: String,
 }
 
+/// A precision, with the random bits of its stochastic roundings behind it where they are not the usual
+/// 16: `fp16-sr r=8`.
+pub fn precision_label(precision: &str, rounding_bits: Option<u32>) -> String {
+    match rounding_bits.filter(|&bits| bits != ROUNDING_BITS) {
+        None => precision.to_owned(),
+        Some(bits) => format!("{precision} r={bits}"),
+    }
+}
+
 impl Record {
-    /// The shape as `case_id` spells it: with a swept learning rate behind it.
+    /// Random bits of one stochastic rounding, where they are not the usual 16: what tells two settings
+    /// of one precision apart.
+    pub fn fewer_rounding_bits(&self) -> Option<u32> {
+        self.rounding_bits.filter(|&bits| bits != ROUNDING_BITS)
+    }
+
+    /// [`precision_label`] of the row.
+    pub fn precision_label(&self) -> String {
+        precision_label(&self.precision, self.rounding_bits)
+    }
+
+    /// The shape as `case_id` spells it: with what else is not as usual behind it, such as a swept
+    /// learning rate.
     pub fn shape_in_id(&self) -> &str {
         let in_id = self.case_id.split('/').nth(3);
         in_id.filter(|text| text.starts_with(&self.shape)).unwrap_or(&self.shape)

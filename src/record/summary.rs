@@ -46,8 +46,9 @@ pub fn faults(rows: &[Record]) -> Option<String> {
         .then(|| format!("{wrong} wrong, {failed} failed, {skipped} skipped; the rows say why"))
 }
 
-/// The fastest verified kernel of each setting (workload, precision, shape and device) as a table,
-/// in the order in which the settings first come; of several learning rates that of the least error.
+/// The fastest verified kernel of each setting (workload, precision, random bits, shape and device) as
+/// a table, in the order in which the settings first come; of several learning rates that of the least
+/// error.
 /// Empty where nothing was timed.
 pub fn summary(rows: &[Record]) -> String {
     let best = fastest(rows);
@@ -92,7 +93,8 @@ fn speed(record: &Record) -> f64 {
 fn rivals<'a>(rows: &'a [Record], row: &'a Record) -> impl Iterator<Item = &'a Record> {
     let setting = |r: &'a Record| {
         let inputs = [&r.distribution, &r.distribution_parameters];
-        ([&r.workload, &r.precision, &r.shape, &r.device, &r.algorithm], inputs)
+        let texts = [&r.workload, &r.precision, &r.shape, &r.device, &r.algorithm];
+        (texts, inputs, r.fewer_rounding_bits())
     };
     rows.iter().filter(move |r| r.status == Status::Ok && setting(r) == setting(row))
 }

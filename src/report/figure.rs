@@ -258,7 +258,7 @@ impl Mark {
 }
 
 /// Shape of a marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // each is what its name spells
 pub enum Shape {
     Circle,
@@ -271,7 +271,7 @@ pub enum Shape {
 
 /// Colour and marker of a series: colour and shape tell apart each on its own, and a hollow marker
 /// is stochastic rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Style {
     /// Of Okabe and Ito (2008), distinct to the colour-blind: `#RRGGBB`. Black is the ink's colour.
     pub colour: &'static str,
@@ -289,6 +289,17 @@ const GREEN: &str = "#009E73";
 const ORANGE: &str = "#E69F00";
 const VERMILION: &str = "#D55E00";
 const PURPLE: &str = "#CC79A7";
+
+const PALETTE: [&str; 7] = [BLACK, BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE];
+
+const SHAPES: [Shape; 6] = [
+    Shape::Circle,
+    Shape::Square,
+    Shape::Triangle,
+    Shape::TriangleDown,
+    Shape::Diamond,
+    Shape::Pentagon,
+];
 
 /// For what is no precision: batch sizes, and names that this build does not know.
 const CYCLE: [(&str, Shape); 6] = [
@@ -341,6 +352,22 @@ impl Style {
         }
     }
 
+    /// The style of a precision rounded by fewer random bits than the usual 16. Hollow as with them, of
+    /// another colour and shape for each number, and none that another of the stochastic precisions which a
+    /// plain run measures has at 4, 8, 10, 13 or 16 bits.
+    pub fn of_fewer_bits(name: &str, bits: u32) -> Self {
+        let Self { colour, shape, .. } = Self::of_precision(name);
+        let bits = bits as usize;
+        let colour = PALETTE.iter().position(|&c| c == colour).unwrap_or_default() + 2 * bits;
+        let shape = SHAPES.iter().position(|&s| s == shape).unwrap_or_default();
+        let shape = shape + bits + 4 * (bits / PALETTE.len());
+        Self {
+            colour: PALETTE[colour % PALETTE.len()],
+            shape: SHAPES[shape % SHAPES.len()],
+            hollow: true,
+        }
+    }
+
     /// The style of the series at `position` among those that are no precisions.
     pub fn nth(position: usize) -> Self {
         let (colour, shape) = CYCLE[position % CYCLE.len()];
@@ -359,7 +386,11 @@ pub struct Missing {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::number::Rounding;
+    use crate::number::round::{ROUNDING_BITS, ROUNDING_BITS_VALID};
 
     #[test]
     fn a_roof_rises_to_its_ridge_and_is_level_behind_it() {
@@ -434,6 +465,19 @@ mod tests {
                 settings.iter().map(|p| Style::of_precision(p.name())).collect();
             for (i, style) in styles.iter().enumerate() {
                 assert!(!styles[..i].contains(style), "{}", settings[i]);
+            }
+        }
+        let style = |precision: &Precision, bits: u32| match bits {
+            ROUNDING_BITS => Style::of_precision(precision.name()),
+            fewer => Style::of_fewer_bits(precision.name(), fewer),
+        };
+        let stochastic = |p: &&Precision| p.rounding() == Rounding::Stochastic;
+        let mut usual = HashSet::new();
+        for precision in matmul.iter().filter(stochastic) {
+            let all: HashSet<Style> = ROUNDING_BITS_VALID.map(|r| style(precision, r)).collect();
+            assert_eq!(all.len(), 16, "{precision}");
+            if Precision::MATMUL.contains(precision) {
+                assert!([4, 8, 10, 13, 16].into_iter().all(|r| usual.insert(style(precision, r))));
             }
         }
         let batches: Vec<Style> = (0..2 * CYCLE.len()).map(Style::nth).collect();

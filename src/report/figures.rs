@@ -10,10 +10,13 @@ mod rates;
 mod step_time;
 mod trade_off;
 
+use std::cmp::Reverse;
+
 use super::data::Data;
 use super::figure::{Bar, Figure, Mark, Missing, Panel, Series, Style};
 use crate::frontier::{self, Frontier, Interval, Point};
 use crate::number::Precision;
+use crate::number::round::ROUNDING_BITS;
 use crate::record::Record;
 use learning::{Against, Learning};
 
@@ -111,7 +114,8 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// Of each precision, shape and problem the fastest kernel, at the best learning rate.
+    /// Of each precision, number of random bits, shape and problem the fastest kernel, at the best
+    /// learning rate.
     fn fastest(data: &'a Data) -> Vec<Self> {
         let of = |frontier: &'a Frontier| {
             let tuned = frontier.tuned(&data.records).into_iter();
@@ -269,19 +273,27 @@ fn with_sizes(mut panels: Vec<Panel>) -> Vec<Panel> {
 }
 
 /// A series a precision (and algorithm and number of random bits), in the order in which precisions are
-/// measured; others behind.
+/// measured, of the most bits first; others behind.
 fn series(
     settings: &[Setting],
     joined: bool,
     marks: impl Fn(&Setting) -> Vec<Mark>,
 ) -> Vec<Series> {
     let mut named = groups(settings, |setting| setting.name());
-    named.sort_by_key(|(_, settings)| rank(settings[0].record));
+    let bits = |record: &Record| record.rounding_bits.unwrap_or(ROUNDING_BITS);
+    named.sort_by_key(|(_, settings)| {
+        let first = settings[0].record;
+        (rank(first), Reverse(bits(first)))
+    });
     let one = |(name, settings): (String, Vec<Setting>)| {
         let mut marks: Vec<Mark> = settings.iter().flat_map(&marks).collect();
         marks.sort_by(|a, b| if joined { a.x.total_cmp(&b.x) } else { std::cmp::Ordering::Equal });
-        let precision = settings[0].record.precision.clone();
-        Series { style: Style::of_precision(&name), name, precision, joined, fit: None, marks }
+        let first = settings[0].record;
+        let style = match first.fewer_rounding_bits() {
+            Some(bits) => Style::of_fewer_bits(&first.precision, bits),
+            None => Style::of_precision(&name),
+        };
+        Series { name, precision: first.precision.clone(), style, joined, fit: None, marks }
     };
     named.into_iter().map(one).filter(|series| !series.marks.is_empty()).collect()
 }

@@ -210,7 +210,7 @@ impl Dial {
             Position {
                 row: point.row,
                 name: words::name(&data.records[point.row]),
-                gloss: words::gloss(&data.records[point.row].precision),
+                gloss: words::gloss(&data.records[point.row]),
                 speed: said.speed,
                 error: said.error,
                 advice: said.advice,
@@ -262,6 +262,7 @@ impl Details {
     fn of(data: &Data, row: usize) -> Self {
         let record = &data.records[row];
         let title = format!("{} {}", frontier::name(record), record.shape_in_id());
+        let random = record.fewer_rounding_bits();
         let number =
             |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
         let unless = |text: &str, default: &str| {
@@ -276,6 +277,7 @@ impl Details {
             ("caches", unless(&record.cache, "warm")),
             ("operands", unless(&record.operand_layout, "nn")),
             ("products at once", count.map(|count| count.to_string())),
+            ("random bits of a rounding", random.map(|bits| bits.to_string())),
             ("median", median(record)),
             ("throughput", throughput(record)),
             ("error", error(record)),

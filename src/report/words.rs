@@ -51,10 +51,10 @@ pub fn name(record: &Record) -> String {
     format!("{}{of}", frontier::name(record))
 }
 
-/// A precision in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this build
-/// does not know.
-pub fn gloss(precision: &str) -> String {
-    let Ok(precision) = precision.parse::<Precision>() else { return String::new() };
+/// The precision of a row in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this
+/// build does not know.
+pub fn gloss(record: &Record) -> String {
+    let Ok(precision) = record.precision.parse::<Precision>() else { return String::new() };
     let [read, written] = match Precision::SGD.contains(&precision) {
         true => ["data", "model"],
         false => ["operands", "sums"],
@@ -82,6 +82,9 @@ pub fn gloss(precision: &str) -> String {
     }
     if precision.rounding() == Rounding::Stochastic {
         text += ", rounded at random";
+        if let Some(bits) = record.fewer_rounding_bits() {
+            text += &format!(" by {bits} random bits");
+        }
     }
     text
 }
@@ -164,16 +167,10 @@ fn power_in_words(exponent: i32) -> String {
 fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
     let name = |other: usize| {
         let (this, other) = (&records[point.row], &records[frontier.points[other].row]);
-        let mut name = other.precision.clone();
+        let mut name = other.precision_label();
         if frontier::algorithm(this) != frontier::algorithm(other) {
             let by = frontier::algorithm(other).map(|words| words.join(" "));
             name += &format!(" by {}", by.as_deref().map_or("sgd", str::trim));
-        }
-        if this.precision == other.precision
-            && this.rounding_bits != other.rounding_bits
-            && let Some(bits) = other.rounding_bits
-        {
-            name += &format!(" with {bits} random bits");
         }
         if this.precision == other.precision && this.kernel != other.kernel {
             name += &format!(" with the kernel {}", other.kernel);
@@ -266,9 +263,15 @@ mod tests {
             ("D8M32f", "data 8-bit fixed-point, model 32-bit"),
             ("fp7", ""),
         ];
+        let row = |precision: &str| Record { precision: precision.into(), ..Record::default() };
         for (precision, text) in cases {
-            assert_eq!(gloss(precision), text, "{precision}");
+            assert_eq!(gloss(&row(precision)), text, "{precision}");
         }
+        let with = |bits| Record { rounding_bits: Some(bits), ..row("fp16-sr") };
+        let usual = "operands 16-bit, sums 16-bit, rounded at random";
+        assert_eq!(gloss(&with(16)), usual);
+        assert_eq!(gloss(&with(4)), format!("{usual} by 4 random bits"));
+        assert_eq!([16, 4].map(|bits| name(&with(bits))), ["fp16-sr", "fp16-sr r=4"]);
     }
 
     #[test]

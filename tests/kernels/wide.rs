@@ -29,6 +29,8 @@ enum Data {
     Cancelling,
     /// Up to the largest f32: sums overflow, and what is not finite meets.
     Huge,
+    /// Standard normal, given in f64 with digits beyond those of an f32, some beyond those of a pair.
+    GivenInF64,
 }
 
 impl Data {
@@ -67,6 +69,17 @@ impl Data {
                     times(x, scale((e * 29 % 128) as i32));
                 }
             }
+            Self::GivenInF64 => {
+                let more = |data: &[f32], by: usize| -> Arc<[f64]> {
+                    let place = |e: usize| scale(-25 - (e * by % 27) as i32);
+                    let numbers = data.iter().enumerate();
+                    numbers.map(|(e, &x)| f64::from(x) * (1.0 + place(e))).collect()
+                };
+                let given = [more(&p.a.data, 5), more(&p.b.data, 7)];
+                p.a.data = given[0].iter().map(|&x| x as f32).collect();
+                p.b.data = given[1].iter().map(|&x| x as f32).collect();
+                p.given_f64 = Some(given);
+            }
         }
         Ok(p)
     }
@@ -99,6 +112,9 @@ pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
                 (Shape { batch: 3, ..Shape::new(9, 21, 36) }, Data::Cancelling, true),
                 (Shape::new(19, 21, 36), Data::Huge, false),
             ]);
+            if matches!(source.precision, Precision::Fp32x2 | Precision::Fp64) {
+                cases.push((Shape::new(19, 21, 36), Data::GivenInF64, false));
+            }
         }
         for (shape, data, checks) in cases {
             let parameters = source.parameters.to_string().replace(' ', ",");
@@ -120,6 +136,7 @@ fn compute(
     checks: bool,
 ) -> Result<Entries, Failed> {
     let stored = Stored::new(Layout::Nn, problem.batch, &problem.a, &problem.b);
+    let stored = stored.with_f64(problem.given_f64());
     let gpu = GpuMatmul::prepare(context, source, &stored, KEY, checks)?;
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
@@ -148,6 +165,7 @@ fn check(
         if fingerprint.unmodelled.is_none() {
             let arithmetic = fingerprint.arithmetic;
             let stored = Stored::new(Layout::Nn, shape.batch, &problem.a, &problem.b);
+            let stored = stored.with_f64(problem.given_f64());
             let operands = Operands::convert_stored(precision, arithmetic, &stored, KEY);
             let rows: Vec<_> = (0..shape.batch * shape.m).collect();
             let mirror = entries(precision, arithmetic, &operands, 1, &rows, KEY);

@@ -3,7 +3,7 @@
 //!
 //! u is the unit roundoff of f32, P = (|A||B|)_ij. Steps are counted as the kernels do them.
 
-use super::{Bound, BoundInputs, Conversion, F32_MIN_NORMAL, Guarantee, gamma};
+use super::{Bound, BoundInputs, Conversion, F32_MIN_NORMAL, F32_TINY, Guarantee, gamma};
 use crate::number::{Format, Precision};
 use crate::truth::matmul::F64_UNIT;
 
@@ -111,7 +111,8 @@ fn compensated(k: usize, guarantee: Guarantee) -> Parts {
     }
 }
 
-/// An f64 operand as a pair leaves at most u²|x|; one that is an f32 leaves nothing. A step on a sum
+/// An f64 operand as a pair leaves at most u²|x|, or half the spacing of the f32 subnormals where its lower
+/// part is one; an operand that is an f32 leaves nothing. A step on a sum
 /// of magnitude at most S (every |a·b| so far) takes from each term, in units of u²: of |a·b|, 3 for
 /// adding hi·lo to the error of hi·hi, 4 for adding lo·hi, 1 for lo·lo, which is left out, 4 for
 /// adding that to the error of the sum, 4 for adding it to the lower part; of S, 1 and 2 for these
@@ -123,7 +124,7 @@ fn f32_pairs(k: usize, guarantee: Guarantee) -> Parts {
     let sum = (3.0 * k as f64 + 16.0) * u * u;
     let gamma = (nearest && sum < 0.5).then(|| sum * (1.0 + 8.0 * u) / (1.0 - sum));
     Parts {
-        conversion: (Format::F32x2.unit_roundoff(), flushed_halves(guarantee)),
+        conversion: (Format::F32x2.unit_roundoff(), F32_TINY / 2.0 + flushed_halves(guarantee)),
         gamma,
         step_absolute: COMPENSATED_OPERATIONS * guarantee.f32_underflow(),
         output: F64_UNIT, // the pair read as an f64
@@ -152,9 +153,11 @@ mod tests {
     use crate::mirror::convert::Operands;
     use crate::mirror::matmul_wide::multiply;
     use crate::number::Arithmetic;
-    use crate::problem::matrix::{Distribution, MatmulProblem};
+    use crate::problem::layout::{Layout, Stored};
+    use crate::problem::matrix::{Distribution, MatmulProblem, Matrix};
     use crate::truth::matmul::MatmulTruth;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn arithmetics() -> impl Iterator<Item = Arithmetic> {
         (0..4).map(|bits| Arithmetic {
@@ -196,6 +199,62 @@ mod tests {
                     prop_assert!(worst.ratio <= 1.0, "{precision} {arithmetic:?} {worst:?}");
                 }
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Operands given in f64, taken as they are or as pairs: the truth is of what was given.
+        #[test]
+        fn numbers_given_in_f64_keep_to_the_bounds_without_their_rounding(
+            (m, n, k) in (1usize..6, 1usize..20, 1usize..300), seed in 0u64..1000,
+            exponents in [-40i32..4, -110i32..10],
+        ) {
+            let mut p = scaled(m, n, k, seed, exponents);
+            // Digits that no f32 has, some of them beyond those of a pair.
+            let more = |x: &Matrix, part: i32| -> Arc<[f64]> {
+                let place = |e: usize| 2f64.powi(-25 - (e as i32 * part) % 27);
+                x.data.iter().enumerate().map(|(e, &x)| f64::from(x) * (1.0 + place(e))).collect()
+            };
+            let given = [more(&p.a, 5), more(&p.b, 7)];
+            for (x, given) in [&mut p.a, &mut p.b].into_iter().zip(&given) {
+                x.data = given.iter().map(|&x| x as f32).collect();
+            }
+            p.given_f64 = Some(given);
+            let truth = MatmulTruth::exact(&p, None).unwrap();
+            let rows: Vec<usize> = (0..m).collect();
+            for precision in [Precision::Fp32x2, Precision::Fp64] {
+                for arithmetic in arithmetics() {
+                    let stored = Stored::new(Layout::Nn, 1, &p.a, &p.b).with_f64(p.given_f64());
+                    let o = Operands::convert_stored(precision, arithmetic, &stored, [0, 0]);
+                    let c = multiply(precision, arithmetic, &o, &rows).values();
+                    let bound = bound(precision, k, Guarantee::of(arithmetic, true));
+                    let worst = bound.worst(&c, &truth).unwrap();
+                    prop_assert!(worst.ratio <= 1.0, "{precision} {arithmetic:?} {worst:?}");
+                }
+            }
+        }
+    }
+
+    /// 0.1·0.1, which rounding to f32 would put off by 2⁻²⁶ of it: nothing is added for that.
+    #[test]
+    fn rounding_to_f32_is_over_the_bounds_of_what_takes_f64() {
+        let given: [Arc<[f64]>; 2] = [[0.1].into(), [0.1].into()];
+        let mut p = MatmulProblem::generate(Distribution::Normal, 1, 1, 1, 0).unwrap();
+        (p.a.data[0], p.b.data[0], p.given_f64) = (0.1, 0.1, Some(given));
+        let truth = MatmulTruth::exact(&p, None).unwrap();
+        let arithmetic = Arithmetic::host();
+        let ratio = |precision, stored: &Stored<'_>| {
+            let o = Operands::convert_stored(precision, arithmetic, stored, [0, 0]);
+            let c = multiply(precision, arithmetic, &o, &[0]).values();
+            bound(precision, 1, Guarantee::of(arithmetic, true)).ratio(&c, &truth).unwrap()
+        };
+        for precision in [Precision::Fp32x2, Precision::Fp64] {
+            let rounded = Stored::new(Layout::Nn, 1, &p.a, &p.b);
+            assert!(ratio(precision, &rounded) > 1.0, "{precision}");
+            let taken = ratio(precision, &rounded.with_f64(p.given_f64()));
+            assert!(taken <= 1.0, "{precision}: {taken}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::kernels::{KernelSource, has_layouts};
 use super::{Shape, output_format, upload_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
+use crate::mirror::split::f32_pair;
 use crate::number::philox::Stream;
 use crate::number::{Entries, Format, Rounding, Scaling, round};
 use crate::problem::layout::Stored;
@@ -33,7 +34,8 @@ pub struct GpuMatmul {
 }
 
 impl GpuMatmul {
-    /// Uploads `operands` as they are stored and compiles `source` and its conversion. `checks` leaves
+    /// Uploads `operands` as they are stored, in f64 or as pairs what was given so and the precision takes
+    /// so, and compiles `source` and its conversion. `checks` leaves
     /// the shader's run-time checks (index clamps, loop bounds) on.
     pub fn prepare(
         context: &Context,
@@ -98,10 +100,14 @@ impl GpuMatmul {
             product.push(context.dispatch(&pipeline, &[(0, sums), (1, &c)], groups)?);
         }
         let (rows_a, rows_b) = (shape.stored_rows_of_a(), shape.stored_rows_of_b());
-        let padded_a = padded(&operands.a, shape.batch, rows_a, shape.lda());
-        context.upload(&source_a, &encoded(uploaded, &padded_a))?;
-        let padded_b = padded(&operands.b, shape.batch, rows_b, shape.ldb());
-        context.upload(&source_b, &encoded(uploaded, &padded_b))?;
+        let [a_f64, b_f64] = match &operands.given_f64 {
+            Some([a, b]) => [Some(&a[..]), Some(&b[..])],
+            None => [None, None],
+        };
+        let (size_a, size_b) =
+            ([shape.batch, rows_a, shape.lda()], [shape.batch, rows_b, shape.ldb()]);
+        context.upload(&source_a, &encoded(uploaded, &operands.a, a_f64, size_a))?;
+        context.upload(&source_b, &encoded(uploaded, &operands.b, b_f64, size_b))?;
         let (wgsl_sha256, operands) = (source.sha256(), converted);
         Ok(Self {
             shape,
@@ -337,25 +343,45 @@ fn numbers<'a, const BYTES: usize>(
     rows.flat_map(move |row| row.as_chunks().0[..n].iter().copied())
 }
 
-/// f32 numbers in the format in which they are uploaded: as they are, each with a lower part of 0, or
-/// as f64.
-fn encoded(format: Format, numbers: &[f32]) -> Vec<u8> {
-    match format {
-        Format::F32x2 => {
-            numbers.iter().flat_map(|x| [*x, 0.0]).flat_map(f32::to_le_bytes).collect()
+/// A stack of matrices, padded to `size`, in the format in which it is uploaded: as f32, as pairs whose
+/// lower parts are 0 unless it was `given` in f64, or as f64.
+fn encoded(format: Format, stack: &Matrix, given: Option<&[f64]>, size: [usize; 3]) -> Vec<u8> {
+    let columns = stack.cols;
+    let single = |data: &[f32]| padded(data, stack.rows, columns, size);
+    match (format, given) {
+        (Format::F32x2, Some(given)) => {
+            let numbers = padded(given, stack.rows, columns, size);
+            numbers.into_iter().flat_map(f32_pair).flat_map(f32::to_le_bytes).collect()
         }
-        Format::F64 => numbers.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
-        _ => bytemuck::cast_slice(numbers).to_vec(),
+        (Format::F32x2, None) => single(&stack.data)
+            .into_iter()
+            .flat_map(|x| [x, 0.0])
+            .flat_map(f32::to_le_bytes)
+            .collect(),
+        (Format::F64, Some(given)) => padded(given, stack.rows, columns, size)
+            .into_iter()
+            .flat_map(f64::to_le_bytes)
+            .collect(),
+        (Format::F64, None) => {
+            single(&stack.data).into_iter().flat_map(|x| f64::from(x).to_le_bytes()).collect()
+        }
+        _ => bytemuck::cast_slice(&single(&stack.data)).to_vec(),
     }
 }
 
-/// A stack of `count` matrices with zeros: to `rows` rows of `ld` numbers, each matrix to as many.
-fn padded(stack: &Matrix, count: usize, rows: usize, ld: usize) -> Vec<f32> {
-    let mut out = vec![0.0; rows * ld];
-    let matrices = stack.data.chunks(stack.rows / count * stack.cols);
+/// A stack of `count` matrices, of `stack_rows` rows together, with zeros: to `rows` rows of `ld` numbers,
+/// each matrix to as many.
+fn padded<T: Copy + Default>(
+    data: &[T],
+    stack_rows: usize,
+    columns: usize,
+    [count, rows, ld]: [usize; 3],
+) -> Vec<T> {
+    let mut out = vec![T::default(); rows * ld];
+    let matrices = data.chunks(stack_rows / count * columns);
     for (to, from) in out.chunks_mut(rows / count * ld).zip(matrices) {
-        for (to, from) in to.chunks_mut(ld).zip(from.chunks(stack.cols)) {
-            to[..stack.cols].copy_from_slice(from);
+        for (to, from) in to.chunks_mut(ld).zip(from.chunks(columns)) {
+            to[..columns].copy_from_slice(from);
         }
     }
     out
