@@ -420,9 +420,7 @@ fn key_words(record: &Record) -> Vec<String> {
     let numbers = numbers.map(|number| format!("{number:?}"));
     let checks = record.regularisation.map(|number| number.to_string()).unwrap_or_default();
     let algorithm = frontier::algorithm(record).map(|texts| texts.join(" ")).unwrap_or_default();
-    // Not the usual ones: what rounds to nearest has none, and is compared with what has them.
-    let bits = frontier::unusual_bits(record).map(|bits| bits.to_string()).unwrap_or_default();
-    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm, bits]).collect()
+    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm]).collect()
 }
 
 /// The key of a bootstrap's random bits, so that an interval does not depend on what else is
