@@ -34,9 +34,9 @@ pub struct GpuMatmul {
 }
 
 impl GpuMatmul {
-    /// Uploads `operands` as they are stored, in f64 or as pairs what was given so and the precision takes
-    /// so, and compiles `source` and its conversion. `checks` leaves
-    /// the shader's run-time checks (index clamps, loop bounds) on.
+    /// Uploads `operands` as they are stored and compiles `source` and its conversion. What was given in
+    /// f64 is uploaded in f64 or as pairs of f32, if that is what the precision takes, else in f32. `checks`
+    /// leaves the shader's run-time checks (index clamps, loop bounds) on.
     pub fn prepare(
         context: &Context,
         source: &KernelSource,
