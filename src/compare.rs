@@ -1,8 +1,9 @@
 //! Runs, devices or backends side by side, on the cases that both have.
 //!
-//! Two rows are one case if they agree in workload, precision, random bits, kernel, shape, problem, seed,
-//! trial, cache and the training's settings, in the device unless devices or backends are what is compared,
-//! and in the implementation (apart from its version) unless that is.
+//! Two rows are one case if they agree in workload, precision, random bits of a rounding, kernel, shape,
+//! layout and number of products, problem, seed, trial, cache, algorithm and the training's settings, in
+//! the device unless devices or backends are what is compared, and in the implementation (apart from its
+//! version) unless that is.
 //! Where the two sides have no kernel of a case in common, as a GPU and the CPU do, each side's
 //! fastest kernel is compared.
 //!
@@ -15,6 +16,7 @@
 
 mod bootstrap;
 mod difference;
+mod fingerprints;
 mod ratio;
 mod side;
 
@@ -33,6 +35,7 @@ pub use bootstrap::{
     bootstrap_median_processes, bootstrap_processes, from_medians,
 };
 pub use difference::Difference;
+pub use fingerprints::FingerprintDifference;
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
 
@@ -279,6 +282,13 @@ pub struct CaseName {
     pub implementation: Option<String>,
     /// Distribution or data set, or where else the inputs come from.
     pub problem: String,
+    /// What of it the shape does not tell, and what else of the conditions is not the default: see
+    /// [`CaseName::conditions`].
+    conditions: String,
+    /// How the operands are stored, and the number of products at once.
+    layout: (String, u64),
+    /// How an sgd case descends, and with which parameters, if not by plain SGD.
+    algorithm: Option<[String; 2]>,
     /// Seed of the inputs.
     pub seed: Option<u64>,
     /// Repetition with other rounding bits.
@@ -301,6 +311,9 @@ impl CaseName {
             implementation: (by != By::Implementation)
                 .then(|| without_version(implementation(record)).to_owned()),
             problem: inputs(record),
+            conditions: conditions(record),
+            layout: (frontier::layout(record).to_owned(), frontier::batch_count(record)),
+            algorithm: frontier::algorithm(record).map(|words| words.map(str::to_owned)),
             seed: record.seed,
             trial: record.trial,
             cold: record.cache == Caches::Cold.name(),
@@ -316,6 +329,7 @@ impl CaseName {
         let number = |value: Option<u64>| value.map(|n| n.to_string()).unwrap_or_default();
         let [learning_rate, regularisation] =
             numbers.map(|bits| bits.map(|bits| shortest(f64::from_bits(bits))).unwrap_or_default());
+        let algorithm = self.algorithm.as_ref().map(|words| words.join(" ")).unwrap_or_default();
         vec![
             ("workload", self.workload.clone()),
             ("precision", self.precision.clone()),
@@ -324,6 +338,9 @@ impl CaseName {
             ("device", self.device.clone().unwrap_or_default()),
             ("implementation", self.implementation.clone().unwrap_or_default()),
             ("problem", self.problem.clone()),
+            ("operand_layout", self.layout.0.clone()),
+            ("batch_count", self.layout.1.to_string()),
+            ("algorithm", algorithm),
             ("seed", number(self.seed)),
             ("trial", number(self.trial.map(u64::from))),
             ("cache", if self.cold { "cold" } else { "warm" }.to_owned()),
@@ -332,6 +349,12 @@ impl CaseName {
             ("learning_rate", learning_rate),
             ("regularisation", regularisation),
         ]
+    }
+
+    /// Inputs, as far as the shape does not tell them, and what else is not the default: random bits,
+    /// algorithm, layout, number of products, caches. `cancel(digits=4), r=8`.
+    pub fn conditions(&self) -> &str {
+        &self.conditions
     }
 
     /// Inputs and training, which the name does not tell: `normal seed 1 trial 0`.
@@ -368,6 +391,19 @@ impl fmt::Display for CaseName {
         self.rounding_bits.iter().try_for_each(|bits| write!(f, "-r{bits}"))?;
         self.device.iter().try_for_each(|device| write!(f, "/{device}"))
     }
+}
+
+/// See [`CaseName::conditions`].
+fn conditions(record: &Record) -> String {
+    let inputs = frontier::problem(record);
+    let inputs = if record.shape.contains(&inputs) { String::new() } else { inputs };
+    // The name's precision is told already.
+    let setting = frontier::name(record);
+    let setting = setting.strip_prefix(record.precision.as_str()).unwrap_or_default();
+    let setting = setting.trim().to_owned();
+    let parts = [inputs, setting, frontier::conditions(record)];
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Distribution or data set, or where else the inputs come from.
@@ -502,6 +538,11 @@ impl Comparison {
     /// What else differs between the two sides than what is compared.
     pub fn differences(&self) -> Vec<Difference> {
         difference::all(self)
+    }
+
+    /// Devices of pairs that were seen to compute otherwise.
+    pub fn fingerprints(&self) -> Vec<FingerprintDifference> {
+        fingerprints::all(self)
     }
 }
 

@@ -142,7 +142,8 @@ pub struct Frontier {
     pub workload: String,
     /// Shape, or data set and batch, as in the case's id.
     pub shape: String,
-    /// Distribution of seeded inputs, or the data set, or where else they come from.
+    /// Distribution of seeded inputs with its parameters, or the data set, or where else they come
+    /// from: `exponent-spread(phi=2)`.
     pub problem: String,
     /// What of the conditions is not the default, in words: `cold caches, operands tn, 8 at once`.
     /// Empty for warm caches, operands as they are multiplied and one product at a time.
@@ -176,15 +177,15 @@ impl Frontier {
         self.points.iter().filter(|point| point.standing == Standing::OnFrontier)
     }
 
-    /// The best point of each precision and number of random bits, fastest first: of its learning rates
-    /// that of the least error, and of that the fastest kernel. Positions in `points`; `records` are those
-    /// that the frontier is of.
+    /// The best point of each precision (and algorithm and number of random bits, see [`name`]),
+    /// fastest first: of its learning rates that of the least error, and of that the fastest kernel.
+    /// Positions in `points`; `records` are those that the frontier is of.
     pub fn tuned(&self, records: &[Record]) -> Vec<usize> {
         let record = |&i: &usize| &records[self.points[i].row];
         let all = || 0..self.points.len();
         let best = |i: &usize| {
-            let setting = |i: &usize| (&record(i).precision, record(i).fewer_rounding_bits());
-            let rivals = || all().filter(|p| setting(p) == setting(i));
+            let own = name(record(i));
+            let rivals = || all().filter(|p| name(record(p)) == own);
             let error = |i: &usize| self.points[*i].error;
             let least = rivals().min_by(|a, b| error(a).total_cmp(&error(b)));
             let rate = least.map(|p| record(&p).learning_rate);
@@ -389,16 +390,17 @@ fn cache(record: &Record) -> &str {
 }
 
 /// How the operands are stored; a row that says nothing is from before there was a choice.
-fn layout(record: &Record) -> &str {
+pub(crate) fn layout(record: &Record) -> &str {
     if record.operand_layout.is_empty() { "nn" } else { &record.operand_layout }
 }
 
-fn batch_count(record: &Record) -> u64 {
+/// Independent products of one iteration; a row that says nothing is from before there were several.
+pub(crate) fn batch_count(record: &Record) -> u64 {
     record.batch_count.unwrap_or(1)
 }
 
 /// See [`Frontier::conditions`].
-fn conditions(record: &Record) -> String {
+pub(crate) fn conditions(record: &Record) -> String {
     let (cache, layout, count) = (cache(record), layout(record), batch_count(record));
     let parts = [
         (cache != "warm").then(|| format!("{cache} caches")),
@@ -417,6 +419,28 @@ pub fn peer(record: &Record) -> Option<&str> {
 pub fn algorithm(record: &Record) -> Option<[&str; 2]> {
     let [name, parameters] = [&record.algorithm, &record.algorithm_parameters].map(String::as_str);
     (!["", "sgd"].contains(&name)).then_some([name, parameters])
+}
+
+/// What a setting is called besides its kernel: the precision; how it descends, if not by plain SGD;
+/// and the random bits of a rounding, if not as many as usual. `D32fM8-SR halp mu=0.03`, `fp16-sr r=8`.
+pub fn name(record: &Record) -> String {
+    let mut name = record.precision_label();
+    for word in algorithm(record).into_iter().flatten().filter(|word| !word.is_empty()) {
+        name += &format!(" {word}");
+    }
+    name
+}
+
+/// Distribution of seeded inputs with its parameters, or the data set, or where else they come from:
+/// `exponent-spread(phi=2)`.
+pub fn problem(record: &Record) -> String {
+    let Record { distribution, distribution_parameters, data_set, problem, .. } = record;
+    match [distribution, data_set, problem].into_iter().find(|text| !text.is_empty()) {
+        Some(text) if !distribution.is_empty() && !distribution_parameters.is_empty() => {
+            format!("{text}({distribution_parameters})")
+        }
+        text => text.cloned().unwrap_or_default(),
+    }
 }
 
 /// What a dial sets.
@@ -451,8 +475,6 @@ fn frontier(records: &[Record], readings: Vec<Reading>) -> Frontier {
     let mixed = readings.iter().any(|r| records[r.row].throughput_unit != first.throughput_unit);
     let unit = &first.throughput_unit;
     let unit = if mixed { commensurable(unit) } else { unit };
-    let problem = [&first.distribution, &first.data_set, &first.problem];
-    let problem = problem.into_iter().find(|text| !text.is_empty()).cloned();
     let settings = grouped(readings, |reading| setting(&records[reading.row]));
     let mut points: Vec<Point> =
         settings.into_iter().map(|readings| point(records, &readings)).collect();
@@ -463,7 +485,7 @@ fn frontier(records: &[Record], readings: Vec<Reading>) -> Frontier {
     Frontier {
         workload: first.workload.clone(),
         shape: first.shape.clone(),
-        problem: problem.unwrap_or_default(),
+        problem: problem(first),
         conditions: conditions(first),
         device: first.device.clone(),
         device_name: first.device_name.clone(),

@@ -397,8 +397,91 @@ fn what_is_one_case() {
     assert!(!matched(|r| r.steps = Some(1)));
     assert!(!matched(|r| r.learning_rate = Some(0.5)));
     assert!(!matched(|r| r.device = "cpu".into()));
+    assert!(!matched(|r| r.distribution_parameters = "phi=2".into()));
+    assert!(!matched(|r| r.rounding_bits = Some(8)));
+    assert!(matched(|r| r.rounding_bits = Some(16)), "as schema 1 leaves it out");
+    assert!(!matched(|r| r.operand_layout = "tn".into()));
+    assert!(matched(|r| r.operand_layout = "nn".into()), "as schema 1 leaves it out");
+    assert!(!matched(|r| r.batch_count = Some(8)));
+    assert!(!matched(|r| r.algorithm = "halp".into()));
     assert!(!matched(|r| r.implementation = "gemm 0.19.0".into()));
     assert!(matched(|r| r.implementation = "tradeoff".into()), "as schema 1 leaves it out");
+}
+
+/// What the name of a case does not tell stands beside it.
+#[test]
+fn conditions_are_told_beside_the_case() {
+    let root = tempfile::tempdir().unwrap();
+    let cases = || {
+        let other = |id: &'static str, edit: fn(&mut Record)| {
+            edited(row("fp16-sr", &[1.0; 10]), move |r| {
+                r.case_id = format!("matmul/fp16-sr/naive/8x8x8-{id}/gpu-vulkan");
+                r.rounding_bits = Some(16);
+                edit(r);
+            })
+        };
+        [
+            other("a", |_| ()),
+            other("b", |r| r.rounding_bits = Some(8)),
+            other("c", |r| {
+                r.distribution = "exponent-spread".into();
+                r.distribution_parameters = "phi=2".into();
+            }),
+            other("d", |r| r.operand_layout = "tn".into()),
+            other("e", |r| r.batch_count = Some(4)),
+        ]
+    };
+    let (a, b) = (run(&root, "a", &cases()), run(&root, "b", &cases()));
+    let (status, out, err) = of_two(&a, &b, &["--csv"]);
+    assert_eq!(status, 0, "{err}");
+    let told: Vec<_> = table(&out).into_iter().map(|line| line["conditions"].clone()).collect();
+    let expected = [
+        "normal",
+        "normal, r=8",
+        "exponent-spread(phi=2)",
+        "normal, operands tn",
+        "normal, 4 at once",
+    ];
+    assert_eq!(told, expected);
+    let (_, out, _) = of_two(&a, &b, &[]);
+    assert!(expected.iter().all(|text| out.contains(text)), "{out}");
+}
+
+/// A fingerprint as run.json has it, and the run of one case on its device.
+fn on_device(root: &TempDir, name: &str, hash: &str, sums: &str) -> PathBuf {
+    let hash = format!("{hash}{}", "0".repeat(63));
+    let case = edited(row("fp16", &[1.0; 10]), |r| r.fingerprint_sha256 = hash.clone());
+    let path = run(root, name, &[case]);
+    let json = path.join("run.json");
+    let mut whole: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let observed = serde_json::json!({ "rounding": { "sums": sums, "products": "even" } });
+    whole["fingerprints"]["gpu-vulkan"] =
+        serde_json::json!({ "observed": observed, "sha256": hash });
+    fs::write(&json, whole.to_string()).unwrap();
+    path
+}
+
+/// The hashes first, then the findings that differ, and nothing where the hashes are equal.
+#[test]
+fn differing_fingerprints_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let a = on_device(&root, "a", "a", "even");
+    let b = on_device(&root, "b", "b", "toward zero");
+    let (status, _, err) = of_two(&a, &b, &[]);
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(err, @"warning: different fingerprints: A's gpu-vulkan has `a00000000000`, B's gpu-vulkan has `b00000000000`; 1 finding differs: rounding: sums (A: even; B: toward zero)");
+    let (_, out, _) = of_two(&a, &b, &["--json"]);
+    let whole: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(whole["fingerprints"][0]["findings"][0]["property"], "rounding: sums");
+    assert_eq!(whole["fingerprints"][0]["sha256_b"], format!("b{}", "0".repeat(63)));
+
+    let same = on_device(&root, "c", "a", "even");
+    let (_, _, err) = of_two(&a, &same, &[]);
+    assert!(!err.contains("fingerprint"), "{err}");
+    fs::remove_file(b.join("run.json")).unwrap();
+    let (_, _, err) = of_two(&a, &b, &[]);
+    assert!(err.contains("without both run.json nothing says in what"), "{err}");
 }
 
 /// A peer is another case, unless it is what is compared; its next version is the same case.
@@ -479,9 +562,9 @@ fn the_table_of_two_runs() {
     A is run /20260102T030405Z-a
     B is run /20260102T030405Z-b
 
-    case                          kernel         A         B     B/A  95 % interval     B is    error B/A  bits
-    matmul/fp32/8x8x8/gpu-vulkan  naive   1.000 µs  1.100 µs   1.100  [1.100, 1.100]    slower       1.00  as mirrored
-    matmul/fp16/8x8x8/gpu-vulkan  naive   500.0 ns  400.0 ns  0.8000  [0.8000, 0.8000]  faster       2.00  as mirrored
+    case                          inputs  kernel         A         B     B/A  95 % interval     B is    error B/A  bits
+    matmul/fp32/8x8x8/gpu-vulkan  normal  naive   1.000 µs  1.100 µs   1.100  [1.100, 1.100]    slower       1.00  as mirrored
+    matmul/fp16/8x8x8/gpu-vulkan  normal  naive   500.0 ns  400.0 ns  0.8000  [0.8000, 0.8000]  faster       2.00  as mirrored
 
     geometric mean of B/A
     matmul/fp32   1.100  1 case
@@ -511,7 +594,7 @@ fn a_slower_case_fails_a_ci_job() {
     assert!(out.contains("geometric mean"), "the result is printed all the same");
     assert_eq!(
         err,
-        "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, naive: ratio 1.060, \
+        "slower by more than 5 %: matmul/fp16/8x8x8/gpu-vulkan, normal, naive: ratio 1.060, \
          95 % interval [1.060, 1.060]\n--fail-if-slower tested 3 of 3 cases; a case of two equal sides \
          fails by chance in 2.5 % of comparisons at 0 %, less often above\n",
         "4 % is within, and the noisy case is 50 % slower but undecided"

@@ -179,6 +179,7 @@ fn what_has_nothing_in_common_is_not_compared() {
     assert_eq!(with(|r| r.workload = "sgd".into()), 2);
     assert_eq!(with(|r| r.shape = "9x9x9".into()), 2);
     assert_eq!(with(|r| r.distribution = "uniform".into()), 2);
+    assert_eq!(with(|r| r.distribution_parameters = "phi=2".into()), 2);
     assert_eq!(with(|r| r.data_set = "digits".into()), 2);
     assert_eq!(with(|r| r.steps = Some(7)), 2);
     assert_eq!(with(|r| r.device = "cpu".into()), 2);
@@ -540,6 +541,40 @@ fn the_table() {
     let (_, out, err) = cli(&root.path().join("results"), &["--all", "-v"]);
     assert!(out.ends_with("< fp32 naive\n"), "{out}");
     assert!(err.contains(".csv`, line 6: matmul/fp16-sr/naive/8x8x8/gpu: status skipped: over"));
+}
+
+/// Inputs of other parameters are another table, other random bits or another algorithm another line.
+#[test]
+fn what_a_precision_does_not_tell_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let spread = |parameters: &str, bits, throughput| Record {
+        distribution: "exponent-spread".into(),
+        distribution_parameters: parameters.into(),
+        rounding_bits: Some(bits),
+        case_id: format!("matmul/fp16-sr/naive/8x8x8-{parameters}-{bits}/gpu"),
+        ..row("fp16-sr", tight(throughput), 1e-3 / throughput)
+    };
+    let path =
+        run(&root, &[spread("phi=1", 16, 5.0), spread("phi=2", 16, 5.0), spread("phi=2", 8, 8.0)]);
+    let (status, out, err) = cli(&path, &["--all"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    for text in [
+        "matmul 8x8x8, exponent-spread(phi=1) on gpu:",
+        "matmul 8x8x8, exponent-spread(phi=2) on gpu:",
+        "*  fp16-sr r=8  naive ",
+        "< fp16-sr r=8 naive\n",
+    ] {
+        assert!(out.contains(text), "{text} in {out}");
+    }
+    let halp = |parameters: &str| Record {
+        workload: "sgd".into(),
+        algorithm: "halp".into(),
+        algorithm_parameters: parameters.into(),
+        ..row("D32fM8-SR", tight(4.0), 1e-3)
+    };
+    let names = [halp("mu=0.03"), halp("mu=0.1")].map(|row| tradeoff::frontier::name(&row));
+    assert_eq!(names, ["D32fM8-SR halp mu=0.03", "D32fM8-SR halp mu=0.1"]);
+    assert_eq!(only(&[halp("mu=0.03"), halp("mu=0.1")]).points.len(), 2);
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn every_kind_of_figure_in_every_form() {
         "throughput-size-sgd-figure2-32",
         "throughput-size-sgd-figure2-n",
         "error-k-matmul-normal",
+        "error-causes-matmul-normal",
         "loss-time-sgd-figure2-512x16-b1",
         "loss-steps-sgd-figure2-512x16-b1",
         "time-to-loss-sgd-figure2-2048x16-b2048",
@@ -211,6 +212,157 @@ fn a_bound_is_that_of_the_plotted_error() {
     assert!(!page.contains("a-priori bound"));
 }
 
+/// Products whose error is 3e-8·√k at fp32 and constant at fp16, by kernels of which the fastest changes
+/// with the size.
+fn growing() -> Vec<Record> {
+    let mut rows = vec![];
+    for size in [64, 256, 1024] {
+        let (ns, root) = (1e2 * (size * size) as f64, (size as f64).sqrt());
+        rows.push(product("cpu", "fp32", "tiled", size, ns, 3e-8 * root));
+        // Faster, but for the longest sum, and of another error.
+        let other = if size < 1024 { 0.5 } else { 2.0 };
+        rows.push(product("cpu", "fp32", "naive", size, other * ns, 6e-8 * root));
+        rows.push(product("cpu", "fp16", "tiled", size, 0.3 * ns, 2.9e-4));
+    }
+    rows
+}
+
+/// The line is fitted to one kernel's errors, and the key tells its exponent and that of theory.
+#[test]
+fn error_against_k_has_a_fitted_line_and_that_of_theory() {
+    let (_runs, run) = results::run(&growing());
+    let (_root, folder, _) = made(&run);
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let svg = read("figures/error-k-matmul-normal.svg");
+    for text in [">0.50 [0.50, 0.50]<", ">0.00 [0.00, 0.00]<", ">½<", ">exponent of theory<"] {
+        assert!(svg.contains(text), "{text} in {svg}");
+    }
+    let tex = read("figures/error-k-matmul-normal.tex");
+    assert!(tex.contains("{fp32: 0.50 [0.50, 0.50]; theory 1/2}"), "{tex}");
+    let table = read("tables/error-k-matmul-normal.tex");
+    let fitted = "cpu, fp16: exponent of k 0.00 [0.00, 0.00], theory 0";
+    assert!(table.contains(fitted) && !table.contains("naive"), "{table}");
+
+    // Two sizes leave no degree of freedom.
+    let two: Vec<Record> = growing().into_iter().filter(|row| row.k != Some(256)).collect();
+    let (_runs, run) = results::run(&two);
+    let (_root, folder, _) = made(&run);
+    let svg = fs::read_to_string(folder.join("figures/error-k-matmul-normal.svg")).unwrap();
+    assert!(svg.contains(">0.50 (2 points)<"), "{svg}");
+}
+
+/// Segments are as wide as the squares of the parts, at the size at which most were measured.
+#[test]
+fn causes_are_stacked_as_squares() {
+    let mut rows = growing();
+    rows.push(Record {
+        parts_over_error: Some(1.25),
+        ..product("cpu", "bf16", "tiled", 256, 1e6, 2.4e-3)
+    });
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let svg = read("figures/error-causes-matmul-normal.svg");
+    assert!(svg.contains(">cpu, 256x256x256<"), "{svg}");
+    assert!(svg.contains(">2.90·10⁻⁴<") && svg.contains(">0.00240 † 1.25<"), "{svg}");
+    let widths = |colour: &str| -> Vec<f64> {
+        let rects = svg.split("<rect ").skip(1).map(|rect| format!(" {rect}"));
+        let rects = rects.filter(|rect| attributes(rect, "fill")[0].eq_ignore_ascii_case(colour));
+        rects.map(|rect| attributes(&rect, "width")[0].parse().unwrap()).collect()
+    };
+    // The last of each colour is the legend's.
+    let (conversion, sums) = (widths("#E69F00"), widths("#0072B2"));
+    assert_eq!((conversion.len(), sums.len()), (4, 4), "{svg}");
+    for (conversion, sums) in conversion.iter().zip(&sums).take(3) {
+        // Widths are written to a hundredth of a point.
+        assert!((conversion / sums - 9.0 / 16.0).abs() < 0.01, "{conversion} {sums}");
+    }
+    let tex = read("figures/error-causes-matmul-normal.tex");
+    assert!(tex.contains("(36.0000,0) (36.0000,1) (36.0000,2)"), "{tex}");
+    let table = read("tables/error-causes-matmul-normal.tex");
+    assert!(
+        table.contains("bf16, tiled & 0.00144 & 0.00192 & 0 & 0.00240 & 1.25 & R1:"),
+        "{table}"
+    );
+    let page = read("index.html");
+    assert!(page.contains("conversion of the operands 0.00144 (36 % in squares)"), "{page}");
+    assert!(page.contains("<summary>10 rows</summary>"), "the table of the errors");
+}
+
+/// A device's panel can be compared with the next one's at a glance.
+#[test]
+fn panels_of_the_page_share_their_scales() {
+    let rows: Vec<Record> = [("gpu-a", 1e3), ("cpu", 1e6)]
+        .iter()
+        .flat_map(|&(device, ns)| {
+            [64, 256].map(|size| product(device, "fp32", "k", size, ns * size as f64, 1e-7))
+        })
+        .collect();
+    let (_runs, run) = results::run(&rows);
+    let (_root, folder, _) = made(&run);
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let figure = page.split("<figure id=\"figure-throughput-size-matmul\"").nth(1).unwrap();
+    let figure = figure.split("</figure>").next().unwrap();
+    let ticks = |card: &str| -> Vec<String> {
+        let texts = card.split("<text ").skip(1).filter_map(|text| text.split(['>', '<']).nth(1));
+        texts.filter(|text| text.parse::<f64>().is_ok()).map(str::to_owned).collect()
+    };
+    let cards: Vec<Vec<String>> = figure.split("class=\"card\"").skip(1).map(ticks).collect();
+    assert_eq!(cards.len(), 2);
+    assert!(cards[0].len() > 3 && cards[0] == cards[1], "{cards:?}");
+}
+
+/// Inputs of other parameters and roundings of other random bits are other settings.
+#[test]
+fn parameters_and_random_bits_are_told_apart() {
+    let rows = [4, 8].map(|digits| {
+        [4, 16].map(|bits| Record {
+            case_id: format!("matmul/fp16-sr/k/64x64x64-{digits}-{bits}/cpu"),
+            distribution: "cancel".into(),
+            distribution_parameters: format!("digits={digits}"),
+            rounding_bits: Some(bits),
+            ..product("cpu", "fp16-sr", "k", 64, 1e5 + f64::from(bits), 1e-3 / f64::from(bits))
+        })
+    });
+    let (_runs, run) = results::run(&rows.concat());
+    let (_root, folder, _) = made(&run);
+    let svg = names(&folder.join("figures"), "svg");
+    let causes = ["error-causes-matmul-cancel-digits-4", "error-causes-matmul-cancel-digits-8"];
+    assert!(causes.iter().all(|id| svg.iter().any(|name| name == id)), "{svg:?}");
+    let svg = folder.join("figures/error-throughput-matmul-64x64x64-cancel-digits-8.svg");
+    let svg = fs::read_to_string(svg).unwrap();
+    assert!(svg.contains(">fp16-sr<") && svg.contains(">fp16-sr r=4<"), "{svg}");
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    let label = "matrix product 64x64x64, cancel(digits=8) inputs, on cpu";
+    assert!(page.contains(label), "{label}");
+}
+
+/// Devices whose arithmetic differs stand beside each other in a table of their own.
+#[test]
+fn fingerprints_are_a_table() {
+    let (_runs, run) = results::run(&growing());
+    let json = run.join("run.json");
+    let mut provenance: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let device = |fma: &str, hash: &str| {
+        let observed = serde_json::json!({ "fma": { "a * b + c": fma }, "f": { "exp": "1 ULP" } });
+        serde_json::json!({ "observed": observed, "sha256": hash })
+    };
+    provenance["fingerprints"] = serde_json::json!({
+        "cpu": device("rounded twice", "0123456789abcdef"),
+        "gpu_0": device("rounded once", "fedcba9876543210"),
+    });
+    fs::write(&json, provenance.to_string()).unwrap();
+    let (_root, folder, _) = made(&run);
+    let table = fs::read_to_string(folder.join("tables/fingerprints.tex")).unwrap();
+    assert!(table.contains("fma: a * b + c & rounded twice & rounded once \\\\"), "{table}");
+    assert!(table.contains("0123456789ab &") && table.contains("gpu\\_0"), "{table}");
+    let document = fs::read_to_string(folder.join("report.tex")).unwrap();
+    assert!(document.contains("\\input{tables/fingerprints.tex}"), "{document}");
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    assert!(page.contains("<code>fedcba987654</code>"), "no hash");
+}
+
 /// Caches, layouts and numbers of products are told apart, and named where not the default.
 #[test]
 fn conditions_have_figures_of_their_own() {
@@ -346,22 +498,23 @@ fn what_is_not_measured_is_left_out_with_a_remedy() {
     let (_root, folder, stderr) = made(&run);
     assert_eq!(files(&folder.join("figures"), "svg"), [] as [PathBuf; 0]);
     let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines.len(), 8, "{stderr}");
+    assert_eq!(lines.len(), 9, "{stderr}");
     assert!(lines.iter().all(|line| line.starts_with("left out: ") && line.contains("measure")));
 
-    // Two settings on one device at one size: one figure, of one panel.
+    // Two settings on one device at one size: two figures, of one panel each.
     let second = product("cpu", "fp16", "mirror", 64, 5e4, 1e-3);
     let two = [one[0].clone(), Record { peak_throughput: None, ..second }];
     let (_runs, run) = results::run(&two);
     let (_root, folder, stderr) = made(&run);
-    assert_eq!(names(&folder.join("figures"), "svg"), ["error-throughput-matmul-64x64x64"]);
+    let two = ["error-causes-matmul-normal", "error-throughput-matmul-64x64x64"];
+    assert_eq!(names(&folder.join("figures"), "svg"), two);
     assert_eq!(stderr.lines().count(), 7, "{stderr}");
 
     // One row stands against the roofs of its device, so it has that figure alone.
     let (_runs, run) = results::run(&[roofed]);
     let (_root, folder, stderr) = made(&run);
     assert_eq!(names(&folder.join("figures"), "svg"), ["roofline-matmul"]);
-    assert_eq!(stderr.lines().count(), 7, "{stderr}");
+    assert_eq!(stderr.lines().count(), 8, "{stderr}");
 }
 
 /// What a refused report must not leave: the folder, or a draft of it.

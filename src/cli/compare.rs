@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tradeoff::compare::{
-    By, Comparison, GeometricMean, LEAST_PROCESSES, LEAST_SAMPLES, Method, Pair, RESAMPLES, Side,
-    compare, sides,
+    By, Comparison, FingerprintDifference, GeometricMean, LEAST_PROCESSES, LEAST_SAMPLES, Method,
+    Pair, RESAMPLES, Side, compare, sides,
 };
 use tradeoff::record;
 
@@ -121,6 +121,9 @@ impl Compare {
         for difference in comparison.differences() {
             eprintln!("warning: {difference}");
         }
+        for difference in comparison.fingerprints() {
+            eprintln!("warning: {difference}");
+        }
         for (name, side, only) in
             [("A", &comparison.a, &comparison.only_a), ("B", &comparison.b, &comparison.only_b)]
         {
@@ -184,9 +187,12 @@ fn tell_slower(comparison: &Comparison, percent: f64) -> bool {
     for pair in comparison.slower_by(percent / 100.0) {
         let ratio = significant(pair.ratio, 4);
         eprintln!(
-            "slower by more than {percent} %: {}, {}: ratio {ratio}, 95 % interval {}",
-            case(pair, comparison),
-            kernels(comparison, pair),
+            "slower by more than {percent} %: {}: ratio {ratio}, 95 % interval {}",
+            [case(pair, comparison), pair.case.conditions().into(), kernels(comparison, pair)]
+                .into_iter()
+                .filter(|part: &String| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(", "),
             interval(pair)
         );
         any = true;
@@ -200,12 +206,14 @@ fn tell_slower(comparison: &Comparison, percent: f64) -> bool {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let head = ["case", "kernel", "A", "B", "B/A", "95 % interval", "B is", "error B/A", "bits"];
+    let head =
+        ["case", "inputs", "kernel", "A", "B", "B/A", "95 % interval", "B is", "error B/A", "bits"];
     let mut cells = vec![head.map(str::to_owned).to_vec()];
     for pair in &comparison.pairs {
         let (a, b) = comparison.rows(pair);
         cells.push(vec![
             case(pair, comparison),
+            pair.case.conditions().to_owned(),
             kernels(comparison, pair),
             time(a.median_ns),
             time(b.median_ns),
@@ -218,7 +226,7 @@ fn table(comparison: &Comparison) -> String {
     }
     let Comparison { a, b, by, .. } = comparison;
     let mut text = format!("A is {} {}\nB is {} {}\n\n", by.name(), a.label, by.name(), b.label);
-    text += &output::table(&cells, &[2, 3, 4, 7]);
+    text += &output::table(&cells, &[3, 4, 5, 8]);
     text += "\ngeometric mean of B/A\n";
     let mean = |mean: GeometricMean| {
         let cases = if mean.cases == 1 { "1 case" } else { &format!("{} cases", mean.cases) };
@@ -253,7 +261,9 @@ fn methods(comparison: &Comparison) -> String {
 fn case(pair: &Pair, comparison: &Comparison) -> String {
     let name = pair.case.to_string();
     let alike = |other: &&Pair| {
-        kernels(comparison, other) == kernels(comparison, pair) && other.case.to_string() == name
+        kernels(comparison, other) == kernels(comparison, pair)
+            && other.case.conditions() == pair.case.conditions()
+            && other.case.to_string() == name
     };
     match comparison.pairs.iter().filter(alike).count() {
         1 => name,
@@ -301,6 +311,8 @@ struct Line {
     shape: String,
     learning_rate: Option<f64>,
     problem: String,
+    /// What of the inputs the shape does not tell, and what else is not the default.
+    conditions: String,
     seed: Option<u64>,
     trial: Option<u32>,
     device_a: String,
@@ -349,6 +361,7 @@ fn line(comparison: &Comparison, pair: &Pair) -> Line {
         shape: case.shape.clone(),
         learning_rate: a.record.learning_rate,
         problem: case.problem.clone(),
+        conditions: case.conditions().to_owned(),
         seed: case.seed,
         trial: case.trial,
         device_a: a.record.device.clone(),
@@ -394,6 +407,7 @@ struct Whole {
     cases: Vec<Line>,
     geometric_means: Vec<GeometricMean>,
     warnings: Vec<String>,
+    fingerprints: Vec<FingerprintDifference>,
     only_a: Vec<String>,
     only_b: Vec<String>,
 }
@@ -411,6 +425,7 @@ impl Whole {
             cases: lines(comparison),
             geometric_means: comparison.geometric_means(),
             warnings: differences.iter().map(ToString::to_string).collect(),
+            fingerprints: comparison.fingerprints(),
             only_a: ids(&comparison.a, &comparison.only_a),
             only_b: ids(&comparison.b, &comparison.only_b),
         }

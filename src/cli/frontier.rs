@@ -186,7 +186,7 @@ impl FrontierArgs {
             };
             let mut line = vec![
                 mark.to_owned(),
-                record.precision_label(),
+                frontier::name(record),
                 kernel(record),
                 significant(point.throughput, 4),
                 shown(point.throughput_ci, 4),
@@ -245,6 +245,7 @@ impl FrontierArgs {
             device_name: frontier.device_name.clone(),
             driver_info: frontier.driver_info.clone(),
             precision: record.precision.clone(),
+            setting: frontier::name(record),
             rounding_bits: record.rounding_bits,
             implementation: frontier::peer(record).unwrap_or("tradeoff").to_owned(),
             kernel: record.kernel.clone(),
@@ -283,6 +284,8 @@ struct Line {
     device_name: String,
     driver_info: String,
     precision: String,
+    /// The precision with what else a dial sets: algorithm and random bits.
+    setting: String,
     /// Random bits of one stochastic rounding.
     rounding_bits: Option<u32>,
     implementation: String,
@@ -333,12 +336,12 @@ fn rate(record: &Record) -> Option<String> {
     record.learning_rate.map(|rate| significant(rate, 3))
 }
 
-/// Precision and kernel of a point, and its learning rate where there are several.
+/// Precision, algorithm, random bits and kernel of a point, and its learning rate where there are several.
 fn setting(frontier: &Frontier, point: usize, rows: &Rows) -> String {
     let record = &rows.records[frontier.points[point].row];
     let rate = rate(record).filter(|_| frontier.has_rates(&rows.records));
     let rate = rate.map(|rate| format!(" rate {rate}")).unwrap_or_default();
-    format!("{} {}{rate}", record.precision_label(), kernel(record))
+    format!("{} {}{rate}", frontier::name(record), kernel(record))
 }
 
 fn shown(interval: Interval, digits: usize) -> String {

@@ -1,11 +1,16 @@
 //! One side of a comparison: measured rows with their sources and samples.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use serde_json::Value;
 
 use super::{By, CaseName, CompareError};
 use crate::frontier::Interval;
 use crate::measure::statistics::Summary;
-use crate::record::{LoadError, LoadedRun, Record, Sample, Source, Stage, Status};
+use crate::record::{
+    LoadError, LoadedRun, Provenance, Record, Sample, Source, Stage, Status, read_provenance,
+};
 
 /// A row that was measured to the end.
 #[derive(Clone, Debug)]
@@ -50,6 +55,9 @@ pub struct Side {
     pub superseded: Vec<Source>,
     /// Rows whose samples do not give the row's median: their samples are not used.
     pub stale: Vec<Source>,
+    /// Fingerprints of the devices as `run.json` has them, by the file of measurements beside it and
+    /// the device.
+    pub fingerprints: HashMap<(PathBuf, String), Value>,
 }
 
 /// The two sides named `a` and `b` of `runs`: by run, what the first and the second path led to; by
@@ -115,6 +123,7 @@ impl Side {
             for row in rows {
                 side.add(run, row, &samples)?;
             }
+            side.add_fingerprints(run)?;
         }
         side.keep_latest(by);
         Ok(side)
@@ -150,6 +159,17 @@ impl Side {
             times_ns,
             rounds,
         });
+        Ok(())
+    }
+
+    fn add_fingerprints(&mut self, run: &LoadedRun) -> Result<(), LoadError> {
+        let beside = run.file.with_file_name(Provenance::FILE);
+        if beside.is_file()
+            && let Value::Object(all) = read_provenance(&beside)?.fingerprints
+        {
+            let named = all.into_iter().map(|(device, value)| ((run.file.clone(), device), value));
+            self.fingerprints.extend(named);
+        }
         Ok(())
     }
 

@@ -1,5 +1,8 @@
-//! What a figure shows, whatever draws it: panels of points and lines on logarithmic axes.
+//! What a figure shows, whatever draws it: panels of points and lines on logarithmic axes, or of
+//! stacked bars.
 
+use super::scale::significant;
+use crate::error::fit::PowerLaw;
 use crate::frontier::Interval;
 use crate::number::Precision;
 
@@ -43,9 +46,24 @@ pub struct Panel {
     pub frontier: Vec<(f64, f64)>,
     /// What the device cannot exceed.
     pub roofs: Vec<Roof>,
+    /// Stacked bars, from the top, in place of points and axes of numbers.
+    pub bars: Vec<Bar>,
 }
 
 impl Panel {
+    /// Whether some series has a fitted line: then the panel has a key of its own, which tells the
+    /// exponents.
+    pub fn is_fitted(&self) -> bool {
+        self.series.iter().any(|series| series.fit.is_some())
+    }
+
+    /// Ends of the fitted and the theoretical lines on the vertical axis.
+    pub fn fitted(&self) -> impl Iterator<Item = f64> {
+        let fits = self.series.iter().filter_map(|series| series.fit.as_ref());
+        let ends = fits.flat_map(|fit| [Some(fit.line()), fit.theory_line()].into_iter().flatten());
+        ends.flatten().map(|(_, y)| y)
+    }
+
     /// Values that its horizontal axis must reach for the sake of its roofs: their ridges, and as
     /// far behind all that is drawn that their names have room there.
     pub fn reach(&self) -> Vec<f64> {
@@ -93,6 +111,93 @@ impl Roof {
     }
 }
 
+/// A power law through the points of a series, and what theory expects of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The law.
+    pub law: PowerLaw,
+    /// The least and the greatest x that it was fitted to.
+    pub ends: [f64; 2],
+    /// The exponent that theory expects; `None` where it is silent.
+    pub theory: Option<f64>,
+}
+
+impl Fit {
+    /// The fitted line.
+    pub fn line(&self) -> [(f64, f64); 2] {
+        self.ends.map(|x| (x, self.law.scale * x.powf(self.law.exponent)))
+    }
+
+    /// From the left end of the fitted line, as theory would have it go on.
+    pub fn theory_line(&self) -> Option<[(f64, f64); 2]> {
+        let [start, end] = self.line();
+        let theory = self.theory?;
+        Some([start, (end.0, start.1 * (end.0 / start.0).powf(theory))])
+    }
+
+    /// The exponent with its 95 % interval: `0.50 [0.49, 0.52]`; two points have none.
+    pub fn exponent(&self) -> String {
+        // Of a number that rounds to 0 the sign says nothing.
+        let shown = |x: f64| format!("{:.2}", (100.0 * x).round() / 100.0 + 0.0).replace('-', "−");
+        let PowerLaw { exponent, ci95_low, ci95_high, points, .. } = self.law;
+        match ci95_low.is_finite() && ci95_high.is_finite() {
+            true => format!("{} [{}, {}]", shown(exponent), shown(ci95_low), shown(ci95_high)),
+            false => format!("{} ({points} points)", shown(exponent)),
+        }
+    }
+
+    /// The exponent of theory: `½`; a dash where it is silent.
+    pub fn expected(&self) -> String {
+        match self.theory {
+            Some(0.5) => "½".to_owned(),
+            Some(exponent) => format!("{exponent}"),
+            None => "–".to_owned(),
+        }
+    }
+}
+
+/// A stacked bar: how much of the squared error of one row each cause makes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// Beside it.
+    pub name: String,
+    /// Precision of its row, by which the page filters.
+    pub precision: String,
+    /// Position of the row in the report's data.
+    pub row: usize,
+    /// Relative Frobenius error. Unit: 1.
+    pub error: f64,
+    /// The parts of it that each of [`CAUSES`] makes, in the same norm. Unit: 1.
+    pub parts: [f64; 3],
+    /// Root of the sum of the squares of the parts over the error, where it is far from 1: the parts
+    /// are not independent.
+    pub dependent: Option<f64>,
+}
+
+impl Bar {
+    /// Shares of the sum of the squares of the parts; `None` without an error. Unit: 1.
+    pub fn shares(&self) -> Option<[f64; 3]> {
+        let squares = self.parts.map(|part| part * part);
+        let sum: f64 = squares.iter().sum();
+        (sum > 0.0 && sum.is_finite()).then(|| squares.map(|square| square / sum))
+    }
+
+    /// What stands behind it: the error, and how far its parts are from independent where they are:
+    /// `2.95·10⁻⁴ † 1.31`.
+    pub fn label(&self) -> String {
+        let dependent = self.dependent.map(|ratio| format!(" † {}", significant(ratio, 3)));
+        format!("{}{}", significant(self.error, 3), dependent.unwrap_or_default())
+    }
+}
+
+/// What makes the error of a matrix product, with the colour of its segments; without one the segment
+/// is not filled.
+pub const CAUSES: [(&str, Option<&str>); 3] = [
+    ("conversion of the operands", Some(ORANGE)),
+    ("accumulation", Some(BLUE)),
+    ("rounding of the output", None),
+];
+
 /// Points of one setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
@@ -104,8 +209,26 @@ pub struct Series {
     pub style: Style,
     /// Whether a line joins the points.
     pub joined: bool,
+    /// The line fitted to the points.
+    pub fit: Option<Fit>,
     /// The points.
     pub marks: Vec<Mark>,
+}
+
+/// Of curves upon each other each marks every third of its points.
+pub const STRIDE: usize = 3;
+
+impl Series {
+    /// The first point that has a marker, where not all have: on a line of many points of one row each
+    /// [`STRIDE`]th does, in each series of the `count` of a panel another one, so that curves upon each
+    /// other are told apart.
+    pub fn first_marked(&self, position: usize, count: usize) -> Option<usize> {
+        let mut rows = self.marks.iter().map(|mark| mark.row);
+        let first = rows.next();
+        let one_row = rows.all(|row| Some(row) == first);
+        let many = count > 2 && self.marks.len() >= 2 * STRIDE;
+        (self.joined && one_row && many).then_some(position % STRIDE)
+    }
 }
 
 /// One point, with the row that it is from.
@@ -281,6 +404,57 @@ mod tests {
         assert_eq!(rising.corners([20.0, 50.0], 1.0), [(20.0, 100.0), (50.0, 100.0)]);
         assert_eq!(rising.corners([1.0, 50.0], 40.0)[0], (4.0, 40.0), "cut at the frame");
         assert_eq!(rising.corners([1.0, 2.0], 40.0), []);
+    }
+
+    /// 3·√x at 4, 16 and 64; theory holds it for constant.
+    #[test]
+    fn a_fitted_line_runs_from_the_first_point_to_the_last() {
+        let pairs = [4.0, 16.0, 64.0].map(|x: f64| (x, 3.0 * x.sqrt()));
+        let law = PowerLaw::of(&pairs).unwrap();
+        let fit = Fit { law, ends: [4.0, 64.0], theory: Some(0.0) };
+        let near = |(x, y): (f64, f64), other: (f64, f64)| {
+            assert!(x == other.0 && (y / other.1 - 1.0).abs() < 1e-12, "{x} {y}");
+        };
+        let ([start, end], [begin, level]) = (fit.line(), fit.theory_line().unwrap());
+        let expected = [(4.0, 6.0), (64.0, 24.0), (4.0, 6.0), (64.0, 6.0)];
+        [start, end, begin, level].into_iter().zip(expected).for_each(|(is, of)| near(is, of));
+        assert_eq!((fit.exponent().as_str(), fit.expected().as_str()), ("0.50 [0.50, 0.50]", "0"));
+        let two = PowerLaw::of(&[(1.0, 1.0), (4.0, 0.999)]).unwrap();
+        let two = Fit { law: two, ends: [1.0, 4.0], theory: Some(0.5) };
+        assert_eq!((two.exponent().as_str(), two.expected().as_str()), ("0.00 (2 points)", "½"));
+        assert_eq!(Fit { theory: None, ..two }.theory_line(), None);
+    }
+
+    #[test]
+    fn curves_upon_each_other_mark_other_points() {
+        let way = |rows: [usize; 6]| Series {
+            name: "D8M8".into(),
+            precision: "D8M8".into(),
+            style: Style::nth(0),
+            joined: true,
+            fit: None,
+            marks: rows.map(|row| Mark::at(1.0, 1.0, row)).to_vec(),
+        };
+        let marked = |series: Series, position, count| series.first_marked(position, count);
+        assert_eq!([0, 1, 4].map(|p| marked(way([7; 6]), p, 5)), [Some(0), Some(1), Some(1)]);
+        assert_eq!(marked(way([7; 6]), 1, 2), None, "two curves");
+        assert_eq!(marked(way([1, 2, 3, 4, 5, 6]), 1, 5), None, "each point is a measurement");
+        assert_eq!(marked(Series { joined: false, ..way([7; 6]) }, 1, 5), None, "no curve");
+    }
+
+    #[test]
+    fn shares_are_of_squares() {
+        let bar = |parts| Bar {
+            name: "fp16".into(),
+            precision: "fp16".into(),
+            row: 0,
+            error: 5.0,
+            parts,
+            dependent: None,
+        };
+        assert_eq!(bar([3.0, 4.0, 0.0]).shares(), Some([9.0 / 25.0, 16.0 / 25.0, 0.0]));
+        assert_eq!(bar([0.0; 3]).shares(), None, "exact");
+        assert_eq!(bar([f64::INFINITY, 0.0, 0.0]).shares(), None);
     }
 
     #[test]

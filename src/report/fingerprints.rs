@@ -12,6 +12,9 @@ use crate::fingerprint::properties;
 pub struct SideBySide {
     /// The devices of each column, with the name of a run where that says more.
     pub columns: Vec<String>,
+    /// The first 12 digits of the hash of each column's fingerprint, of several where versions hashed
+    /// other properties; empty where there is none.
+    pub hashes: Vec<String>,
     /// Properties in which two columns differ.
     pub differing: Vec<Line>,
     /// All others that every column has.
@@ -29,10 +32,18 @@ pub struct Line {
     pub cells: Vec<String>,
 }
 
+/// Devices that say the same.
+#[derive(Default)]
+struct Column {
+    names: Vec<String>,
+    hashes: BTreeSet<String>,
+    properties: BTreeMap<String, String>,
+}
+
 impl SideBySide {
     /// From the fingerprints that the runs have.
     pub fn of(runs: &[Run]) -> Self {
-        let mut columns: Vec<(Vec<String>, BTreeMap<String, String>)> = vec![];
+        let mut columns: Vec<Column> = vec![];
         for run in runs {
             let all = run.provenance.as_ref().and_then(|p| p.fingerprints.as_object());
             for (device, fingerprint) in all.into_iter().flatten() {
@@ -42,18 +53,23 @@ impl SideBySide {
                 } else {
                     format!("{device} ({})", run.name)
                 };
-                match columns.iter_mut().find(|(_, known)| *known == properties) {
-                    Some((names, _)) => names.push(name),
-                    None => columns.push((vec![name], properties)),
-                }
+                let hash = fingerprint["sha256"].as_str().unwrap_or_default();
+                let hash: String = hash.chars().take(12).collect();
+                let position = columns.iter().position(|known| known.properties == properties);
+                let position = position.unwrap_or_else(|| {
+                    columns.push(Column { properties, ..Column::default() });
+                    columns.len() - 1
+                });
+                columns[position].names.push(name);
+                columns[position].hashes.extend((!hash.is_empty()).then_some(hash));
             }
         }
         let names: BTreeSet<String> =
-            columns.iter().flat_map(|(_, properties)| properties.keys().cloned()).collect();
+            columns.iter().flat_map(|column| column.properties.keys().cloned()).collect();
         let mut table = Self::default();
         for property in names {
             let cells: Vec<Option<&String>> =
-                columns.iter().map(|(_, properties)| properties.get(&property)).collect();
+                columns.iter().map(|column| column.properties.get(&property)).collect();
             let known: BTreeSet<&String> = cells.iter().flatten().copied().collect();
             let whole = cells.iter().all(Option::is_some);
             let cells = cells.into_iter().map(|cell| cell.cloned().unwrap_or_default()).collect();
@@ -66,7 +82,10 @@ impl SideBySide {
                 table.partial += 1;
             }
         }
-        table.columns = columns.into_iter().map(|(names, _)| names.join(", ")).collect();
+        table.columns = columns.iter().map(|column| column.names.join(", ")).collect();
+        let hashes =
+            columns.into_iter().map(|column| column.hashes.into_iter().collect::<Vec<_>>());
+        table.hashes = hashes.map(|hashes| hashes.join(", ")).collect();
         table
     }
 }
@@ -99,6 +118,7 @@ mod tests {
         });
         let table = SideBySide::of(&[run("r", first.clone())]);
         assert_eq!(table.columns, ["a, c", "b"]);
+        assert_eq!(table.hashes, ["once", "twice"]);
         let line = |property: &str, cells: [&str; 2]| Line {
             property: property.to_owned(),
             cells: cells.map(str::to_owned).to_vec(),

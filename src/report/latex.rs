@@ -1,26 +1,32 @@
 //! The figures as pgfplots and their data as booktabs tables.
 
+mod bars;
+mod fingerprints;
+
 use std::fmt::Write;
 
 use super::data::Data;
-use super::figure::{Figure, Mark, Panel, Series, Shape, Style};
+use super::figure::{Figure, Fit, Mark, Panel, STRIDE, Series, Shape, Style};
 use super::plot;
 use super::scale::{self, Scale, significant, size_label};
 use crate::frontier::{self, Interval};
 use crate::record::Record;
+
+pub use fingerprints::table as fingerprints_table;
 
 /// Rows from which a table is broken over pages.
 const LONG_TABLE: usize = 40;
 /// Width of a lane for values that have no logarithm, as a factor on its axis.
 const LANE: f64 = 3.0;
 
-/// A document with all figures and tables, to look at or to copy from.
-pub fn document(figures: &[Figure]) -> String {
+/// A document with all figures and tables, to look at or to copy from; `fingerprints` if there is that
+/// table.
+pub fn document(figures: &[Figure], fingerprints: bool) -> String {
     let mut tex = String::from(
-        "% Written by tradeoff. Needs pgfplots 1.18, booktabs and longtable.\n\
+        "% Written by tradeoff. Needs pgfplots 1.18, array, booktabs and longtable.\n\
          \\documentclass{article}\n\
          \\usepackage[margin=20mm]{geometry}\n\
-         \\usepackage{booktabs,longtable,pgfplots}\n\
+         \\usepackage{array,booktabs,longtable,pgfplots}\n\
          \\usepgfplotslibrary{groupplots}\n\
          \\pgfplotsset{compat=1.18}\n\
          \\begin{document}\n",
@@ -37,13 +43,23 @@ pub fn document(figures: &[Figure]) -> String {
              \\input{{tables/{id}.tex}}\n\\end{{center}}\n\\clearpage\n"
         );
     }
+    if fingerprints {
+        tex += "\n\\section*{Fingerprints}\n\\input{tables/fingerprints.tex}\n";
+    }
     tex + "\\end{document}\n"
 }
 
 /// The figure as a tikzpicture of one column's width.
 pub fn picture(figure: &Figure) -> String {
+    if figure.panels.iter().any(|panel| !panel.bars.is_empty()) {
+        return bars::picture(figure);
+    }
     let scales = Scales::of(figure);
-    let columns = plot::columns(figure.panels.len());
+    let columns = plot::columns(figure);
+    // A key of its own below each panel.
+    let keys = figure.panels.iter().filter(|panel| panel.is_fitted());
+    let keys = keys.map(|panel| panel.series.len()).max().unwrap_or(0);
+    let (gap, legend_columns) = if keys > 0 { (25 + 3 * keys, 1) } else { (17, 3) };
     let mut tex = format!(
         "% {}\n% \\usepackage{{pgfplots}} \\usepgfplotslibrary{{groupplots}}\n\
          \\begin{{tikzpicture}}[font=\\scriptsize]\n",
@@ -51,8 +67,8 @@ pub fn picture(figure: &Figure) -> String {
     );
     let _ = writeln!(
         tex,
-        "\\begin{{groupplot}}[group style={{group size={} by {}, vertical sep=17mm, horizontal sep=18mm}}, \
-         width=84mm, height=55mm, xmode=log, legend columns=3, legend cell align=left, \
+        "\\begin{{groupplot}}[group style={{group size={} by {}, vertical sep={gap}mm, horizontal sep=18mm}}, \
+         width=84mm, height=55mm, xmode=log, legend columns={legend_columns}, legend cell align=left, \
          legend style={{draw=none, font=\\tiny, at={{(0.5,-0.32)}}, anchor=north}}, \
          title style={{font=\\scriptsize\\bfseries, yshift=-1.5mm}}, \
          every axis plot/.append style={{mark size=1.6pt}}]",
@@ -82,6 +98,7 @@ impl Scales {
         let roofs = || figure.panels.iter().flat_map(|panel| &panel.roofs);
         let xs = xs.chain(figure.panels.iter().flat_map(Panel::reach));
         let ys = ys.chain(roofs().map(|roof| roof.height));
+        let ys = ys.chain(figure.panels.iter().flat_map(Panel::fitted));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
 
@@ -152,9 +169,32 @@ fn panel_tex(tex: &mut String, panel: &Panel, scales: &Scales, last: bool) {
     *tex += "]\n";
     frontier_tex(tex, panel, scales);
     roofs_tex(tex, panel, scales);
-    for series in &panel.series {
-        series_tex(tex, series, panel, scales, last && panel.y_names.is_empty());
+    let legend = (last && panel.y_names.is_empty()) || panel.is_fitted();
+    for (position, series) in panel.series.iter().enumerate() {
+        let first = series.first_marked(position, panel.series.len());
+        let marked = first.map(|first| {
+            format!(", mark repeat={STRIDE}, mark phase={}", first + 1) // counted from 1
+        });
+        series_tex(tex, series, panel, scales, (marked.unwrap_or_default(), legend));
     }
+}
+
+/// Theory's line and the fitted one on it, as `plot/key.rs` draws them.
+fn fit_tex(tex: &mut String, fit: &Fit, colour: &str, hollow: bool) {
+    let way = |line: [(f64, f64); 2]| line.map(|(x, y)| format!("({x:e},{y:e})")).join(" ");
+    if let Some(line) = fit.theory_line() {
+        let _ = writeln!(
+            tex,
+            "\\addplot[black!50, mark=none, forget plot] coordinates {{{}}};",
+            way(line)
+        );
+    }
+    let dash = if hollow { "dashed" } else { "solid" };
+    let _ = writeln!(
+        tex,
+        "\\addplot[{colour}, {dash}, thick, mark=none, forget plot] coordinates {{{}}};",
+        way(fit.line())
+    );
 }
 
 /// Steps, as `plot.rs` draws them.
@@ -192,7 +232,14 @@ fn roofs_tex(tex: &mut String, panel: &Panel, scales: &Scales) {
     }
 }
 
-fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales, legend: bool) {
+/// `marked` says which of the points have markers.
+fn series_tex(
+    tex: &mut String,
+    series: &Series,
+    panel: &Panel,
+    scales: &Scales,
+    (marked, legend): (String, bool),
+) {
     let Style { colour, shape, hollow } = series.style;
     let name = format!("tradeoff{}", colour.trim_start_matches('#'));
     let _ = writeln!(tex, "\\definecolor{{{name}}}{{HTML}}{{{}}}", colour.trim_start_matches('#'));
@@ -209,6 +256,9 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         (true, false) => "solid",
         (true, true) => "dashed",
     };
+    if let Some(fit) = &series.fit {
+        fit_tex(tex, fit, &name, hollow);
+    }
     for minor in [true, false] {
         let marks: Vec<&Mark> = series.marks.iter().filter(|m| m.minor == minor).collect();
         if marks.is_empty() {
@@ -218,7 +268,7 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         let _ = writeln!(
             tex,
             "\\addplot+[{name}, {line}, mark={mark}, \
-             mark options={{{turn}solid, {name}, fill={name}}}{small}, \
+             mark options={{{turn}solid, {name}, fill={name}}}{small}{marked}, \
              error bars/.cd, x dir=both, x explicit, y dir=both, y explicit] \
              table[x=x, y=y, x error minus=xm, x error plus=xp, y error minus=ym, \
              y error plus=yp] {{\n\
@@ -244,7 +294,13 @@ fn series_tex(tex: &mut String, series: &Series, panel: &Panel, scales: &Scales,
         );
     }
     if legend {
-        let _ = writeln!(tex, "\\addlegendentry{{{}}}", escape(&series.name));
+        let fit = series.fit.as_ref();
+        let told = fit.map(|fit| format!(": {}; theory {}", fit.exponent(), fit.expected()));
+        let _ = writeln!(
+            tex,
+            "\\addlegendentry{{{}}}",
+            escape(&format!("{}{}", series.name, told.unwrap_or_default()))
+        );
     }
 }
 
@@ -259,6 +315,9 @@ fn offsets(interval: Option<Interval>, value: f64) -> [f64; 2] {
 /// The data of the figure: a row a point, with the line of the CSV that it is from. `R1:12` is line
 /// 12 of the file that the table's foot calls R1.
 pub fn table(figure: &Figure, data: &Data) -> String {
+    if figure.panels.iter().any(|panel| !panel.bars.is_empty()) {
+        return bars::table(figure, data);
+    }
     let marks = || figure.panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.marks);
     let columns = Columns {
         y: figure.panels[0].y_names.is_empty(),
@@ -288,13 +347,35 @@ pub fn table(figure: &Figure, data: &Data) -> String {
             }
         }
     }
-    tex += "\\midrule\n";
-    for run in runs {
+    tex += &fits(figure, count);
+    tex += &foot(&runs, count, data);
+    tex + &format!("\\bottomrule\n\\end{{{environment}}}\n")
+}
+
+/// The exponents of the fitted lines, a line each.
+fn fits(figure: &Figure, columns: usize) -> String {
+    let mut tex = String::new();
+    for panel in &figure.panels {
+        for series in &panel.series {
+            let Some(fit) = &series.fit else { continue };
+            let (name, exponent, theory) = (&series.name, fit.exponent(), fit.expected());
+            let text =
+                format!("{}, {name}: exponent of k {exponent}, theory {theory}", panel.title);
+            let _ = writeln!(tex, "\\multicolumn{{{columns}}}{{l}}{{{}}} \\\\", escape(&text));
+        }
+    }
+    if tex.is_empty() { tex } else { format!("\\midrule\n{tex}") }
+}
+
+/// The files that R1, R2, … of a table are.
+fn foot(runs: &[usize], columns: usize, data: &Data) -> String {
+    let mut tex = "\\midrule\n".to_owned();
+    for &run in runs {
         let file = data.citations.iter().find(|c| c.run == run).map_or("", |c| c.file.as_str());
         let _ =
-            writeln!(tex, "\\multicolumn{{{count}}}{{l}}{{R{}: {}}} \\\\", run + 1, escape(file));
+            writeln!(tex, "\\multicolumn{{{columns}}}{{l}}{{R{}: {}}} \\\\", run + 1, escape(file));
     }
-    tex + &format!("\\bottomrule\n\\end{{{environment}}}\n")
+    tex
 }
 
 /// The columns that a table has besides device, setting, x and source.
@@ -371,6 +452,10 @@ pub fn escape(text: &str) -> String {
             '·' => escaped += "$\\cdot$",
             '×' => escaped += "$\\times$",
             '≤' => escaped += "$\\leq$",
+            '−' => escaped += "$-$",
+            '–' => escaped += "--",
+            '½' => escaped += "1/2",
+            '†' => escaped += "$\\dagger$",
             '⁻' => escaped += "$^{-}$",
             '⁰'..='⁹' | '¹' | '²' | '³' => {
                 let digit = "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|s| s == c).unwrap_or_default();

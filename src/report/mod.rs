@@ -1,13 +1,15 @@
 //! Figures, tables and one HTML page from results.
 //!
 //! [`write()`] makes a folder with `index.html`, which needs no other file and no network;
-//! `figures/`, each figure as SVG, as PDF and as pgfplots; `tables/`, the same data in booktabs;
-//! and `report.tex`, a document of all of them. The way is
+//! `figures/`, each figure as SVG, as PDF and as pgfplots; `tables/`, the same data in booktabs, and
+//! the fingerprints of the devices side by side; and `report.tex`, a document of all of them. The way
+//! is
 //!
 //! > rows → [`data`] (with their sources) → [`figures`] (what is drawn) → [`plot`], [`latex`],
 //! > [`page`].
 
 pub mod data;
+pub mod errors;
 pub mod figure;
 pub mod figures;
 pub mod fingerprints;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::record::{LoadError, ReadError};
 use data::Data;
 use figures::Figures;
+use fingerprints::SideBySide;
 
 /// A report that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -185,7 +188,12 @@ fn fill(draft: &Path, data: &Data, figures: &Figures) -> Result<(), ReportError>
         save(pictures.join(format!("{id}.tex")), latex::picture(figure).as_bytes())?;
         save(tables.join(format!("{id}.tex")), latex::table(figure, data).as_bytes())?;
     }
-    save(draft.join("report.tex"), latex::document(&figures.figures).as_bytes())?;
+    let fingerprints = latex::fingerprints_table(&SideBySide::of(&data.runs));
+    if let Some(table) = &fingerprints {
+        save(tables.join("fingerprints.tex"), table.as_bytes())?;
+    }
+    let document = latex::document(&figures.figures, fingerprints.is_some());
+    save(draft.join("report.tex"), document.as_bytes())?;
     let page = page::page(data, figures)
         .map_err(|why| ReportError::Draw { what: "the page".into(), why })?;
     save(draft.join(PAGE), page.as_bytes())

@@ -7,10 +7,11 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use super::data::{Data, Run};
-use super::figure::{Figure, Mark, Missing, Panel};
+use super::errors::ErrorTable;
+use super::figure::{Bar, CAUSES, Figure, Mark, Missing, Panel};
 use super::figures::Figures;
 use super::fingerprints::SideBySide;
-use super::plot;
+use super::plot::{self, Item};
 use super::scale::{self, significant};
 use super::words::{self, interval, words};
 use crate::frontier::{self, Frontier, Interval, Point, Standing};
@@ -46,6 +47,7 @@ pub fn page(data: &Data, figures: &Figures) -> Result<String, String> {
         missing: &figures.missing,
         columns: COLUMNS,
         rows,
+        errors: ErrorTable::of(data),
         fingerprints: SideBySide::of(&data.runs),
         runs: data.runs.iter().map(Cited::of).collect(),
     };
@@ -74,6 +76,7 @@ struct Page<'a> {
     missing: &'a [Missing],
     columns: [&'static str; 13],
     rows: Vec<TableRow<'a>>,
+    errors: ErrorTable,
     fingerprints: SideBySide,
     runs: Vec<Cited<'a>>,
 }
@@ -258,7 +261,7 @@ struct Details {
 impl Details {
     fn of(data: &Data, row: usize) -> Self {
         let record = &data.records[row];
-        let title = format!("{} {}", record.precision, record.shape_in_id());
+        let title = format!("{} {}", frontier::name(record), record.shape_in_id());
         let random = record.fewer_rounding_bits();
         let number =
             |value: Option<f64>, unit: &str| value.map(|v| format!("{} {unit}", significant(v, 3)));
@@ -270,6 +273,7 @@ impl Details {
             ("device", Some(device(record))),
             ("kernel", Some(record.kernel.clone())),
             ("implementation", frontier::peer(record).map(str::to_owned)),
+            ("inputs", unless(&frontier::problem(record), "normal")),
             ("caches", unless(&record.cache, "warm")),
             ("operands", unless(&record.operand_layout, "nn")),
             ("products at once", count.map(|count| count.to_string())),
@@ -387,7 +391,7 @@ impl<'a> TableRow<'a> {
         let citation = source(data, row);
         let cells = vec![
             text(&record.workload),
-            text(&record.precision),
+            text(&frontier::name(record)),
             text(&record.kernel),
             text(record.shape_in_id()),
             text(&record.device),
@@ -434,6 +438,7 @@ struct Drawn<'a> {
 #[derive(Serialize)]
 struct Entry {
     name: String,
+    /// By which the page filters; empty where the entry is of all.
     precision: String,
     marker: String,
 }
@@ -461,7 +466,16 @@ fn kinds<'a>(data: &Data, figures: &'a Figures) -> Vec<Kind<'a>> {
 
 fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
     let mut legend: Vec<Entry> = vec![];
-    for series in figure.panels.iter().flat_map(|panel| &panel.series) {
+    if figure.panels.iter().any(|panel| !panel.bars.is_empty()) {
+        legend.extend(CAUSES.iter().enumerate().map(|(cause, (name, _))| Entry {
+            name: (*name).to_owned(),
+            precision: String::new(),
+            marker: plot::cause_svg(cause),
+        }));
+    }
+    // A panel with a key needs no legend.
+    let without_key = figure.panels.iter().filter(|panel| !panel.is_fitted());
+    for series in without_key.flat_map(|panel| &panel.series) {
         if !legend.iter().any(|entry| entry.name == series.name) {
             let (name, precision) = (series.name.clone(), series.precision.clone());
             legend.push(Entry { name, precision, marker: plot::marker_svg(series.style) });
@@ -470,7 +484,10 @@ fn drawn<'a>(data: &Data, figure: &'a Figure) -> Drawn<'a> {
     let card = |(index, panel): (usize, &'a Panel)| Card {
         device: &panel.device,
         workload: &panel.workload,
-        svg: plot::panel_svg(figure, index, |mark| described(data, panel, mark)),
+        svg: plot::panel_svg(figure, index, |item| match item {
+            Item::Mark(mark) => described(data, panel, mark),
+            Item::Bar(bar) => described_bar(data, bar),
+        }),
     };
     Drawn {
         id: &figure.id,
@@ -486,15 +503,27 @@ fn described(data: &Data, panel: &Panel, mark: &Mark) -> String {
     let record = &data.records[mark.row];
     let x = if mark.x.is_finite() { significant(mark.x, 3) } else { panel.never.to_owned() };
     let Record { kernel, learning_rate, .. } = record;
-    let precision = record.precision_label();
+    let setting = frontier::name(record);
     let rate = learning_rate.map(|value| format!(", α = {}", scale::rate(value)));
     let rate = rate.unwrap_or_default();
     let of = frontier::peer(record).map(|peer| format!(" of {peer}")).unwrap_or_default();
-    let mut text = format!("{precision}, kernel {kernel}{of}{rate}: {} {x}", panel.x_label);
+    let mut text = format!("{setting}, kernel {kernel}{of}{rate}: {} {x}", panel.x_label);
     if panel.y_names.is_empty() {
         text += &format!(", {} {}", panel.y_label, significant(mark.y, 3));
     }
     text + &format!("; {}", source(data, mark.row))
+}
+
+/// A bar in words.
+fn described_bar(data: &Data, bar: &Bar) -> String {
+    let kernel = &data.records[bar.row].kernel;
+    let mut text = format!("{}, kernel {kernel}: relative error {}", bar.name, bar.label());
+    for (cause, (name, _)) in CAUSES.iter().enumerate() {
+        let share = bar.shares().map_or(0.0, |shares| 100.0 * shares[cause]);
+        let (part, share) = (significant(bar.parts[cause], 3), significant(share, 2));
+        text += &format!(", {name} {part} ({share} % in squares)");
+    }
+    text + &format!("; {}", source(data, bar.row))
 }
 
 /// A run as the page cites it.

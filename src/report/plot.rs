@@ -1,4 +1,4 @@
-//! Draws figures as SVG and PDF. The one file that uses the plotting crate.
+//! Draws figures as SVG and PDF. The one module that uses the plotting crate.
 //!
 //! The same figure was drawn with kuva 0.6 and plotters 0.3 and looked at. Neither draws it fit to
 //! print. plotters places everything on whole pixels, of which a column of 84 mm has 238, so that
@@ -9,12 +9,15 @@
 //! axes, marks and legend are placed here, on its scene; one unit of the scene is a point
 //! (1/72 inch).
 
+mod bars;
+mod key;
+
 use kuva::backend::pdf::PdfBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::color::Color;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
-use super::figure::{Figure, Mark, Panel, Roof, Series, Shape, Style};
+use super::figure::{Bar, CAUSES, Figure, Mark, Panel, Roof, STRIDE, Series, Shape, Style};
 use super::scale::{Scale, Tick, significant, size_label};
 
 /// Millimetres in a point.
@@ -94,13 +97,32 @@ pub fn pdf(figure: &Figure) -> Result<Vec<u8>, String> {
     PdfBackend::new().render_scene(&print(figure))
 }
 
-/// One panel as SVG for the page: its marks carry `data-row` and can be focused, its colours follow
-/// the page. `describe` says a mark in words.
-pub fn panel_svg(figure: &Figure, panel: usize, describe: impl Fn(&Mark) -> String) -> String {
+/// What stands for a row.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A marker.
+    Mark(&'a Mark),
+    /// A stacked bar.
+    Bar(&'a Bar),
+}
+
+impl Item<'_> {
+    /// Position of the row in the report's data.
+    pub fn row(&self) -> usize {
+        match self {
+            Self::Mark(mark) => mark.row,
+            Self::Bar(bar) => bar.row,
+        }
+    }
+}
+
+/// One panel as SVG for the page: its marks and bars carry `data-row` and can be focused, its colours
+/// follow the page. `describe` says one in words.
+pub fn panel_svg(figure: &Figure, panel: usize, describe: impl Fn(Item) -> String) -> String {
+    let scales = Scales::of(&figure.panels);
     let panel = &figure.panels[panel];
-    let scales = Scales::of(std::slice::from_ref(panel));
     let mut canvas = Canvas::new(SCREEN);
-    let describe: &dyn Fn(&Mark) -> String = &describe;
+    let describe: &dyn Fn(Item) -> String = &describe;
     let height = canvas.panel(panel, &scales, 0.0, Some(describe));
     let scene = canvas.finish(height);
     let title = format!("{}, {}", figure.title, panel.title);
@@ -111,6 +133,17 @@ pub fn panel_svg(figure: &Figure, panel: usize, describe: impl Fn(&Mark) -> Stri
 pub fn marker_svg(style: Style) -> String {
     let mut canvas = Canvas::new(SCREEN);
     canvas.marker(style, 7.0, 7.0, 4.6);
+    alone(canvas)
+}
+
+/// The segment of one of [`CAUSES`] alone, for the page's legend.
+pub fn cause_svg(cause: usize) -> String {
+    let mut canvas = Canvas::new(SCREEN);
+    canvas.segment(cause, Area { left: 1.0, top: 2.0, right: 13.0, bottom: 12.0 });
+    alone(canvas)
+}
+
+fn alone(canvas: Canvas) -> String {
     let mut scene = canvas.finish(14.0);
     scene.width = 14.0;
     let svg = sized(&SvgBackend::new().render_scene(&scene), &scene, "", false);
@@ -120,7 +153,7 @@ pub fn marker_svg(style: Style) -> String {
 fn print(figure: &Figure) -> Scene {
     let scales = Scales::of(&figure.panels);
     let mut canvas = Canvas::new(PRINT);
-    let columns = columns(figure.panels.len());
+    let columns = columns(figure);
     let mut top = 0.0;
     for row in figure.panels.chunks(columns) {
         let mut height: f64 = 0.0;
@@ -140,9 +173,22 @@ fn print(figure: &Figure) -> Scene {
     scene
 }
 
-/// Columns of a figure of so many panels: one as long as a page is long enough, then two.
-pub fn columns(panels: usize) -> usize {
-    if panels > 4 { 2 } else { 1 }
+/// Height of axes with fitted lines over that of others: slopes lie close to each other.
+const FITTED: f64 = 1.4;
+
+/// Height of a page, 230 mm, in points.
+const PAGE: f64 = 230.0 / MM;
+
+/// Columns of the panels: one as long as a page is long enough, then two.
+pub fn columns(figure: &Figure) -> usize {
+    let tick = f64::from(PRINT.tick);
+    let height = |panel: &Panel| match panel.bars.len() {
+        0 if panel.is_fitted() => FITTED * PRINT.height + key::height(panel, tick) + 8.0 * tick,
+        0 => 0.0, // four fit
+        bars => bars::height(bars, tick) + 8.0 * tick,
+    };
+    let high = figure.panels.iter().map(height).sum::<f64>() > PAGE;
+    if high || figure.panels.len() > 4 { 2 } else { 1 }
 }
 
 /// The crate's SVG with a root of its own, which has a size in millimetres, scales, and has a name.
@@ -202,6 +248,7 @@ impl Scales {
         let roofs = || panels.iter().flat_map(|panel| &panel.roofs);
         let xs = xs.chain(panels.iter().flat_map(Panel::reach));
         let ys = ys.chain(roofs().map(|roof| roof.height));
+        let ys = ys.chain(panels.iter().flat_map(Panel::fitted));
         Self { x: Scale::of(xs), y: Scale::of(ys) }
     }
 }
@@ -254,8 +301,8 @@ impl Axes<'_> {
     }
 }
 
-/// What says a mark in words.
-type Describe<'a> = Option<&'a dyn Fn(&Mark) -> String>;
+/// What says a mark or a bar in words.
+type Describe<'a> = Option<&'a dyn Fn(Item) -> String>;
 
 struct Canvas {
     scene: Scene,
@@ -323,6 +370,9 @@ impl Canvas {
 
     /// Draws a panel with its top at `top`, and returns its height.
     fn panel(&mut self, panel: &Panel, scales: &Scales, top: f64, describe: Describe) -> f64 {
+        if !panel.bars.is_empty() {
+            return self.bars(panel, top, describe);
+        }
         let look = self.look;
         let (tick, label) = (f64::from(look.tick), f64::from(look.label));
         let y_labels: Vec<String> = match panel.y_names.as_slice() {
@@ -332,12 +382,13 @@ impl Canvas {
         let widest =
             y_labels.iter().map(|l| text_width(l, tick)).fold(text_width("≤ 0", tick), f64::max);
         let y_title = if panel.y_label.is_empty() { 0.0 } else { 1.5 * label };
-        let title = wrap(&panel.title, label, look.width - 4.0);
+        let left = y_title + widest + 0.8 * tick;
+        let frame_top = self.title(&panel.title, left, top);
         let frame = Area {
-            left: y_title + widest + 0.8 * tick,
-            top: top + 1.4 * label * title.len() as f64 + 0.5 * label,
+            left,
+            top: frame_top,
             right: look.width - 1.2 * tick,
-            bottom: top + 1.4 * label * title.len() as f64 + 0.5 * label + self.axes_height(panel),
+            bottom: frame_top + self.axes_height(panel),
         };
         let names = panel.y_names.len();
         let mut plot = frame;
@@ -348,19 +399,29 @@ impl Canvas {
             plot.right -= text_width(panel.never, tick) + 0.8 * tick;
         }
         let axes = Axes { frame, plot, scales, names, sizes: &panel.sizes };
-        for (i, line) in title.iter().enumerate() {
-            let y = top + 1.4 * label * (i + 1) as f64;
-            self.turned(frame.left, y, line, look.label, TextAnchor::Start, None, true);
-        }
         self.x_axis(panel, &axes);
         self.y_axis(panel, &axes);
         self.rectangle(frame);
         self.data(panel, &axes, describe);
-        frame.bottom + 1.5 * tick + 2.0 * label - top
+        let bottom = frame.bottom + 1.5 * tick + 2.0 * label;
+        let bottom = if panel.is_fitted() { self.key(panel, bottom) } else { bottom };
+        bottom - top
+    }
+
+    /// Writes a panel's title from `left` on, and returns where its frame begins.
+    fn title(&mut self, title: &str, left: f64, top: f64) -> f64 {
+        let label = f64::from(self.look.label);
+        let lines = wrap(title, label, self.look.width - 4.0);
+        for (i, line) in lines.iter().enumerate() {
+            let y = top + 1.4 * label * (i + 1) as f64;
+            self.turned(left, y, line, self.look.label, TextAnchor::Start, None, true);
+        }
+        top + 1.4 * label * lines.len() as f64 + 0.5 * label
     }
 
     fn axes_height(&self, panel: &Panel) -> f64 {
         match panel.y_names.len() {
+            0 if panel.is_fitted() => FITTED * self.look.height,
             0 => self.look.height,
             names => f64::from(self.look.tick) * 1.9 * names as f64,
         }
@@ -447,6 +508,7 @@ impl Canvas {
             self.frontier(&panel.frontier, axes);
         }
         self.roofs(&panel.roofs, axes);
+        self.fits(panel, axes);
         for series in &panel.series {
             let points: Vec<(f64, f64)> =
                 series.marks.iter().map(|mark| (axes.x(mark.x), axes.y(mark.y))).collect();
@@ -456,7 +518,7 @@ impl Canvas {
                     .hollow
                     .then(|| format!("{} {}", 3.0 * self.look.line, 2.0 * self.look.line));
                 let colour = self.colour(series.style);
-                self.group(series, None, None);
+                self.group(&series.precision, None, None);
                 self.path(&points, colour, self.look.line, dashes.as_deref());
                 self.end_group();
             }
@@ -466,8 +528,11 @@ impl Canvas {
             for (position, series) in panel.series.iter().enumerate() {
                 let size = self.look.marker
                     * if minor { 0.55 } else { nested(series, position, panel.series.len()) };
-                for mark in series.marks.iter().filter(|mark| mark.minor == minor) {
-                    self.group(series, Some(mark), describe);
+                let first = series.first_marked(position, panel.series.len());
+                let marked = |i: usize| first.is_none_or(|first| i % STRIDE == first);
+                let marks = series.marks.iter().enumerate().filter(|(i, _)| marked(*i));
+                for (_, mark) in marks.filter(|(_, mark)| mark.minor == minor) {
+                    self.group(&series.precision, Some(Item::Mark(mark)), describe);
                     self.mark(series.style, mark, size, axes);
                     self.end_group();
                 }
@@ -548,18 +613,17 @@ impl Canvas {
     }
 
     /// Opens a group that carries what the page filters and shows; for print there is none.
-    fn group(&mut self, series: &Series, mark: Option<&Mark>, describe: Describe) {
+    fn group(&mut self, precision: &str, item: Option<Item>, describe: Describe) {
         if !self.look.interactive {
             return;
         }
-        let precision = escape(&series.precision);
-        let mut attributes = format!("data-precision=\"{precision}\"");
-        if let Some((mark, describe)) = mark.zip(describe) {
-            let words = escape(&describe(mark));
+        let mut attributes = format!("data-precision=\"{}\"", escape(precision));
+        if let Some((item, describe)) = item.zip(describe) {
+            let words = escape(&describe(item));
             attributes += &format!(
                 " class=\"mark\" data-row=\"{}\" tabindex=\"-1\" role=\"img\" \
                  aria-label=\"{words}\"",
-                mark.row
+                item.row()
             );
         }
         let extra_attrs = Some(attributes);
@@ -657,6 +721,15 @@ impl Canvas {
                 let style = Style { colour: "#000000", shape: Shape::Circle, hollow: false };
                 self.marker(style, x, y, 0.55 * self.look.marker);
             }
+            Entry::Theory => {
+                self.path(&[(x - size, y), (x + size, y)], self.look.steps, line, None);
+            }
+            Entry::Cause(cause) => {
+                let (half, high) = (0.9 * size, 0.45 * size);
+                let area =
+                    Area { left: x - half, top: y - high, right: x + half, bottom: y + high };
+                self.segment(*cause, area);
+            }
         }
     }
 }
@@ -672,10 +745,17 @@ fn nested(series: &Series, position: usize, count: usize) -> f64 {
 
 /// One entry of a legend.
 enum Entry {
-    Series { name: String, style: Style, joined: bool },
+    Series {
+        name: String,
+        style: Style,
+        joined: bool,
+    },
     Frontier,
     Bound,
     Minor,
+    Theory,
+    /// Position in [`CAUSES`].
+    Cause(usize),
 }
 
 impl Entry {
@@ -685,14 +765,16 @@ impl Entry {
             Self::Frontier => "frontier",
             Self::Bound => "bound",
             Self::Minor => "other kernel or rate",
+            Self::Theory => "exponent of theory",
+            Self::Cause(cause) => CAUSES[*cause].0,
         }
     }
 }
 
 fn legend_entries(figure: &Figure) -> Vec<Entry> {
     let mut entries: Vec<Entry> = vec![];
-    // Where rows are named, the names are the legend.
-    let legible = figure.panels.iter().filter(|panel| panel.y_names.is_empty());
+    // Where rows are named, the names are the legend; a panel with a key needs none.
+    let legible = figure.panels.iter().filter(|p| p.y_names.is_empty() && !p.is_fitted());
     for series in legible.flat_map(|panel| &panel.series) {
         if !entries.iter().any(|entry| entry.name() == series.name) {
             let (name, style, joined) = (series.name.clone(), series.style, series.joined);
@@ -703,8 +785,15 @@ fn legend_entries(figure: &Figure) -> Vec<Entry> {
     if figure.panels.iter().any(|panel| !panel.frontier.is_empty()) {
         entries.push(Entry::Frontier);
     }
+    let mut fits = figure.panels.iter().flat_map(|p| &p.series).filter_map(|s| s.fit.as_ref());
+    if fits.any(|fit| fit.theory.is_some()) {
+        entries.push(Entry::Theory);
+    }
     if marks().any(|mark| mark.bound.is_some()) {
         entries.push(Entry::Bound);
+    }
+    if figure.panels.iter().any(|panel| !panel.bars.is_empty()) {
+        entries.extend((0..CAUSES.len()).map(Entry::Cause));
     }
     if marks().any(|mark| mark.minor) {
         entries.push(Entry::Minor);

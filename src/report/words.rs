@@ -44,13 +44,11 @@ pub fn words(frontier: &Frontier, records: &[Record], point: usize, exact: usize
     Words { speed, error, advice: advice(frontier, records, this) }
 }
 
-/// Precision of a row, its random bits, if they are not the usual 16, its algorithm, if that is not plain
-/// SGD, and whose code it measured, if not this crate's: `fp16-sr r=8`, `D32fM8-SR halp`,
+/// What [`frontier::name`] calls a row, and whose code it measured, if not this crate's:
 /// `fp32 (gemm 0.19.0)`.
 pub fn name(record: &Record) -> String {
-    let by = frontier::algorithm(record).map(|[name, _]| format!(" {name}")).unwrap_or_default();
     let of = frontier::peer(record).map(|peer| format!(" ({peer})")).unwrap_or_default();
-    format!("{}{by}{of}", record.precision_label())
+    format!("{}{of}", frontier::name(record))
 }
 
 /// The precision of a row in plain words: `operands 16-bit, sums 32-bit`. Nothing for a name that this
@@ -171,7 +169,8 @@ fn advice(frontier: &Frontier, records: &[Record], point: &Point) -> String {
         let (this, other) = (&records[point.row], &records[frontier.points[other].row]);
         let mut name = other.precision_label();
         if frontier::algorithm(this) != frontier::algorithm(other) {
-            name += &format!(" by {}", frontier::algorithm(other).map_or("sgd", |[name, _]| name));
+            let by = frontier::algorithm(other).map(|words| words.join(" "));
+            name += &format!(" by {}", by.as_deref().map_or("sgd", str::trim));
         }
         if this.precision == other.precision && this.kernel != other.kernel {
             name += &format!(" with the kernel {}", other.kernel);

@@ -27,6 +27,12 @@ pub fn product(
         throughput_unit: if precision.starts_with("int") { "GOP/s" } else { "GFLOP/s" }.into(),
         primary_error_metric: "relative_frobenius".into(),
         primary_error: Some(error),
+        relative_frobenius: Some(error),
+        // 3² + 4² = 5².
+        conversion_error: Some(0.6 * error),
+        accumulation_error: Some(0.8 * error),
+        output_rounding_error: Some(0.0),
+        parts_over_error: (error > 0.0).then_some(1.0),
         measured_over_bound: Some(0.02),
         relative_frobenius_bound: Some(1e-6 + 50.0 * error),
         bound_kind: "deterministic".into(),

@@ -60,7 +60,7 @@
     const wanted = Object.fromEntries(all("select", form).map((s) => [s.dataset.filter, s.value]));
     const fits = (element) => Object.entries(wanted).every(
       ([name, value]) => !value || element.dataset[name] === undefined || element.dataset[name] === value);
-    for (const element of all(".card, .legend li, #table tbody tr")) element.hidden = !fits(element);
+    for (const element of all(".card, .legend li, #table tbody tr, #errors tbody tr")) element.hidden = !fits(element);
     // SVG elements have no `hidden`.
     for (const element of all(".card g[data-precision]")) element.style.display = fits(element) ? "" : "none";
     for (const card of all(".card:not([hidden])")) {
