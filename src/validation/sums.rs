@@ -54,80 +54,109 @@ fn products(o: &Operands, i: usize, j: usize) -> impl Iterator<Item = f64> {
     o.a[i * o.k..][..o.k].iter().zip(column).map(|(&a, &b)| f64::from(a) * f64::from(b))
 }
 
-/// relF²/(k·u²) of one trial in fp32: measured, and as Σ ulp(s)²/12 over its partial sums predicts.
-fn squared(distribution: Distribution, k: usize, seed: u64) -> (f64, f64) {
-    let o = operands(distribution, Precision::Fp32, [SIDE, SIDE, k], seed);
-    let c = product(Precision::Fp32, &o, seed);
-    let [mut error, mut model, mut size] = [0.0; 3];
-    for (entry, &computed) in c.iter().enumerate() {
-        let mut sum = 0.0;
-        for product in products(&o, entry / SIDE, entry % SIDE) {
-            sum += product;
-            model += ulp(sum, Format::F32).powi(2) / 12.0;
-        }
-        error += (f64::from(computed) - sum).powi(2);
-        size += sum * sum;
-    }
-    let scale = size * k as f64 * U32 * U32;
-    (error / scale, model / scale)
+/// Sums over the entries of one trial in fp32.
+struct Growth {
+    /// Of (ĉ − c)².
+    error: f64,
+    /// Of what is predicted for it: Σ ulp(s)²/12 over the partial sums.
+    model: f64,
+    /// Of c².
+    size: f64,
+    /// Of (|a||b|)².
+    absolute: f64,
 }
 
-/// [`squared`] of all trials.
-fn all(distribution: Distribution, k: usize, seed: u32) -> Vec<(f64, f64)> {
-    let trials = (0..TRIALS).into_par_iter();
-    trials.map(|trial| squared(distribution, k, seed_of(seed, k as u32, trial))).collect()
+impl Growth {
+    fn of(distribution: Distribution, k: usize, seed: u64) -> Self {
+        let o = operands(distribution, Precision::Fp32, [SIDE, SIDE, k], seed);
+        let c = product(Precision::Fp32, &o, seed);
+        let mut all = Self { error: 0.0, model: 0.0, size: 0.0, absolute: 0.0 };
+        for (entry, &computed) in c.iter().enumerate() {
+            let (mut sum, mut magnitudes) = (0.0, 0.0);
+            for product in products(&o, entry / SIDE, entry % SIDE) {
+                sum += product;
+                magnitudes += product.abs();
+                all.model += ulp(sum, Format::F32).powi(2) / 12.0;
+            }
+            all.error += (f64::from(computed) - sum).powi(2);
+            all.size += sum * sum;
+            all.absolute += magnitudes * magnitudes;
+        }
+        all
+    }
+
+    fn trials(distribution: Distribution, k: usize, seed: u32) -> Vec<Self> {
+        let trials = (0..TRIALS).into_par_iter();
+        trials.map(|trial| Self::of(distribution, k, seed_of(seed, k as u32, trial))).collect()
+    }
+
+    /// Measured and predicted, both over `scale` and u².
+    fn over(&self, scale: f64) -> (f64, f64) {
+        (self.error / scale / (U32 * U32), self.model / scale / (U32 * U32))
+    }
+}
+
+/// relF over √k·u at one length.
+fn constant(name: &str, k: usize, trials: &[Growth]) -> Row {
+    let squares: Vec<_> = trials.iter().map(|t| t.over(t.size * k as f64)).collect();
+    let (predicted, estimate) = Estimate::paired(&squares);
+    let quantity = format!("relF/(√k·u), {name}, k = {k}");
+    Row::estimated(quantity, predicted.sqrt(), &estimate.map(f64::sqrt))
+}
+
+/// The exponent in k of an error over the root of `scale`.
+fn exponent(quantity: &str, lengths: &[Vec<Growth>], scale: fn(&Growth) -> f64) -> Row {
+    let slope = |trial: usize, of: fn((f64, f64)) -> f64| {
+        let error = |trials: &Vec<Growth>| of(trials[trial].over(scale(&trials[trial]))).sqrt();
+        let points: Vec<_> =
+            LENGTHS.iter().zip(lengths).map(|(&k, trials)| (k as f64, error(trials))).collect();
+        PowerLaw::of(&points).map_or(f64::NAN, |law| law.exponent)
+    };
+    let both = |trial| (slope(trial, |(measured, _)| measured), slope(trial, |(_, model)| model));
+    let (predicted, estimate) = Estimate::paired(&(0..TRIALS).map(both).collect::<Vec<_>>());
+    Row::estimated(quantity, predicted, &estimate)
 }
 
 pub(super) fn growth(seed: u32) -> Experiment {
     let mut rows = vec![];
-    let lengths = LENGTHS.map(|k| (k, all(Distribution::Uniform01, k, seed)));
-    let uniform = [1024, 4096].map(|k| (k, all(Distribution::Uniform01, k, seed)));
-    let normal = [1024, 4096].map(|k| (k, all(Distribution::Normal, k, seed)));
-    let odd = lengths.iter().filter(|(k, _)| [1536, 6144].contains(k));
-    let named = uniform.iter().chain(odd).map(|trials| ("uniform01", trials));
-    for (name, (k, trials)) in named.chain(normal.iter().map(|trials| ("normal", trials))) {
-        let (predicted, estimate) = Estimate::paired(trials);
-        let quantity = format!("relF/(√k·u), {name}, k = {k}");
-        rows.push(Row::estimated(quantity, predicted.sqrt(), &estimate.map(f64::sqrt)));
+    for (distribution, name) in
+        [(Distribution::Uniform01, "uniform01"), (Distribution::Normal, "normal")]
+    {
+        let lengths = LENGTHS.map(|k| Growth::trials(distribution, k, seed));
+        for k in [1024, 4096] {
+            rows.push(constant(name, k, &Growth::trials(distribution, k, seed)));
+        }
+        for (k, trials) in LENGTHS.iter().zip(&lengths).filter(|(k, _)| [1536, 6144].contains(*k)) {
+            rows.push(constant(name, *k, trials));
+        }
+        let quantity = format!("exponent of relF in k, {name}");
+        rows.push(exponent(&quantity, &lengths, |t| t.size));
+        let quantity = format!("exponent of ‖Ĉ − C‖F/‖|A||B|‖F in k, {name}");
+        rows.push(exponent(&quantity, &lengths, |t| t.absolute));
     }
-    let slopes: Vec<(f64, f64)> = (0..TRIALS).map(|trial| slopes(&lengths, trial)).collect();
-    let (predicted, estimate) = Estimate::paired(&slopes);
-    rows.push(Row::estimated(
-        "exponent of relF in k, uniform01, k = 96 to 6144",
-        predicted,
-        &estimate,
-    ));
     Experiment {
         title: "√k growth of the error of a sum in f32",
         setup: format!(
-            "`fp32`, {SIDE}×{SIDE}×k, {TRIALS} problems each. relF = ‖Ĉ − C‖F/‖C‖F, u = 2⁻²⁴; the \
-             exponent is the slope of ln relF against ln k over k = 1.5·2^p, fitted in each trial."
+            "`fp32`, {SIDE}×{SIDE}×k, {TRIALS} problems each. relF = ‖Ĉ − C‖F/‖C‖F, u = 2⁻²⁴; an exponent \
+             is the slope of the logarithms over k = 1.5·2^p from {} to {}, fitted in each trial.",
+            LENGTHS[0],
+            LENGTHS[LENGTHS.len() - 1]
         ),
         formula: "Each addition is rounded by an error that is independent of the others, uniform over \
-                  one unit in the last place: mean square ulp(s)²/12 at partial sum s. \
-                  relF² = Σ ulp(s)²/12 / Σ c², over the partial sums of the same problem. As k grows \
-                  this becomes 2/√84 = 0.2182·√k·u for uniform01 at k = 2^p, 0.2520·√k·u at 1.5·2^p \
+                  one unit in the last place: mean square ulp(s)²/12 at partial sum s. So \
+                  ‖Ĉ − C‖² = Σ ulp(s)²/12, over the partial sums of the same problem. As k grows relF \
+                  becomes 2/√84 = 0.2182·√k·u for uniform01 at k = 2^p and 0.2520·√k·u at 1.5·2^p \
                   (it depends on where the sum lies in its binade), and √k·u/√(16·ln 2) = 0.3003·√k·u \
-                  for normal; the exponent is ½.",
+                  for normal: an exponent of ½. Against |A||B| it is ½ for uniform01, and 0 where \
+                  the mean is 0.",
         source: "Model of independent roundings: Higham and Mary 2019 (a bound there, the variance \
-                 here); the limits are derived from it.",
+                 here); data with mean 0: Higham and Mary 2020. The limits are derived from it.",
         remark: "An earlier measurement had 0.218 to 0.226 at k = 2^p, 0.248 to 0.255 at 1.5·2^p and \
-                 0.300 for normal. The prediction is over its limit at k = 2^p since half of the sums have \
+                 0.300 for normal. At k = 2^p the prediction is over its limit since half of the sums have \
                  already passed into the next binade.",
         rows,
         ..Experiment::untitled()
     }
-}
-
-/// The fitted exponents of one trial: measured and predicted.
-fn slopes(lengths: &[(usize, Vec<(f64, f64)>)], trial: usize) -> (f64, f64) {
-    // relF = √(k·squared)·u, of which u is no matter.
-    let fit = |of: fn((f64, f64)) -> f64| {
-        let points = lengths.iter().map(|(k, trials)| (*k as f64, of(trials[trial])));
-        let points: Vec<_> = points.map(|(k, squared)| (k, (k * squared).sqrt())).collect();
-        PowerLaw::of(&points).map_or(f64::NAN, |law| law.exponent)
-    };
-    (fit(|(measured, _)| measured), fit(|(_, predicted)| predicted))
 }
 
 /// Shape of a trial of [`stagnation`].
