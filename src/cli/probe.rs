@@ -200,16 +200,7 @@ impl Probe {
             }
             compared.push(Compared { device, against: name, place, comparison });
         }
-        for one in &compared {
-            for (count, who) in [
-                (one.comparison.only_here.len(), format!("{} has not", other.name)),
-                (one.comparison.only_there.len(), format!("only {} has", other.name)),
-            ] {
-                if count > 0 {
-                    eprintln!("{}: {count} properties that {who} are not compared", one.device);
-                }
-            }
-        }
+        compared.iter().for_each(Compared::warn);
         let text = if self.json {
             serde_json::to_string_pretty(&compared)? + "\n"
         } else {
@@ -273,7 +264,7 @@ struct Namesake {
     fingerprint: Value,
 }
 
-/// A device here beside one of a run.
+/// A device here beside one there.
 #[derive(Serialize)]
 struct Compared<'a> {
     device: &'a str,
@@ -286,6 +277,19 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
+    /// Of what only one side has.
+    fn warn(&self) {
+        let Self { device, place, comparison, .. } = self;
+        for (count, who) in [
+            (comparison.only_here.len(), format!("{place} has not")),
+            (comparison.only_there.len(), format!("only {place} has")),
+        ] {
+            if count > 0 {
+                eprintln!("{device}: {count} properties that {who} are not compared");
+            }
+        }
+    }
+
     fn told(&self) -> String {
         let Self { device, against, place, comparison } = self;
         let against =
