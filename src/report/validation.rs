@@ -12,7 +12,33 @@ pub fn document(experiments: &[Experiment], seed: u32) -> String {
     for experiment in experiments {
         text += &section(experiment);
     }
-    text
+    text.lines().map(wrapped).collect()
+}
+
+/// Columns of a line of the document, but for the rows of its tables.
+const COLUMNS: usize = 110;
+
+/// A paragraph, broken between words; the lines of one that begins with a dash are indented.
+fn wrapped(paragraph: &str) -> String {
+    if paragraph.starts_with('|') {
+        return format!("{paragraph}\n");
+    }
+    let indent = if paragraph.starts_with("- ") { "  " } else { "" };
+    let (mut text, mut column) = (String::new(), 0);
+    for word in paragraph.split(' ') {
+        let width = word.chars().count();
+        // At the start of a line a plus would begin a list.
+        if column > 0 && column + 1 + width > COLUMNS && !["+", "="].contains(&word) {
+            text += &format!("\n{indent}");
+            column = indent.len();
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += width;
+    }
+    text + "\n"
 }
 
 fn introduction(seed: u32) -> String {
@@ -51,7 +77,7 @@ fn summary(experiments: &[Experiment]) -> String {
     if differing.is_empty() {
         return text + "None differs.\n";
     }
-    text += "The others:\n\n";
+    text += "The others, and why:\n\n";
     for row in differing {
         let why = row.why.unwrap_or("Why is not known.");
         let (predicted, measured) = (number(row.predicted), number(row.measured));
@@ -60,7 +86,8 @@ fn summary(experiments: &[Experiment]) -> String {
         let _ =
             writeln!(text, "- **{quantity}**: {predicted} predicted, {measured} measured. {why}");
     }
-    text
+    text + "\nWhere an earlier measurement, made before this program, had another figure, the reason \
+           stands below the table.\n"
 }
 
 fn section(experiment: &Experiment) -> String {
@@ -98,6 +125,8 @@ fn line(row: &Row) -> String {
         Check::Within(most) => (format!("{predicted} ± {}", number(most)), "not random".to_owned()),
         Check::AtMost => (format!("≤ {predicted}"), "a bound".to_owned()),
     };
+    // A bar in a cell would end it.
+    let quantity = quantity.replace('|', "\\|");
     format!("| {quantity} | {predicted} | {measured} | {interval} | {verdict} |\n")
 }
 
@@ -126,8 +155,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lines_break_between_words() {
+        let long = format!("- {}", vec!["words"; 40].join(" "));
+        let text = wrapped(&long);
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("  words")), "{text}");
+        assert_eq!(text.split_whitespace().count(), 41);
+        let table = format!("|{long}|");
+        assert_eq!((wrapped(&table), wrapped("")), (format!("{table}\n"), "\n".to_owned()));
+    }
+
     fn row(check: Check, agrees: bool, why: Option<&'static str>) -> Row {
-        Row { quantity: "x".into(), predicted: -0.5, measured: 1234.56789, check, agrees, why }
+        Row { quantity: "|x|".into(), predicted: -0.5, measured: 1234.56789, check, agrees, why }
     }
 
     #[test]
@@ -141,14 +181,13 @@ mod tests {
         ];
         let text = document(&[experiment(rows)], 7);
         for told in [
-            "All random bits come from the seed 7;",
-            "2 of 4 rows agree. The others:",
-            "- **x**: −0.5 predicted, 1234.6 measured. Because.\n",
+            "2 of 4 rows agree. The others, and why:",
+            "- **|x|**: −0.5 predicted, 1234.6 measured. Because.\n",
             "1234.6 measured. Why is not known.\n",
-            "| x | −0.5 | 1234.6 | 1 to 2.0000·10⁻⁷ | agrees |\n",
-            "| x | −0.5 | 1234.6 | exact | agrees |\n",
-            "| x | −0.5 ± 0.25 | 1234.6 | not random | **differs** |\n",
-            "| x | ≤ −0.5 | 1234.6 | a bound | **differs** |\n",
+            "| \\|x\\| | −0.5 | 1234.6 | 1 to 2.0000·10⁻⁷ | agrees |\n",
+            "| \\|x\\| | −0.5 | 1234.6 | exact | agrees |\n",
+            "| \\|x\\| | −0.5 ± 0.25 | 1234.6 | not random | **differs** |\n",
+            "| \\|x\\| | ≤ −0.5 | 1234.6 | a bound | **differs** |\n",
         ] {
             assert!(text.contains(told), "no `{told}` in {text}");
         }

@@ -121,7 +121,7 @@ pub(super) fn stall(_: u32) -> Experiment {
     }
     for alpha in [0.125f32, 0.25, 0.4] {
         let (largest, moved) = at_rest(alpha);
-        let quantity = format!("α = {alpha}: largest |∂f| at the end, in δ/2α (at most)");
+        let quantity = format!("α = {alpha}: largest |∂f| at the end, in δ/2α");
         rows.push(Row::new(quantity, 1.0 + STEP_ROUNDINGS, largest, Check::AtMost));
         let quantity = format!("α = {alpha}: coordinates that 1,000 steps more move");
         rows.push(Row::new(quantity, 0.0, moved as f64, Check::Within(0.0)));
@@ -135,8 +135,7 @@ pub(super) fn stall(_: u32) -> Experiment {
         ),
         formula: "A coordinate moves where α·|∂f| is over half a step, and stays where it is not: \
                   |∂f| ≤ δ/2α.",
-        source: "De Sa, Feldman, Ré and Olukotun 2017 (Buckwild!) name the effect; the threshold is \
-                 elementary.",
+        source: "Elementary.",
         remark: "Nothing here is random. What the two sides of a threshold may be apart is what the five \
                  roundings of a step in f32 cost.",
         rows,

@@ -15,8 +15,11 @@ use crate::truth::sgd::Objective;
 const N: u32 = 1000;
 const D: u32 = 100;
 const RATE: f64 = 0.1;
-const MU: f64 = 0.03;
 const BITS: u32 = 8;
+const MU: f64 = 0.03;
+/// About the same step, and a reach three times as far.
+const WIDE_BITS: u32 = 10;
+const WIDE_MU: f64 = 0.01;
 /// T: steps between full gradients.
 const PERIOD: u32 = 2 * N;
 const TRIALS: usize = 12;
@@ -27,15 +30,20 @@ const AVERAGED: u32 = 12;
 const FIRST: u32 = 5;
 const LAST: u32 = 25;
 /// Full gradients by which HALP has come to the roundoff.
-const END: u32 = 60;
+const END: u32 = 45;
 
 /// What one problem gives.
 struct Trial {
     /// Root mean square gradient norm of LP-SVRG at rest.
     plateau: f64,
-    /// ln of the factor by which the gradient norm of HALP changes from one full gradient to the next.
+    /// HALP at [`BITS`] and [`MU`], and at [`WIDE_BITS`] and [`WIDE_MU`].
+    halp: [Converged; 2],
+}
+
+struct Converged {
+    /// ln of the factor by which the gradient norm changes from one full gradient to the next.
     rate: f64,
-    /// Least gradient norm of HALP over the bound on what rounding makes of a gradient of 0.
+    /// Least gradient norm over the bound on what rounding makes of a gradient of 0.
     end: f64,
 }
 
@@ -54,15 +62,17 @@ impl Trial {
         let fixed = Grid::Fixed(Fixed::covering(data.model_range, BITS));
         let stalled = run(fixed, SETTLING + AVERAGED);
         let squares = stalled[SETTLING as usize..].iter().map(|norm| norm * norm);
-        let centred = run(Grid::Centred { bits: BITS, mu: MU }, END);
-        let least = centred.iter().copied().fold(f64::INFINITY, f64::min);
         let optimum = objective.optimum().map_err(|error| error.to_string())?.model;
-        let fall = centred[LAST as usize - 1] / centred[FIRST as usize - 1];
-        Ok(Self {
-            plateau: (squares.sum::<f64>() / f64::from(AVERAGED)).sqrt(),
-            rate: fall.ln() / f64::from(LAST - FIRST),
-            end: least / gradient_roundoff(&data, &optimum),
-        })
+        let roundoff = gradient_roundoff(&data, &optimum);
+        let halp = [(BITS, MU), (WIDE_BITS, WIDE_MU)].map(|(bits, mu)| {
+            let norms = run(Grid::Centred { bits, mu }, END);
+            let fall = norms[LAST as usize - 1] / norms[FIRST as usize - 1];
+            Converged {
+                rate: fall.ln() / f64::from(LAST - FIRST),
+                end: norms.into_iter().fold(f64::INFINITY, f64::min) / roundoff,
+            }
+        });
+        Ok(Self { plateau: (squares.sum::<f64>() / f64::from(AVERAGED)).sqrt(), halp })
     }
 }
 
@@ -167,59 +177,75 @@ fn plateau(delta: f64) -> f64 {
     moments.gradient().sqrt()
 }
 
-/// ln of the factor a full gradient of HALP.
-fn contraction() -> f64 {
+/// Factor of the gradient norm from one full gradient of HALP to the next, where no offset saturates.
+fn contraction(bits: u32, mu: f64) -> f64 {
     let mut moments = Moments::new();
     let mut norms = vec![];
     for _ in 0..LAST {
         let norm = moments.gradient().sqrt();
-        moments.epoch(norm / MU / (2f64.powi(BITS as i32 - 1) - 1.0));
+        moments.epoch(norm / mu / (2f64.powi(bits as i32 - 1) - 1.0));
         norms.push(moments.gradient().sqrt());
     }
-    (norms[LAST as usize - 1] / norms[FIRST as usize - 1]).ln() / f64::from(LAST - FIRST)
+    let fall = norms[LAST as usize - 1] / norms[FIRST as usize - 1];
+    fall.powf(1.0 / f64::from(LAST - FIRST))
 }
+
+/// Why HALP may be slower than predicted.
+const SATURATION: &str = "The moments know no end of the grid. At 8 bits and μ = 0.03 an offset reaches \
+                          ‖∇f‖/μ, which is too little in some problems: it saturates, and a full \
+                          gradient gains less. With a reach three times as far, at about the same \
+                          step, the factor is the predicted one: see the row of 10 bits.";
 
 pub(super) fn halp(seed: u32) -> Experiment {
     let trials: Vec<Trial> = (0..TRIALS)
         .into_par_iter()
         .filter_map(|trial| Trial::of(seed_of(seed, 2, trial)).ok())
         .collect();
-    let over = |of: fn(&Trial) -> f64| Estimate::of(&trials.iter().map(of).collect::<Vec<_>>());
-    let furthest = trials.iter().map(|trial| trial.end).fold(0.0, f64::max);
+    let over =
+        |of: &dyn Fn(&Trial) -> f64| Estimate::of(&trials.iter().map(of).collect::<Vec<_>>());
+    let rate = |which: usize| over(&|trial| trial.halp[which].rate).map(f64::exp);
+    let arrived =
+        |which: usize| trials.iter().filter(|trial| trial.halp[which].end <= 1.0).count() as f64;
     // The range of the models is 8·127/128, which 127 steps of 1/16 reach.
-    let (plateau, contraction) = rayon::join(|| plateau(1.0 / 16.0), contraction);
-    let rows = vec![
-        Row::estimated("LP-SVRG: gradient norm at which it stays", plateau, &over(|t| t.plateau)),
-        Row::estimated(
-            "HALP: factor of the gradient norm from one full gradient to the next",
-            contraction.exp(),
-            &over(|t| t.rate).map(f64::exp),
-        ),
-        Row::new(
-            "HALP: least gradient norm over the bound of f64 (at most)",
-            1.0,
-            furthest,
-            Check::AtMost,
-        ),
-    ];
+    let (plateau, factors) = rayon::join(
+        || plateau(1.0 / 16.0),
+        || [contraction(BITS, MU), contraction(WIDE_BITS, WIDE_MU)],
+    );
+    let mut rows = vec![Row::estimated(
+        "LP-SVRG, 8 bits: gradient norm at which it stays",
+        plateau,
+        &over(&|trial| trial.plateau),
+    )];
+    for (which, bits) in [BITS, WIDE_BITS].into_iter().enumerate() {
+        let quantity = format!("HALP, {bits} bits: factor of the gradient norm a full gradient");
+        rows.push(Row::estimated(quantity, factors[which], &rate(which)).because(SATURATION));
+        let quantity = format!("HALP, {bits} bits: problems solved to the roundoff of f64");
+        let all = Row::new(quantity, TRIALS as f64, arrived(which), Check::Within(0.0));
+        rows.push(all.because(SATURATION));
+    }
     Experiment {
         title: "HALP goes on where LP-SVRG stalls",
         setup: format!(
-            "`normalised-{N}x{D}`: rows standard normal over √d, w* standard normal, noise 0.1. {BITS} bits, \
+            "`normalised-{N}x{D}`: rows standard normal over √d, w* standard normal, noise 0.1. \
              α = {RATE}, one row a step, T = 2n = {PERIOD} steps between full gradients; LP-SVRG on a fixed \
-             grid of step 1/16, HALP on ±‖∇f‖/μ with μ = {MU}. {TRIALS} problems; LP-SVRG over {AVERAGED} full \
-             gradients after {SETTLING}, the factor of HALP over the full gradients {FIRST} to {LAST}, its least \
-             norm of {END}."
+             grid of step 1/16, HALP on one that reaches ‖∇f‖/μ, with μ = {MU} at {BITS} bits and {WIDE_MU} at \
+             {WIDE_BITS}. {TRIALS} problems; LP-SVRG over {AVERAGED} full gradients after {SETTLING}, the factor \
+             of HALP over the full gradients {FIRST} to {LAST}, its least norm of {END}."
         ),
         formula: "The second moments of the centre and of the offset along each eigenvector of the \
-                  Hessian (those of Marchenko and Pastur 1967), step by step: the mean step contracts \
-                  them, the sampled row adds α²((E(x·z)²)λ + …) as for normal rows, and stochastic rounding of a move t adds \
-                  δ|t| − t² a coordinate. No parameter is fitted. The bound of f64 is the probabilistic \
-                  one of Higham and Mary 2019 on the gradient's own roundings.",
+                  Hessian (eigenvalues of Marchenko and Pastur 1967), step by step: the mean step \
+                  contracts them, the one row of a step adds its variance as normal rows do, and \
+                  stochastic rounding of a move t adds δ|t| − t² a coordinate. No parameter is fitted. \
+                  A gradient is solved to the roundoff where its norm is below what the roundings of its own \
+                  sum may be, by the probabilistic bound of Higham and Mary 2019.",
         source: "Algorithms: De Sa et al. 2018. The moments are derived in `src/validation/svrg.rs`.",
-        remark: "An earlier implementation had a gradient norm of about 2·10⁻² for LP-SVRG and 10⁻¹⁷ for \
-                 HALP. The first depends on the scale of the problem, which was not written down with \
-                 it: the grid reaches 8 standard deviations of w*, and a wider one stays further away.",
+        remark: "At 8 bits the interval of the factor is wide since the problems differ: with μ = 0.03 an \
+                 offset reaches ‖∇f‖/μ, which is too little in some of them, where it saturates and a full \
+                 gradient gains less, up to a factor of 0.5 and more. The moments know no end of the grid; at \
+                 10 bits and μ = 0.01, about the same step, nothing saturates. An earlier implementation \
+                 had a gradient norm of about 2·10⁻² for LP-SVRG and 10⁻¹⁷ for HALP. The first depends \
+                 on the scale of the problem, which was not written down with it: here the grid \
+                 reaches 8 standard deviations of w*, and a wider one stays further away.",
         rows,
         ..Experiment::untitled()
     }
