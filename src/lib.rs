@@ -28,4 +28,5 @@ pub mod problem;
 pub mod record;
 pub mod report;
 pub mod truth;
+pub mod validation;
 pub mod workload;

@@ -16,6 +16,7 @@ mod repeat;
 mod report;
 mod run;
 mod selection;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ Examples:
     Frontier(frontier::FrontierArgs),
     Grade(grade::GradeArgs),
     Report(report::Report),
+    Validate(validate::Validate),
     Completions(completions::Completions),
 }
 
@@ -63,6 +65,7 @@ impl Cli {
             Verb::Frontier(verb) => verb.run(),
             Verb::Grade(verb) => verb.run(),
             Verb::Report(verb) => verb.run(),
+            Verb::Validate(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
         }
     }

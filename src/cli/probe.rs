@@ -10,7 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tradeoff::fingerprint::kernels::{self, KernelOrder};
-use tradeoff::fingerprint::{self, Comparison, DeviceFingerprint, SECTIONS};
+use tradeoff::fingerprint::{self, Comparison, DeviceFingerprint, ORDERS, SECTIONS};
 use tradeoff::gpu::{self, Candidate, DeviceInfo, GpuError};
 use tradeoff::record;
 use tradeoff::report::tree;
@@ -27,7 +27,9 @@ use super::output;
 ///
 /// --orders adds in which order each matmul kernel sums, found out from its results alone (FPRev): every
 /// kernel is compiled for that, which can take a minute. [0..63] is a sum from left to right, [0,4..60]
-/// one of every fourth, pairwise[0..63] one of neighbours, then of pairs; other trees are drawn.
+/// one of every fourth, pairwise[0..63] one of neighbours, then of pairs; other trees are drawn. A run
+/// does not ask for them: to compare orders, save those of one machine with --orders --json, and name
+/// that file on the other with --orders --against.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,6 +40,8 @@ Examples:
                                                     do the devices here compute as those did?
   tradeoff probe --device vulkan --against run.json --of nvidia-h100-vulkan
                                                     this device beside another machine's
+  tradeoff probe --orders --json > there.json       on one machine, and on another:
+  tradeoff probe --orders --against there.json      do its kernels also sum in the same order?
 
 Exit status: 0; 1 if --against found a difference; 2 on bad input.")]
 pub struct Probe {
@@ -48,15 +52,16 @@ pub struct Probe {
     #[arg(long)]
     json: bool,
     /// Add the summation order of each matmul kernel.
-    #[arg(long, conflicts_with = "against")]
+    #[arg(long)]
     orders: bool,
     /// Draw each order as SVG in this folder, which is made.
     #[arg(long, value_name = "DIR", requires = "orders")]
     pictures: Option<PathBuf>,
-    /// Compare with the devices of the same names in a run: its folder, or its run.json.
+    /// Compare with the devices of the same names in a run (its folder, or its run.json), or in a file
+    /// that `tradeoff probe --json` printed.
     #[arg(long, value_name = "RUN")]
     against: Option<PathBuf>,
-    /// Compare with this device of the run instead.
+    /// Compare with this device there instead.
     #[arg(long, value_name = "DEVICE", requires = "against")]
     of: Option<String>,
 }
@@ -69,10 +74,21 @@ struct Probed {
     orders: Option<Vec<KernelOrder>>,
 }
 
+impl Probed {
+    /// The fingerprint as `run.json` has it, with the orders of kernels beside it.
+    fn whole(&self) -> Value {
+        let mut whole = json!(self.fingerprint);
+        if let (Value::Object(fields), Some(orders)) = (&mut whole, &self.orders) {
+            fields.insert(ORDERS.to_owned(), json!(orders));
+        }
+        whole
+    }
+}
+
 impl Probe {
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         // What cannot be read is told before anything is probed.
-        let run = self.against.as_deref().map(fingerprints_of).transpose()?;
+        let other = self.against.as_deref().map(Other::read).transpose()?;
         let devices = match &self.device {
             Some(list) => gpu::discover(Some(list))?,
             None => gpu::discover_from_env()?,
@@ -80,59 +96,77 @@ impl Probe {
         if let Some(hint) = gpu::no_gpu_hint(&devices) {
             eprintln!("{hint}");
         }
-        let namesakes = run.as_ref().map(|run| self.namesakes(&devices, run)).transpose()?;
+        let Some(other) = other else {
+            let all = devices.iter().map(|device| probe(device, self.orders));
+            let probed = all.collect::<anyhow::Result<Vec<_>>>()?;
+            self.draw(&probed)?;
+            output::print(&self.describe(&probed)?)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let namesakes = self.namesakes(&devices, &other)?;
         let mut probed = vec![];
         for device in &devices {
-            if namesakes.as_ref().is_none_or(|names| names.contains_key(&device.info.slug)) {
-                probed.push(probe(device, self.orders)?);
+            if let Some(namesake) = namesakes.get(&device.info.slug) {
+                let orders = self.orders && self.has_orders(device, namesake, &other);
+                probed.push(probe(device, orders)?);
             }
         }
-        if let Some(folder) = &self.pictures {
-            draw(folder, &probed)?;
+        self.draw(&probed)?;
+        self.compare(&probed, &namesakes, &other)
+    }
+
+    /// Whether there are orders to compare with; without, a line says how to have them. Only pictures
+    /// are then worth the minute that orders take.
+    fn has_orders(&self, device: &Candidate, namesake: &Namesake, other: &Other) -> bool {
+        let known = !fingerprint::orders(&namesake.fingerprint).is_empty();
+        if !known {
+            eprintln!(
+                "{}: {} has no summation orders of {}, so they are not compared; have them there by \
+                 `tradeoff probe --orders --json > FILE`, and name that file",
+                device.info.slug, other.name, namesake.name
+            );
         }
-        match namesakes {
-            Some(namesakes) => self.compare(&probed, &namesakes),
-            None => {
-                output::print(&self.describe(&probed)?)?;
-                Ok(ExitCode::SUCCESS)
-            }
-        }
+        known || self.pictures.is_some()
     }
 
     fn describe(&self, probed: &[Probed]) -> anyhow::Result<String> {
         if self.json {
-            let all: BTreeMap<&str, Whole> =
-                probed.iter().map(|p| (p.info.slug.as_str(), Whole::of(p))).collect();
+            let all: BTreeMap<&str, Value> =
+                probed.iter().map(|p| (p.info.slug.as_str(), p.whole())).collect();
             return Ok(serde_json::to_string_pretty(&all)? + "\n");
         }
         Ok(probed.iter().map(described).collect::<Vec<_>>().join("\n"))
     }
 
-    /// The fingerprint of the run that each device here is compared with, and its name there.
+    /// The fingerprint that each device here is compared with, and its name there.
     fn namesakes(
         &self,
         devices: &[Candidate],
-        run: &serde_json::Map<String, Value>,
-    ) -> anyhow::Result<BTreeMap<String, (String, Value)>> {
-        let there = run.keys().cloned().collect::<Vec<_>>().join(", ");
+        other: &Other,
+    ) -> anyhow::Result<BTreeMap<String, Namesake>> {
+        let there = other.devices.keys().cloned().collect::<Vec<_>>().join(", ");
         if let Some(name) = &self.of
-            && !run.contains_key(name)
+            && !other.devices.contains_key(name)
         {
-            bail!("--of {name}: the run has no such device; it has {there}");
+            bail!("--of {name}: {} has no such device; it has {there}", other.name);
         }
         let mut found = BTreeMap::new();
         for device in devices {
             let slug = &device.info.slug;
             let name = self.of.as_ref().unwrap_or(slug);
-            match run.get(name) {
+            match other.devices.get(name) {
                 Some(value) => {
-                    found.insert(slug.clone(), (name.clone(), value.clone()));
+                    let namesake = Namesake { name: name.clone(), fingerprint: value.clone() };
+                    found.insert(slug.clone(), namesake);
                 }
-                None => eprintln!("{slug}: not in the run, left out"),
+                None => eprintln!("{slug}: not in {}, left out", other.name),
             }
         }
         if found.is_empty() {
-            bail!("the run has none of these devices; it has {there}; name one of them with --of");
+            bail!(
+                "{} has none of these devices; it has {there}; name one of them with --of",
+                other.name
+            );
         }
         Ok(found)
     }
@@ -140,27 +174,33 @@ impl Probe {
     fn compare(
         &self,
         probed: &[Probed],
-        namesakes: &BTreeMap<String, (String, Value)>,
+        namesakes: &BTreeMap<String, Namesake>,
+        other: &Other,
     ) -> anyhow::Result<ExitCode> {
         let mut compared = vec![];
-        for Probed { info, fingerprint, .. } in probed {
-            let Some((name, there)) = namesakes.get(&info.slug) else { continue };
-            let comparison = fingerprint::compare(&json!(fingerprint), there);
+        for one in probed {
+            let Some(Namesake { name, fingerprint: there }) = namesakes.get(&one.info.slug) else {
+                continue;
+            };
+            let (device, here, place) = (&one.info.slug, one.whole(), other.name);
+            let mut comparison = fingerprint::compare(&here, there);
             if comparison.same + comparison.differences.len() == 0 {
-                bail!("the run's fingerprint of {name} has no property that this tradeoff knows");
+                bail!(
+                    "the fingerprint of {name} in {place} has no property known to this tradeoff"
+                );
             }
-            compared.push(Compared { device: &info.slug, against: name, comparison });
-        }
-        for one in &compared {
-            for (count, who) in [
-                (one.comparison.only_here.len(), "the run has not"),
-                (one.comparison.only_there.len(), "only the run has"),
-            ] {
-                if count > 0 {
-                    eprintln!("{}: {count} properties that {who} are not compared", one.device);
+            if self.orders && !fingerprint::orders(there).is_empty() {
+                let orders = fingerprint::compare_orders(&here, there);
+                if orders.same + orders.differences.len() == 0 {
+                    eprintln!(
+                        "{device}: no kernel in common with {name}, so no orders are compared"
+                    );
                 }
+                comparison = comparison.and(orders);
             }
+            compared.push(Compared { device, against: name, place, comparison });
         }
+        compared.iter().for_each(Compared::warn);
         let text = if self.json {
             serde_json::to_string_pretty(&compared)? + "\n"
         } else {
@@ -170,25 +210,90 @@ impl Probe {
         let differs = compared.iter().any(|one| !one.comparison.differences.is_empty());
         Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+
+    /// A picture of each order of each device, and the names of the files on stderr.
+    fn draw(&self, probed: &[Probed]) -> anyhow::Result<()> {
+        let Some(folder) = &self.pictures else { return Ok(()) };
+        fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
+        for Probed { info, orders, .. } in probed {
+            for order in orders.iter().flatten() {
+                let Some(tree) = &order.shape else { continue };
+                let KernelOrder { kernel, precision, .. } = order;
+                let file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
+                let title = format!("{kernel} at {precision} on {}: {}", info.slug, order.order);
+                fs::write(&file, tree::svg(tree, &title))
+                    .with_context(|| format!("writing `{}`", file.display()))?;
+                eprintln!("{}", file.display());
+            }
+        }
+        Ok(())
+    }
 }
 
-/// A device here beside one of a run.
+/// What is compared with: the devices of a run, or of an earlier probe.
+struct Other {
+    /// How it is called in messages: `the run`, `the file`.
+    name: &'static str,
+    devices: serde_json::Map<String, Value>,
+}
+
+impl Other {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        if let Some(devices) = printed_by_probe(path) {
+            return Ok(Self { name: "the file", devices });
+        }
+        match record::read_provenance(path)?.fingerprints {
+            Value::Object(devices) if !devices.is_empty() => Ok(Self { name: "the run", devices }),
+            _ => bail!("`{}` has no fingerprint of a device; name another run", path.display()),
+        }
+    }
+}
+
+/// What `tradeoff probe --json` printed: devices by name, and nothing else.
+fn printed_by_probe(path: &Path) -> Option<serde_json::Map<String, Value>> {
+    let Value::Object(all) = serde_json::from_slice(&fs::read(path).ok()?).ok()? else {
+        return None;
+    };
+    let are_devices = all.values().all(|device| device["arithmetic"].is_object());
+    (are_devices && !all.is_empty()).then_some(all)
+}
+
+/// A device there.
+struct Namesake {
+    name: String,
+    fingerprint: Value,
+}
+
+/// A device here beside one there.
 #[derive(Serialize)]
 struct Compared<'a> {
     device: &'a str,
     against: &'a str,
+    /// What has the other one.
+    #[serde(skip)]
+    place: &'a str,
     #[serde(flatten)]
     comparison: Comparison,
 }
 
 impl Compared<'_> {
+    /// Of what only one side has.
+    fn warn(&self) {
+        let Self { device, place, comparison, .. } = self;
+        for (count, who) in [
+            (comparison.only_here.len(), format!("{place} has not")),
+            (comparison.only_there.len(), format!("only {place} has")),
+        ] {
+            if count > 0 {
+                eprintln!("{device}: {count} properties that {who} are not compared");
+            }
+        }
+    }
+
     fn told(&self) -> String {
-        let Self { device, against, comparison } = self;
-        let against = if device == against {
-            "the run's".to_owned()
-        } else {
-            format!("{against} of the run")
-        };
+        let Self { device, against, place, comparison } = self;
+        let against =
+            if device == against { format!("{place}'s") } else { format!("{against} of {place}") };
         let (differing, same) = (comparison.differences.len(), comparison.same);
         let mut text = match differing {
             0 => format!("{device}: as {against}, in all {same} properties that both have\n"),
@@ -202,13 +307,6 @@ impl Compared<'_> {
             text += &format!("  {property}\n    here   {here}\n    there  {there}\n");
         }
         text
-    }
-}
-
-fn fingerprints_of(path: &Path) -> anyhow::Result<serde_json::Map<String, Value>> {
-    match record::read_provenance(path)?.fingerprints {
-        Value::Object(all) if !all.is_empty() => Ok(all),
-        _ => bail!("`{}` has no fingerprint of a device; name another run", path.display()),
     }
 }
 
@@ -226,38 +324,6 @@ fn probe(device: &Candidate, with_orders: bool) -> anyhow::Result<Probed> {
     };
     let (fingerprint, orders) = ask().with_context(|| format!("probing {}", info.slug))?;
     Ok(Probed { info, fingerprint, orders })
-}
-
-/// A fingerprint as `run.json` has it, with the orders of kernels beside it.
-#[derive(Serialize)]
-struct Whole<'a> {
-    #[serde(flatten)]
-    fingerprint: &'a DeviceFingerprint,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summation_orders: Option<&'a [KernelOrder]>,
-}
-
-impl<'a> Whole<'a> {
-    fn of(probed: &'a Probed) -> Self {
-        Self { fingerprint: &probed.fingerprint, summation_orders: probed.orders.as_deref() }
-    }
-}
-
-/// A picture of each order of each device, and the names of the files on stderr.
-fn draw(folder: &Path, probed: &[Probed]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
-    for Probed { info, orders, .. } in probed {
-        for order in orders.iter().flatten() {
-            let Some(tree) = &order.shape else { continue };
-            let KernelOrder { kernel, precision, .. } = order;
-            let file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
-            let title = format!("{kernel} at {precision} on {}: {}", info.slug, order.order);
-            fs::write(&file, tree::svg(tree, &title))
-                .with_context(|| format!("writing `{}`", file.display()))?;
-            eprintln!("{}", file.display());
-        }
-    }
-    Ok(())
 }
 
 /// Width of the names of properties.

@@ -190,6 +190,18 @@ fn normalisation<E>(
     })
 }
 
+/// A sum as a unit forms it that aligns all summands to the largest and cuts off what lies more than
+/// `extra` bits below its last place, in a format of `digits` binary digits.
+pub(crate) fn aligned_sum(summands: &[f64], digits: i32, extra: i32) -> f64 {
+    let largest = summands.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let exponent = largest.log2().floor() as i32;
+    let quantum = 2f64.powi((exponent - (digits - 1) - extra).max(-1000));
+    summands.iter().map(|x| (x / quantum).trunc() * quantum).sum()
+}
+
 /// The features of each matrix unit of a device, by name; why there are none.
 pub(super) fn of_device(context: &Context) -> Result<Vec<(&'static str, Features)>, Denied> {
     let info = &context.info;
@@ -295,14 +307,9 @@ mod tests {
                 return products.fold(c, |sum, p| keep(self.mode.round(sum + p, grid), least_sum));
             }
             let all: Vec<f64> = [c].into_iter().chain(products).collect();
-            let largest = all.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-            let sum: f64 = match self.extra {
-                Some(extra) if largest > 0.0 => {
-                    let exponent = largest.log2().floor() as i32;
-                    let quantum = 2f64.powi((exponent - (digits - 1) - extra).max(-1000));
-                    all.iter().map(|x| (x / quantum).trunc() * quantum).sum()
-                }
-                _ => all.iter().sum(),
+            let sum = match self.extra {
+                Some(extra) => aligned_sum(&all, digits, extra),
+                None => all.iter().sum(),
             };
             keep(self.mode.round(sum, grid), least_sum)
         }

@@ -7,7 +7,7 @@
 //! have the same hash.
 //!
 //! [`order`] reveals in which order a kernel sums, and [`kernels`] that of each matmul kernel: it is the
-//! kernel's and not the device's, so the hash is not of it.
+//! kernel's and not the device's, so the hash is not of it, and [`compare_orders`] is apart.
 
 mod arithmetic;
 mod conversions;
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::gpu::{Context, Fingerprint, GpuError, Source};
+use crate::gpu::{Context, Fingerprint, GpuError, Source, double_differs, lost_errors};
 use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
 use crate::wgsl;
@@ -33,6 +33,7 @@ use arithmetic::{ADD, COPY, EXPLICIT, FORMS, LOAD, MULTIPLY, STORE};
 use conversions::{NATIVE, PACK, QUANTIZE};
 use functions::{FUNCTION_LIST, SAMPLE, SPECIALS};
 use machine::{Denied, Machine};
+pub(crate) use matrix_unit::aligned_sum;
 
 /// What was seen, by property.
 pub type Section = BTreeMap<String, String>;
@@ -66,7 +67,8 @@ pub const SECTIONS: [&str; 12] = [
 ];
 
 /// The kernels that a [`DeviceFingerprint`] is probed with, beside those of
-/// [`gpu::PROBES`](crate::gpu::PROBES). That of f16 needs `SHADER_F16`.
+/// [`gpu::PROBES`](crate::gpu::PROBES), [`gpu::ERROR_FREE`](crate::gpu::ERROR_FREE) and
+/// [`gpu::DOUBLE`](crate::gpu::DOUBLE). That of f16 needs `SHADER_F16`.
 pub const PROBES: [Source; 10] = [
     wgsl!("probe/memory.wgsl"),
     wgsl!("probe/compensated.wgsl"),
@@ -211,6 +213,7 @@ fn observe(machine: Machine<'_>) -> Result<BTreeMap<String, Section>, GpuError> 
 fn observe_f32(notes: &mut Notes<'_>) -> Result<(), GpuError> {
     notes.ask("fma", "fma(a, b, c)", |m| arithmetic::explicit_fma(m, 0))?;
     notes.ask("fma", "fma(a, b, c) of vectors", |m| arithmetic::explicit_fma(m, 1))?;
+    notes.ask("fma", "fma(a, b, c) of f64", fma_of_f64)?;
     notes.ask("fma", "a * b + c", arithmetic::contraction)?;
     notes.ask("rounding", "sums", arithmetic::rounding_of_sums)?;
     notes.ask("rounding", "products", arithmetic::rounding_of_products)?;
@@ -228,7 +231,32 @@ fn observe_f32(notes: &mut Notes<'_>) -> Result<(), GpuError> {
     for form in &FORMS {
         notes.ask("error-free transformations", form.name, |m| arithmetic::survives(m, form))?;
     }
-    Ok(())
+    notes.ask("error-free transformations", "as the kernels write them", errors_of_kernels)
+}
+
+/// Of the sums and products with their errors on which fp32-comp and fp32x2 rest: of the very functions
+/// that those kernels call, since a compiler may spare one form and not another.
+fn errors_of_kernels(machine: Machine<'_>) -> Result<String, Denied> {
+    let lost = match machine {
+        Machine::Gpu(context) => lost_errors(context)?,
+        // Rust reassociates nothing.
+        Machine::Cpu => None,
+    };
+    Ok(lost.map_or("survive".to_owned(), |answer| format!("lost: {answer}")))
+}
+
+/// Of f64, on which fp64 rests: as that of f32, or the first answer that is another.
+fn fma_of_f64(machine: Machine<'_>) -> Result<String, Denied> {
+    let (arithmetic, differs) = match machine {
+        Machine::Gpu(context) if !context.info.shader_f64 => return Err(Denied::Lacks("no f64")),
+        Machine::Gpu(context) => {
+            let arithmetic = context.fingerprint.arithmetic;
+            (arithmetic, double_differs(context, arithmetic)?)
+        }
+        Machine::Cpu => (Arithmetic::host(), None),
+    };
+    let rounded = if arithmetic.fused_fma { "rounded once" } else { "rounded twice" };
+    Ok(differs.map_or(rounded.to_owned(), |answer| format!("not as that of f32: {answer}")))
 }
 
 fn observe_f16(notes: &mut Notes<'_>) -> Result<(), GpuError> {
@@ -293,9 +321,28 @@ pub struct Difference {
     pub there: String,
 }
 
+impl Comparison {
+    /// Both at once: of what two comparisons of one device found.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.differences.extend(other.differences);
+        self.only_here.extend(other.only_here);
+        self.only_there.extend(other.only_there);
+        Self { same: self.same + other.same, ..self }
+    }
+}
+
 /// Compares two fingerprints as `run.json` has them, of whatever version: property by property.
 pub fn compare(here: &Value, there: &Value) -> Comparison {
-    let (here, there) = (properties(here), properties(there));
+    compared(&properties(here), &properties(there))
+}
+
+/// Compares the summation orders that lie beside two fingerprints, see [`orders`]: kernel by kernel.
+pub fn compare_orders(here: &Value, there: &Value) -> Comparison {
+    compared(&orders(here), &orders(there))
+}
+
+fn compared(here: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> Comparison {
     let names: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
     let mut comparison = Comparison::default();
     for name in names {
@@ -313,8 +360,25 @@ pub fn compare(here: &Value, there: &Value) -> Comparison {
     comparison
 }
 
+/// The key under which `tradeoff probe --orders --json` has the orders of a device's kernels.
+pub const ORDERS: &str = "summation_orders";
+
+/// The summation orders beside a fingerprint, as `tradeoff probe --orders --json` prints them under
+/// [`ORDERS`], by precision, kernel and number of summands; none where they were not asked for. The
+/// parameters of a kernel do not count: devices have defaults of their own.
+pub fn orders(fingerprint: &Value) -> BTreeMap<String, String> {
+    let known = fingerprint.get(ORDERS).cloned().unwrap_or_default();
+    let known: Vec<kernels::KernelOrder> = serde_json::from_value(known).unwrap_or_default();
+    let named = known.into_iter().map(|order| {
+        let kernels::KernelOrder { kernel, precision, terms, order, tree, .. } = order;
+        let name = format!("order of {terms} products: {precision} {kernel}");
+        (name, if tree.is_empty() { order } else { format!("{order}: {tree}") })
+    });
+    named.collect()
+}
+
 /// The properties of a fingerprint as `run.json` has it, by `section: property`; what mirrors follow is
-/// in the section `model`. Its hash and what describes a sample are none.
+/// in the section `model`. Its hash, what describes a sample and the orders of kernels are none.
 pub fn properties(fingerprint: &Value) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let Value::Object(fields) = fingerprint else { return all };
@@ -323,7 +387,8 @@ pub fn properties(fingerprint: &Value) -> BTreeMap<String, String> {
         Value::Null => "none".to_owned(),
         other => other.to_string(),
     };
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "sha256") {
+    let counts = |name: &str| !["sha256", ORDERS].contains(&name);
+    for (name, value) in fields.iter().filter(|(name, _)| counts(name)) {
         match (name.as_str(), value) {
             ("observed", Value::Object(sections)) => {
                 for (section, properties) in sections {
@@ -396,5 +461,34 @@ mod tests {
         let found = compare(&here, &old);
         assert_eq!((found.same, found.differences.len(), found.only_there.len()), (3, 0, 0));
         assert!(found.only_here.len() > 50, "{}", found.only_here.len());
+    }
+
+    #[test]
+    fn orders_are_compared_by_kernel() {
+        let order = |kernel: &str, terms: usize, order: &str, tree: &str| {
+            serde_json::json!({
+                "kernel": kernel, "precision": "fp32", "parameters": kernel, "terms": terms,
+                "order": order, "tree": tree,
+            })
+        };
+        let with = |all: Vec<Value>| serde_json::json!({ "sha256": "0", ORDERS: all });
+        let here = with(vec![
+            order("naive", 64, "sequential", "[0..63]"),
+            order("gemv", 64, "exact", ""),
+            order("subgroup", 64, "sequential", "[0..63]"),
+        ]);
+        let there = with(vec![
+            order("naive", 64, "pairwise", "pairwise[0..63]"),
+            order("gemv", 64, "exact", ""),
+            order("subgroup", 32, "sequential", "[0..31]"),
+        ]);
+        assert_eq!(compare(&here, &there), Comparison::default(), "no property of the device");
+        let found = compare_orders(&here, &there);
+        assert_eq!((found.same, found.only_here.len(), found.only_there.len()), (1, 1, 1));
+        let [difference] = &found.differences[..] else { panic!("{found:?}") };
+        assert_eq!(difference.property, "order of 64 products: fp32 naive");
+        assert_eq!(difference.there, "pairwise: pairwise[0..63]");
+        assert_eq!(compare_orders(&here, &with(vec![])).only_here.len(), 3);
+        assert_eq!(found.clone().and(found.clone()).same, 2);
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::cache::Policy;
 use super::session::Session;
 use crate::fingerprint::{DeviceFingerprint, PROBES, matrix_probes};
-use crate::gpu::{Context, Fingerprint, GpuError, compose};
+use crate::gpu::{Context, DOUBLE, ERROR_FREE, Fingerprint, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
 
@@ -38,6 +38,7 @@ impl<'a> Key<'a> {
         let single = PROBES.into_iter().map(|probe| compose(&[probe]));
         let all = single
             .chain(matrix_probes().iter().map(|files| compose(files)))
+            .chain([compose(&ERROR_FREE), compose(&[DOUBLE])])
             .fold(Sha256::new(), |all, probe| all.chain_update(probe.wgsl));
         Self {
             device: &info.name,

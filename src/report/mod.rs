@@ -18,6 +18,7 @@ pub mod page;
 pub mod plot;
 pub mod scale;
 pub mod tree;
+pub mod validation;
 pub mod words;
 
 use std::collections::BTreeMap;
