@@ -1,6 +1,7 @@
 //! Mirror of the matmul conversion kernels: f32 matrices to the operands that a product reads.
 
 mod narrow;
+mod values;
 
 use std::borrow::Cow;
 use std::marker::PhantomData;

@@ -116,15 +116,24 @@ impl<'a> Stored<'a> {
 /// `count` matrices of one shape that lie one above the other, each transposed.
 fn transposed(stack: &Matrix, count: usize) -> Matrix {
     let (rows, cols) = (stack.rows / count, stack.cols);
-    let mut data = vec![0.0; stack.data.len()];
+    Matrix { rows: count * cols, cols: rows, data: columns(&stack.data, rows, cols) }
+}
+
+/// The columns, one after the other, of each of the row-major matrices that lie one above the other.
+pub(crate) fn columns<T: Copy + Default + Send + Sync>(
+    stack: &[T],
+    rows: usize,
+    cols: usize,
+) -> Vec<T> {
+    let mut data = vec![T::default(); stack.len()];
     data.par_chunks_exact_mut(rows).enumerate().for_each(|(line, out)| {
         let (matrix, column) = (line / cols, line % cols);
         let first = matrix * rows * cols + column;
-        for (out, x) in out.iter_mut().zip(stack.data[first..].iter().step_by(cols)) {
+        for (out, x) in out.iter_mut().zip(stack[first..].iter().step_by(cols)) {
             *out = *x;
         }
     });
-    Matrix { rows: count * cols, cols: rows, data }
+    data
 }
 
 /// Numbers to a row of k numbers as a device stores it, and rows of a matrix whose columns go along k:
