@@ -173,6 +173,27 @@ proptest! {
         }
     }
 
+    /// Scales and random bits of fp8 and of the formats with blocks belong to rows of A and columns of B: a
+    /// layout changes no bit of C.
+    #[test]
+    fn a_layout_changes_no_bit_of_a_narrow_product(
+        (m, n, k) in (1usize..=20, 1usize..=20, 1usize..=80),
+        layout in prop::sample::select(&Layout::ALL[..]),
+        batch in 1usize..=3,
+        precision in prop::sample::select(Precision::NARROW[1..].to_vec()),
+        arithmetic in arithmetics(),
+        key: [u32; 2],
+    ) {
+        let problem = problem([m, n, k], batch, key[0]);
+        let product = |layout| {
+            let stored = Stored::new(layout, batch, &problem.a, &problem.b);
+            let o = Operands::convert_stored(precision, arithmetic, &stored, key);
+            let rows: Vec<_> = (0..batch * m).collect();
+            multiply(precision, arithmetic, &o, &rows, key)
+        };
+        prop_assert_eq!(product(layout), product(Layout::Nn), "{}", precision);
+    }
+
     /// A layout and a batch change where numbers lie, not what is computed: what is converted to nearest
     /// gives each product the bits that it has alone, if its scale is its own.
     #[test]
@@ -181,7 +202,8 @@ proptest! {
         layout in prop::sample::select(&Layout::ALL[..]),
         precision in prop::sample::select(vec![
             Precision::Fp32, Precision::Fp16, Precision::Fp16Acc16, Precision::Bf16,
-            Precision::Int8Rowwise,
+            Precision::Int8Rowwise, Precision::Fp8E4m3, Precision::Fp8E5m2, Precision::Mxfp8,
+            Precision::Mxint8, Precision::Int4,
         ]),
         arithmetic in arithmetics(),
         key: [u32; 2],

@@ -117,7 +117,7 @@ fn matmul_modules() -> Vec<Module> {
         let conversions = conversion_sources(precision);
         let entry_points: &[&[_]] = match conversions.len() {
             0 => &[],
-            1 if precision.storage().is_blocked() => &[&["of_a", "of_b"]],
+            1 if precision.storage().is_blocked() => &[&["along", "across"]],
             1 => &[&["convert"]],
             _ => &[&["of_rows", "of_columns"], &["of_rows", "of_columns"]],
         };

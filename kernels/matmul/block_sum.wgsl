@@ -2,7 +2,8 @@
 // its entry of C. Over blocks 0, 1, … in order: c = fma(block · step_a, step_b, c), where `block` is the
 // sum over the 32 products of the elements and step_a, step_b are their scales. Powers of two make both
 // products exact unless they leave the range of f32.
-// scales_a: M x LDA/32, scales_b: LDA/32 x LDB, SCALES_WORD to a word.
+// scales_a: BATCH times M x LDA/32, scales_b: BATCH times LDA/32 x LDB, SCALES_WORD to a word; rows and
+// blocks count through all products.
 @group(0) @binding(3) var<storage, read> scales_a: array<u32>;
 @group(0) @binding(4) var<storage, read> scales_b: array<u32>;
 

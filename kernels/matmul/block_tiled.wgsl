@@ -1,7 +1,8 @@
 // C = A·B for operands that share scales in blocks of 32 along k, with ROWS x 4 entries of C in each
 // thread's registers and loads of four words straight from storage. Each entry is summed block after
 // block as in block_naive.wgsl, so it equals `naive` bit for bit.
-// a: M x LDA/WORD words, WORD consecutive k each; b: LDA/WORD x LDB words, likewise; c: M x LDC f32.
+// a: M x LDA/WORD words, WORD consecutive k each; b: LDA/WORD x LDB words, likewise; c: M x LDC f32; each
+// BATCH times.
 @group(0) @binding(0) var<storage, read> a: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<u32>>;
 
@@ -14,17 +15,21 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
     if (i0 >= M || j0 >= N) {
         return;
     }
+    let above = id.z * (LDA / BLOCK); // blocks of B
+    var numbers: array<u32, ROWS>; // of rows, through all products; at an edge the last one again
+    for (var r = 0u; r < ROWS; r++) {
+        numbers[r] = id.z * M + min(i0 + r, M - 1u);
+    }
     var sums: array<vec4<f32>, ROWS>;
     for (var block = 0u; block < (K + BLOCK - 1u) / BLOCK; block++) {
         var partials: array<array<Partial, 4>, ROWS>;
-        for (var w = block * WORDS; w < (block + 1u) * WORDS; w += 4u) {
-            // At an edge the last row is read again, and the result is not stored.
+        for (var w = 0u; w < WORDS; w += 4u) {
             var rows: array<vec4<u32>, ROWS>;
             for (var r = 0u; r < ROWS; r++) {
-                rows[r] = a[(min(i0 + r, M - 1u) * (LDA / WORD) + w) / 4u];
+                rows[r] = a[(numbers[r] * (LDA / WORD) + block * WORDS + w) / 4u];
             }
             for (var s = 0u; s < 4u; s++) {
-                let words = b[((w + s) * LDB + j0) / 4u];
+                let words = b[(((above + block) * WORDS + w + s) * LDB + j0) / 4u];
                 var columns: array<Decoded, 4>;
                 for (var c = 0u; c < 4u; c++) {
                     columns[c] = decoded(words[c]);
@@ -38,16 +43,16 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
         for (var c = 0u; c < 4u; c++) {
-            let step = step_b(block, j0 + c);
+            let step = step_b(above + block, j0 + c);
             for (var r = 0u; r < ROWS; r++) {
-                let step_of_row = step_a(min(i0 + r, M - 1u), block);
+                let step_of_row = step_a(numbers[r], block);
                 sums[r][c] = joined(sums[r][c], partial_value(partials[r][c]), step_of_row, step);
             }
         }
     }
     for (var r = 0u; r < ROWS; r++) {
         if (i0 + r < M) {
-            store4(i0 + r, j0, sums[r]);
+            store4(numbers[r], j0, sums[r]);
         }
     }
 }

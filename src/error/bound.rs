@@ -166,6 +166,12 @@ impl Conversion {
     fn absolute(&self, i: usize) -> f64 {
         if let [all] = self.absolute[..] { all } else { self.absolute[i] }
     }
+
+    /// Whether x of row (or column) `i` may be converted to `value`.
+    #[cfg(test)]
+    pub(crate) fn allows(&self, i: usize, x: f64, value: f64) -> bool {
+        (value - x).abs() <= self.relative * x.abs() + self.absolute(i)
+    }
 }
 
 /// The parts of the bound; the module's head says how they combine.
@@ -393,6 +399,25 @@ fn roundings(storage: Format, k: usize) -> usize {
         Format::Int4 => k.div_ceil(BLOCK) + 2,
         _ => k,
     }
+}
+
+/// The growth of all roundings in a sum of k at a precision, where `of` says that of so many roundings one
+/// after the other. `None` where that says nothing: of compensated and double-single sums, whose
+/// roundings carry each other's errors, and where `of` is.
+pub(super) fn growth(
+    precision: Precision,
+    k: usize,
+    of: impl Fn(usize) -> Option<f64>,
+) -> Option<f64> {
+    if precision.is_wide() {
+        return wide::growth(precision, k, of);
+    }
+    of(roundings(precision.storage(), k))
+}
+
+/// How many products make an entry at a precision, those of parts of numbers each for itself.
+pub(super) fn products(precision: Precision, k: usize) -> usize {
+    if precision.is_wide() { wide::products(precision, k) } else { k }
 }
 
 /// Largest relative and absolute error of one step acc + a·b.

@@ -10,7 +10,7 @@ pub mod trials;
 
 pub use bound::{Bound, BoundError, Guarantee, matmul_bound};
 pub use metrics::ErrorMetrics;
-pub use parts::{Parts, Sums};
+pub use parts::{Parts, Reference, Sums};
 pub use probabilistic::Probabilistic;
 pub use trials::Trials;
 

@@ -7,8 +7,13 @@
 //! entries with at most N·k times. For rounding to nearest the independence is a model, not a fact. For
 //! stochastic rounding Connolly, Higham and Mary (2021, SIAM J. Sci. Comput. 43, A566–A585) prove mean
 //! independence, which is enough, with twice the unit roundoff.
+//!
+//! Where products share scales in blocks, n is the number of roundings on the way of one of them, as in
+//! the deterministic bound; where numbers have parts, each product of two parts has such a factor, in
+//! the f32 sum that it goes into. Sums that carry their own errors (compensated, double-single) have
+//! no such bound: what is left of them comes of products of two roundings.
 
-use super::bound::{Bound, failure_probability};
+use super::bound::{Bound, failure_probability, growth, products};
 use crate::number::{Format, Precision, Rounding};
 
 /// Probability with which at least one compared entry may exceed its bound: λ is chosen for it.
@@ -33,8 +38,9 @@ pub struct Probabilistic {
 
 impl Probabilistic {
     /// For `entries` compared entries of a product of `precision` whose deterministic bound is
-    /// `bound` and whose stochastic roundings have so many random bits. `None` where no rounding of a sum
-    /// is random or taken to be (integer sums), and where even this bound says nothing.
+    /// `bound` and whose stochastic roundings have so many random bits. `None` where no rounding of a
+    /// sum is random or taken to be (integer sums, and those that carry their own errors), and where
+    /// even this bound says nothing.
     pub fn new(bound: &Bound, precision: Precision, bits: u32, entries: usize) -> Option<Self> {
         let inputs = bound.inputs();
         // Stochastic rounding's unit is 2u already, with that of the f32 sum before it.
@@ -42,7 +48,7 @@ impl Probabilistic {
         if u == 0.0 || u >= 0.5 || k == 0 || entries == 0 {
             return None;
         }
-        let chances = k as f64 * entries as f64;
+        let chances = products(precision, k) as f64 * entries as f64;
         let lambda = (2.0 * (2.0 * chances / FAILURE).ln()).sqrt() / (1.0 - u);
         let failure = (chances * failure_probability(u, lambda)).min(1.0);
         // What a stochastic rounding's mean may be off by: with r bits it goes up too rarely, by less
@@ -52,10 +58,12 @@ impl Probabilistic {
         } else {
             0.0
         };
-        let k = k as f64;
-        let exponent = lambda * k.sqrt() * u + k * (u * u + drift) / (1.0 - u);
-        let growth = exponent.exp_m1();
-        let bound = growth.is_finite().then(|| bound.with_gamma(growth))?;
+        let of_sum = |roundings: usize| {
+            let n = roundings as f64;
+            Some((lambda * n.sqrt() * u + n * (u * u + drift) / (1.0 - u)).exp_m1())
+        };
+        let growth = growth(precision, k, of_sum).filter(|growth| growth.is_finite())?;
+        let bound = bound.with_gamma(growth);
         Some(Self { bound, lambda, failure })
     }
 }

@@ -9,7 +9,7 @@ use crate::number::{Format, Precision};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{Matrix, Purpose, stream};
 use crate::record::Status;
-use crate::truth::matmul::multiply;
+use crate::truth::matmul::multiply_each;
 use crate::workload::matmul::{GpuMatmul, KernelSource, Shape};
 
 /// Which of the sampled entries' streams the operands are drawn from.
@@ -50,7 +50,7 @@ pub(super) fn check(
     let wide = |x: &f32| f64::from(*x);
     let some: Vec<f64> = rows.iter().flat_map(|&i| a.row(i)).map(wide).collect();
     let all: Vec<f64> = b.data.iter().map(wide).collect();
-    let exact = multiply(&some, &all, rows.len(), n, k);
+    let exact = multiply_each(&some, &all, rows, [m, n, k]);
     let wrong = computed.iter().zip(&exact).position(|(computed, exact)| computed != exact);
     let Some(at) = wrong else { return Ok(true) };
     let (row, column, computed, exact) = (rows[at / n], at % n, computed[at], exact[at]);

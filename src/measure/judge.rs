@@ -1,30 +1,31 @@
 //! What a row of a matrix product says of its error beyond the size of it: by cause, against the
 //! probabilistic bounds, over trials, stagnation, and whether equal bits come again.
 
+mod causes;
+
 use rand::seq::index;
 use rayon::prelude::*;
 
+use self::causes::Causes;
 use super::matmul::Inputs;
 use super::session::Unmeasured;
 use crate::error::bound::Conversion;
 use crate::error::probabilistic::sums_stochastically;
-use crate::error::{Bound, Parts, Probabilistic, Sums, Trials};
+use crate::error::{Bound, Probabilistic, Trials};
 use crate::gpu::Context;
 use crate::mirror::convert::{Key, Operands};
-use crate::mirror::matmul::{entries, multiply};
+use crate::mirror::matmul::{absorbed_blocks, entries, multiply};
+use crate::mirror::matmul_wide;
 use crate::number::arithmetic::Ops;
 use crate::number::philox::{Stream, half_word, philox4x32};
 use crate::number::{Arithmetic, Entries, Format, Precision, Rounding, round};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::{MatmulProblem, Matrix, Purpose, stream};
 use crate::record::{Record, Status};
-use crate::truth::matmul::{MatmulTruth, multiply as multiply_f64};
+use crate::truth::matmul::MatmulTruth;
 use crate::with_ops;
 use crate::workload::matmul::{GpuMatmul, KernelSource, output_format, upload_format};
 
-/// Product-adds and entries of the product of the converted operands; beyond, rows are sampled.
-const PARTS_PRODUCTS: usize = 1 << 28;
-const PARTS_ENTRIES: usize = 1 << 22;
 /// Entries whose additions are followed one by one, and additions in all of them.
 const FOLLOWED_ENTRIES: usize = 256;
 const FOLLOWED_ADDITIONS: usize = 1 << 24;
@@ -35,24 +36,10 @@ const SECOND_B_BYTES: u64 = 256 << 20;
 /// Which of the sampled entries' streams these are; 0 is the truth's.
 const FOLLOWED_STREAM: u64 = 1;
 
-/// The precisions whose mirror converts each operand to one number (and perhaps a step) and sums the
-/// products one by one. Those made otherwise have these columns empty.
-fn sums_one_by_one(precision: Precision) -> bool {
-    use Precision::{
-        Bf16, Fp16, Fp16Acc16, Fp16Sr, Fp32, Int8, Int8Rowwise, Int8Sr, Int8SrRowwise,
-    };
-    matches!(
-        precision,
-        Fp32 | Fp16 | Fp16Acc16 | Fp16Sr | Bf16 | Int8 | Int8Rowwise | Int8Sr | Int8SrRowwise
-    )
-}
-
 /// What the mirror's operands tell of a precision on one problem, whichever kernel multiplied them.
 #[derive(Default)]
 pub(super) struct Study {
-    /// Positions among the truth's rows at which the converted operands were multiplied in f64.
-    positions: Vec<usize>,
-    converted: Vec<f64>,
+    causes: Causes,
     stagnated: Option<f64>,
     trials: Option<Trials>,
 }
@@ -68,25 +55,9 @@ impl Study {
         trials: u32,
     ) -> Self {
         let (truth, key, problem) = (&inputs.truth, inputs.key, &inputs.problem);
-        if !sums_one_by_one(precision) || problem.batch > 1 {
-            return Self::default();
-        }
-        // What a number becomes does not depend on how its matrix is stored.
-        let plain;
-        let operands = if operands.layout == Layout::Nn {
-            operands
-        } else {
-            plain = plainly_converted(precision, arithmetic, inputs, key, operands.rounding_bits);
-            &plain
-        };
-        let Operands { n, k, .. } = *operands;
-        let rows = (PARTS_PRODUCTS / n.saturating_mul(k)).min(PARTS_ENTRIES / n).max(1);
-        let positions = spread(truth.rows.len(), rows);
-        let rows: Vec<usize> = positions.iter().map(|&at| truth.rows[at]).collect();
         let stochastic = precision.rounding() == Rounding::Stochastic && trials > 0;
         Self {
-            converted: product_of(operands, &rows),
-            positions,
+            causes: Causes::of(precision, arithmetic, operands, problem, truth),
             stagnated: stagnated(precision, arithmetic, operands, truth, key),
             trials: stochastic
                 .then(|| repeated(precision, arithmetic, inputs, trials, operands.rounding_bits))
@@ -104,43 +75,15 @@ impl Study {
         models: bool,
         record: &mut Record,
     ) {
-        match computed {
-            Entries::Single(c) => self.fill_values(c, truth, precision, models, record),
-            wide => self.fill_values(&wide.values(), truth, precision, models, record),
-        }
-    }
-
-    fn fill_values<T: Copy + Into<f64> + Sync>(
-        &self,
-        computed: &[T],
-        truth: &MatmulTruth,
-        precision: Precision,
-        models: bool,
-        record: &mut Record,
-    ) {
         if models {
             record.stagnated_fraction = self.stagnated;
             if let Some(trials) = self.trials {
                 fill_trials(&trials, record);
             }
         }
-        let n = truth.n;
-        let exact = precision.accumulator() == Format::Int32;
-        let sums = if exact { Sums::Exact } else { Sums::AsOutput };
-        let parts = if self.positions.len() == truth.rows.len() {
-            Parts::of(computed, &self.converted, &truth.product, sums)
-        } else if self.positions.is_empty() {
-            None
-        } else {
-            let computed = rows_at(computed, &self.positions, n);
-            let truth = rows_at(&truth.product, &self.positions, n);
-            Parts::of(&computed, &self.converted, &truth, sums)
-        };
-        if let Some(parts) = parts {
-            record.conversion_error = Some(parts.conversion);
-            record.accumulation_error = Some(parts.accumulation);
-            record.output_rounding_error = Some(parts.output_rounding);
-            record.parts_over_error = parts.over_error;
+        match computed {
+            Entries::Single(c) => self.causes.fill(c, truth, precision, models, record),
+            wide => self.causes.fill(&wide.values(), truth, precision, models, record),
         }
     }
 }
@@ -164,31 +107,9 @@ fn rows_at<T: Copy>(matrix: &[T], positions: &[usize], n: usize) -> Vec<T> {
     positions.iter().flat_map(|&at| &matrix[at * n..][..n]).copied().collect()
 }
 
-/// Rows of the product of the converted operands, in f64: with integers, exact sums times their steps.
-fn product_of(operands: &Operands, rows: &[usize]) -> Vec<f64> {
-    let Operands { n, k, ref a, ref b, ref step_a, ref step_b, .. } = *operands;
-    let a: Vec<f64> = rows.iter().flat_map(|&i| &a[i * k..][..k]).map(|&x| x.into()).collect();
-    let b: Vec<f64> = b.iter().map(|&x| x.into()).collect();
-    let mut product = multiply_f64(&a, &b, rows.len(), n, k);
-    let step = |steps: &[f32], i: usize| -> f64 {
-        match steps {
-            [] => 1.0,
-            [one] => (*one).into(),
-            each => each[i].into(),
-        }
-    };
-    if !step_a.is_empty() {
-        product.par_chunks_mut(n).zip(rows).for_each(|(row, &i)| {
-            let of_row = step(step_a, i);
-            row.iter_mut().enumerate().for_each(|(j, c)| *c *= of_row * step(step_b, j));
-        });
-    }
-    product
-}
-
-/// The part of the additions of a product that is not 0 which left the accumulator as it was, over a
-/// seeded sample of entries, followed by the mirror's definition. Once a sum is not finite, its
-/// additions are not counted. `None` where nothing was added.
+/// The part of the additions of what is not 0 which left the accumulator as it was, over a seeded sample
+/// of entries, followed by the mirror's definition: of products, or with blocks of the sums of these.
+/// Once a sum is not finite, its additions are not counted. `None` where nothing was added.
 fn stagnated(
     precision: Precision,
     arithmetic: Arithmetic,
@@ -196,35 +117,53 @@ fn stagnated(
     truth: &MatmulTruth,
     key: Key,
 ) -> Option<f64> {
-    let Operands { n, k, ref a, ref b, .. } = *operands;
-    let entries = truth.product.len();
+    if precision.accumulator() == Format::Int32 {
+        return Some(0.0); // the sums are exact
+    }
+    let (n, k, entries) = (operands.n, operands.k, truth.product.len());
     let count = FOLLOWED_ENTRIES.min(FOLLOWED_ADDITIONS / k.max(1)).clamp(1, entries);
     let mut random = stream(key[0].into(), Purpose::SampledEntries, FOLLOWED_STREAM);
     let sample = index::sample(&mut random, entries, count).into_vec();
     let follow = |entry: usize| {
         let (i, j) = (truth.rows[entry / n], entry % n);
-        let (mut sum, mut added, mut absorbed) = (0f32, 0u64, 0u64);
-        for q in 0..k {
-            let (x, y) = (a[i * k + q], b[q * n + j]);
-            let random = (key, operands.rounding_bits);
-            let next = add(precision, arithmetic, (sum, x, y), [i, j, q], random);
-            if !next.is_finite() {
-                break;
-            }
-            if x != 0.0 && y != 0.0 {
-                added += 1;
-                absorbed += u64::from(next == sum);
-            }
-            sum = next;
+        if precision.is_wide() {
+            matmul_wide::absorbed(precision, arithmetic, operands, i, j)
+        } else if precision.storage().is_blocked() {
+            absorbed_blocks(arithmetic, operands, i, j)
+        } else {
+            absorbed(precision, arithmetic, operands, [i, j], key)
         }
-        (added, absorbed)
     };
-    if precision.accumulator() == Format::Int32 {
-        return Some(0.0); // the sums are exact
-    }
-    let sum = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
-    let (added, absorbed) = sample.into_par_iter().map(follow).reduce(|| (0, 0), sum);
+    let sum = |a: [u64; 2], b: [u64; 2]| [a[0] + b[0], a[1] + b[1]];
+    let [added, absorbed] = sample.into_par_iter().map(follow).reduce(|| [0, 0], sum);
     (added > 0).then(|| absorbed as f64 / added as f64)
+}
+
+/// Additions to one entry of products that are not 0, and those of them that left it as it was, where
+/// it is summed product after product.
+fn absorbed(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    [i, j]: [usize; 2],
+    key: Key,
+) -> [u64; 2] {
+    let (mut sum, mut added, mut absorbed) = (0f32, 0u64, 0u64);
+    for q in 0..operands.k {
+        let x = operands.a[operands.place_in_a(i, q)];
+        let y = operands.b[operands.place_in_b(i / operands.m, q, j)];
+        let random = (key, operands.rounding_bits);
+        let next = add(precision, arithmetic, (sum, x, y), [i, j, q], random);
+        if !next.is_finite() {
+            break;
+        }
+        if x != 0.0 && y != 0.0 {
+            added += 1;
+            absorbed += u64::from(next == sum);
+        }
+        sum = next;
+    }
+    [added, absorbed]
 }
 
 /// One product-add of a floating-point accumulator, as [`crate::mirror::matmul::entry`] has it.
@@ -242,22 +181,14 @@ fn add(
             let half = half_word(philox4x32(counter, key), q as u32);
             round::f16_stochastic(a * b + sum, round::leading_bits(half, bits))
         }
+        (Format::Bf16, Rounding::Stochastic) => {
+            let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
+            let half = half_word(philox4x32(counter, key), q as u32);
+            let exact = with_ops!(arithmetic, O => O::fma(a, b, sum));
+            round::bf16_unpack(round::bf16_stochastic(exact, round::leading_bits(half, bits)))
+        }
         _ => with_ops!(arithmetic, O => O::fma(a, b, sum)),
     }
-}
-
-/// The operands as they are multiplied, however they are stored, by so many random bits a rounding.
-fn plainly_converted(
-    precision: Precision,
-    arithmetic: Arithmetic,
-    inputs: &Inputs,
-    key: Key,
-    bits: u32,
-) -> Operands {
-    let problem = &inputs.problem;
-    let plain = Stored::new(Layout::Nn, problem.batch, &problem.a, &problem.b);
-    let plain = plain.with_f64(problem.given_f64());
-    Operands::convert_with_bits(precision, arithmetic, &plain, key, bits)
 }
 
 /// Trials in the mirror, whose bits are the kernel's, over some rows of the truth. Their keys have
@@ -273,9 +204,10 @@ fn repeated(
     let Inputs { problem, truth, key, .. } = inputs;
     let rows = (TRIAL_PRODUCTS / problem.n.saturating_mul(problem.k)).max(1);
     let some = subset(truth, &spread(truth.rows.len(), rows));
+    let stored = inputs.stored();
     let result = |trial: u32| {
         let key = [key[0], u32::MAX - trial];
-        let operands = plainly_converted(precision, arithmetic, inputs, key, bits);
+        let operands = Operands::convert_with_bits(precision, arithmetic, &stored, key, bits);
         multiply(precision, arithmetic, &operands, &some.rows, key)
     };
     Trials::of((0..trials).map(result), &some)
@@ -303,9 +235,6 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     record: &mut Record,
 ) {
     record.bound_vacuous = Some(bound.is_vacuous());
-    if !sums_one_by_one(precision) {
-        return;
-    }
     // Without any the number is not looked at.
     let bits = record.rounding_bits.unwrap_or(round::ROUNDING_BITS);
     let found = Probabilistic::new(bound, precision, bits, truth.product.len());
@@ -455,6 +384,41 @@ pub(super) fn compare_mirrors(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::matmul::entry;
+    use crate::problem::matrix::Distribution;
+    use crate::workload::matmul::{Shape, takes};
+
+    /// What is followed is what the mirror computes: its additions end at the mirror's entry.
+    #[test]
+    fn additions_are_those_of_the_mirror() {
+        let (m, n, k, batch, key) = (3, 4, 75, 2, [5, 9]);
+        let all = [m, n, k];
+        let p = MatmulProblem::generate_batch_within(Distribution::Normal, all, batch, 2, u64::MAX);
+        let p = p.unwrap();
+        let one_by_one = |p: &Precision| {
+            !p.is_wide() && !p.storage().is_blocked() && p.accumulator() != Format::Int32
+        };
+        for precision in Precision::matmul().filter(one_by_one) {
+            for (fused_fma, layout) in Layout::ALL.into_iter().flat_map(|l| [(true, l), (false, l)])
+            {
+                let shape = Shape { layout, batch, ..Shape::new(m, n, k) };
+                if takes(precision, shape).is_err() {
+                    continue;
+                }
+                let arithmetic = Arithmetic { fused_fma, ..Arithmetic::host() };
+                let stored = Stored::new(layout, batch, &p.a, &p.b);
+                let o = Operands::convert_stored(precision, arithmetic, &stored, key);
+                for (i, j) in (0..batch * m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                    let sum = (0..k).fold(0.0, |sum, q| {
+                        let (x, y) = (o.a[o.place_in_a(i, q)], o.b[o.place_in_b(i / m, q, j)]);
+                        add(precision, arithmetic, (sum, x, y), [i, j, q], (key, o.rounding_bits))
+                    });
+                    let expected = entry(precision, arithmetic, &o, i, j, key);
+                    assert_eq!(sum, expected, "{precision} {layout} at {i},{j}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn positions_are_spread() {

@@ -62,13 +62,15 @@ fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Opti
         ["A", "B"].map(|name| format!("buffer {name} in {} (bytes)", uploaded.name()));
     let storage = source.precision.storage();
     let (a, b) = (shape.stored_numbers_of_a(), shape.stored_numbers_of_b());
+    let converted = shape.converted(source.precision);
+    let [of_a, of_b] = [converted.stored_numbers_of_a(), converted.stored_numbers_of_b()];
     let c = shape.stored_numbers_of_c();
     let buffers = [
         (in_a, uploaded.bytes(a)),
         (in_b, uploaded.bytes(b)),
         ("buffer C (bytes)".to_owned(), output_format(source.precision).bytes(c)),
-        ("buffer A converted (bytes)".to_owned(), storage.bytes(a)),
-        ("buffer B converted (bytes)".to_owned(), storage.bytes(b)),
+        ("buffer A converted (bytes)".to_owned(), storage.bytes(of_a)),
+        ("buffer B converted (bytes)".to_owned(), storage.bytes(of_b)),
     ];
     let limit = device.max_buffer_bytes.min(device.max_binding_bytes);
     let over = |(what, asked): (String, u64), limit| {

@@ -1,9 +1,9 @@
 //! Mirror of the matmul conversion kernels: f32 matrices to the operands that a product reads.
 
 mod narrow;
+mod values;
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
@@ -11,9 +11,9 @@ use super::reciprocal::reciprocal;
 use super::split;
 use crate::number::arithmetic::Ops;
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
-use crate::number::philox::{Stream, along_second};
+use crate::number::philox::Stream;
 use crate::number::{Arithmetic, Format, Precision, Rounding, Scaling, round};
-use crate::problem::layout::{Layout, Stored, padded_k};
+use crate::problem::layout::{Layout, Stored, columns, padded_k};
 use crate::problem::matrix::Matrix;
 use crate::with_ops;
 
@@ -34,7 +34,7 @@ pub struct Operands {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// How A and B are stored.
+    /// How A and B are stored. Formats with blocks lie as in the layout nn, however they were before.
     pub layout: Layout,
     /// Products; the matrices of each kind lie one above the other.
     pub batch: usize,
@@ -49,9 +49,10 @@ pub struct Operands {
     pub step_a: Vec<f32>,
     /// Likewise for B, one or one a column of each product.
     pub step_b: Vec<f32>,
-    /// The value of an element 1 in each block of 32 along k of A, m×⌈k/32⌉; empty without blocks.
+    /// The value of an element 1 in each block of 32 along k of A, m×⌈k/32⌉, of each product; empty
+    /// without blocks.
     pub scale_a: Vec<f32>,
-    /// Likewise for B, ⌈k/32⌉×n.
+    /// Likewise for B, ⌈k/32⌉×n of each product.
     pub scale_b: Vec<f32>,
     /// Random bits of one stochastic rounding, 1 to 16, of the conversion as of a product.
     pub rounding_bits: u32,
@@ -80,9 +81,6 @@ impl Operands {
     }
 
     /// The same for operands in any layout, of any number of products.
-    ///
-    /// # Panics
-    /// At fp8, int4 and the Microscaling formats if they are of several products or stored transposed.
     pub fn convert_stored(
         precision: Precision,
         arithmetic: Arithmetic,
@@ -93,9 +91,6 @@ impl Operands {
     }
 
     /// The same with so many random bits, 1 to 16, for each stochastic rounding.
-    ///
-    /// # Panics
-    /// As [`Operands::convert_stored`].
     pub fn convert_with_bits(
         precision: Precision,
         arithmetic: Arithmetic,
@@ -151,7 +146,8 @@ impl Operands {
         }
     }
 
-    /// The same to fp8, to the Microscaling formats and to int4.
+    /// The same to fp8, to the Microscaling formats and to int4. Scales and random bits belong to rows of A
+    /// and columns of B, so these are converted as they are multiplied; fp8 is stored as it was.
     fn narrow<O: Ops>(
         precision: Precision,
         stored: &Stored<'_>,
@@ -159,10 +155,26 @@ impl Operands {
         rounding_bits: u32,
     ) -> Self {
         let Stored { layout, batch, ref a, ref b, .. } = *stored;
-        assert_eq!((layout, batch), (Layout::Nn, 1), "layout and batch at {precision}");
         let (m, n, k) = (stored.m(), stored.n(), stored.k());
-        let a = narrow::convert::<O>(precision, a, narrow::Along::Rows, (key, rounding_bits));
-        let b = narrow::convert::<O>(precision, b, narrow::Along::Columns, (key, rounding_bits));
+        // Matrices of `rows` rows, each transposed.
+        let turned = |stack: &Matrix, rows: usize| Matrix {
+            rows: batch * stack.cols,
+            cols: rows,
+            data: columns(&stack.data, rows, stack.cols),
+        };
+        let turned_a = layout.a_transposed().then(|| turned(a, k));
+        let turned_b = layout.b_transposed().then(|| turned(b, n));
+        let (a, b) = (turned_a.as_ref().unwrap_or(a), turned_b.as_ref().unwrap_or(b));
+        let (random, along) = ((key, rounding_bits), narrow::Along::Columns { k });
+        let mut a = narrow::convert::<O>(precision, a, narrow::Along::Rows, random);
+        let mut b = narrow::convert::<O>(precision, b, along, random);
+        let layout = if precision.storage().is_blocked() { Layout::Nn } else { layout };
+        if layout.a_transposed() {
+            a.elements = columns(&a.elements, m, k);
+        }
+        if layout.b_transposed() {
+            b.elements = columns(&b.elements, k, n);
+        }
         Self {
             m,
             n,
@@ -318,52 +330,11 @@ fn quantize<O: Ops>(
         _ => Cow::Borrowed(&inverse[i / k * columns..][..columns]),
     };
     let place = |i: usize| if axis == Axis::Row { i } else { i / k * padded_k(k) + i % k };
-    let mut out = vec![0.0; matrix.data.len()];
-    let rows = out.par_chunks_mut(columns).zip(matrix.data.par_chunks(columns));
-    rows.enumerate().for_each(|(i, (out, numbers))| {
-        let factors = &factors(i);
-        dispatch(Row { i: place(i), numbers, factors, out, random, _ops: PhantomData::<O> });
-    });
-    out
+    narrow::rounded::<O>(Format::Int8, matrix, random, factors, place)
 }
 
 /// Where the bits of a stochastic rounding come from, and how many there are of each.
 type Random = (Stream, Key, u32);
-
-/// A row to be quantised: stochastically by random bits, or to nearest without any.
-struct Row<'a, O> {
-    i: usize,
-    numbers: &'a [f32],
-    factors: &'a [f32],
-    out: &'a mut [f32],
-    random: Option<Random>,
-    _ops: PhantomData<O>,
-}
-
-impl<O: Ops> WithLanes for Row<'_, O> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_lanes<L: Lanes>(self, lanes: L) {
-        let Self { i, numbers, factors, out, random, .. } = self;
-        let Some((stream, key, bits)) = random else {
-            for ((q, &x), &factor) in out.iter_mut().zip(numbers).zip(factors) {
-                *q = round::integer(O::mul(x, factor), Rounding::Nearest, 0, INT8_LIMIT) as f32;
-            }
-            return;
-        };
-        // A counter serves eight columns, a vector of counters as many times that.
-        const COLUMNS: usize = 8 * LANES;
-        let chunks = out.chunks_mut(COLUMNS).zip(numbers.chunks(COLUMNS));
-        for (chunk, ((out, numbers), factors)) in chunks.zip(factors.chunks(COLUMNS)).enumerate() {
-            let counter = [i as u32, (chunk * LANES) as u32, 0, stream as u32];
-            let random = half_words(lanes, along_second(lanes, counter, key), bits);
-            for (((q, &x), &factor), &r) in out.iter_mut().zip(numbers).zip(factors).zip(&random) {
-                *q = round::integer(O::mul(x, factor), Rounding::Stochastic, r, INT8_LIMIT) as f32;
-            }
-        }
-    }
-}
 
 /// The leading `bits` of the eight half-words of each lane, one lane after the other; what is above 16
 /// bits is to be ignored.

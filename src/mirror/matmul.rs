@@ -223,8 +223,10 @@ pub fn entry(
     if precision.storage().is_blocked() {
         return with_ops!(arithmetic, O => blocked::entry::<O>(operands, i, j));
     }
-    let products =
-        (0..k).map(|q| (q, number_of_a(operands, i, q), number_of_b(operands, i / m, q, j)));
+    let products = (0..k).map(|q| {
+        let (a, b) = (operands.place_in_a(i, q), operands.place_in_b(i / m, q, j));
+        (q, operands.a[a], operands.b[b])
+    });
     let random = |q: usize| {
         let counter = [i as u32, j as u32, q as u32 / 8, Stream::Accumulate as u32];
         let half = half_word(philox4x32(counter, key), q as u32);
@@ -250,16 +252,15 @@ pub fn entry(
     }
 }
 
-/// A[i, q], i a row of all products.
-fn number_of_a(operands: &Operands, i: usize, q: usize) -> f32 {
-    let Operands { m, k, ref a, .. } = *operands;
-    if operands.layout.a_transposed() { a[(i / m * k + q) * m + i % m] } else { a[i * k + q] }
-}
-
-/// B[q, j] of product p.
-fn number_of_b(operands: &Operands, p: usize, q: usize, j: usize) -> f32 {
-    let Operands { n, k, ref b, .. } = *operands;
-    if operands.layout.b_transposed() { b[(p * n + j) * k + q] } else { b[(p * k + q) * n + j] }
+/// How many additions of a block's sum that is not 0 one entry of C takes at a format with blocks, and
+/// how many of these leave it as it was. Once it is not finite, they are not counted.
+pub fn absorbed_blocks(
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    i: usize,
+    j: usize,
+) -> [u64; 2] {
+    with_ops!(arithmetic, O => blocked::absorbed::<O>(operands, i, j))
 }
 
 /// Rows of C of products m×n, cut into tasks for all threads, each of at most `most_rows` of one product

@@ -39,7 +39,7 @@ pub fn multiply(
     operands: &Operands,
     rows: &[usize],
 ) -> Entries {
-    compute(precision, arithmetic, operands, Region::Rows(rows))
+    with_sums(precision, arithmetic, operands, Rows(rows))
 }
 
 /// One entry of C by the definition, product-add after product-add: what [`multiply`] must equal.
@@ -53,24 +53,137 @@ pub fn entry(
     i: usize,
     j: usize,
 ) -> Entries {
-    compute(precision, arithmetic, operands, Region::Entry(i, j))
+    with_sums(precision, arithmetic, operands, Entry(i, j))
 }
 
-/// What of C is wanted.
-#[derive(Clone, Copy)]
-enum Region<'a> {
-    /// These rows, in blocks.
-    Rows(&'a [usize]),
-    /// One entry, by the definition.
-    Entry(usize, usize),
-}
-
-fn compute(
+/// What [`multiply`] has before it rounds a sum to the format of C, each to the 53 bits of f64, for the
+/// given rows of C. Where C has the format of its sums they are C.
+///
+/// # Panics
+/// As [`multiply`].
+pub fn sums(
     precision: Precision,
     arithmetic: Arithmetic,
     operands: &Operands,
-    region: Region<'_>,
-) -> Entries {
+    rows: &[usize],
+) -> Vec<f64> {
+    with_sums(precision, arithmetic, operands, Unrounded(rows))
+}
+
+/// How many additions of a product that is not 0 one entry of C takes, and how many of these leave its
+/// sum as it was, every part of it. Once it is not finite, they are not counted.
+///
+/// # Panics
+/// As [`multiply`].
+pub fn absorbed(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    i: usize,
+    j: usize,
+) -> [u64; 2] {
+    with_sums(precision, arithmetic, operands, Absorbed(i, j))
+}
+
+/// What is wanted of the sums of a precision, as a type, so that it is compiled for each.
+trait Visit {
+    type Output;
+    /// Of m rows a product, n columns, sums over k.
+    fn visit<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+        self,
+        numbers: Numbers<'_, T, P>,
+        size: (usize, usize, usize),
+    ) -> Self::Output;
+}
+
+/// Rows of C, in blocks.
+struct Rows<'a>(&'a [usize]);
+
+impl Visit for Rows<'_> {
+    type Output = Entries;
+
+    fn visit<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+        self,
+        numbers: Numbers<'_, T, P>,
+        size: (usize, usize, usize),
+    ) -> Entries {
+        S::entries(run::<T, P, Q, S, S::Entry>(numbers, size, self.0, S::finished))
+    }
+}
+
+/// Their sums.
+struct Unrounded<'a>(&'a [usize]);
+
+impl Visit for Unrounded<'_> {
+    type Output = Vec<f64>;
+
+    fn visit<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+        self,
+        numbers: Numbers<'_, T, P>,
+        size: (usize, usize, usize),
+    ) -> Vec<f64> {
+        run::<T, P, Q, S, f64>(numbers, size, self.0, S::value)
+    }
+}
+
+/// One entry, by the definition.
+struct Entry(usize, usize);
+
+impl Visit for Entry {
+    type Output = Entries;
+
+    fn visit<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+        self,
+        numbers: Numbers<'_, T, P>,
+        size: (usize, usize, usize),
+    ) -> Entries {
+        let last = additions::<T, P, Q, S>(numbers, size, (self.0, self.1)).last();
+        let sum = last.map_or([T::default(); Q], |(_, [_, sum])| sum);
+        S::entries(vec![S::finished(sum)])
+    }
+}
+
+/// The additions of one entry.
+struct Absorbed(usize, usize);
+
+impl Visit for Absorbed {
+    type Output = [u64; 2];
+
+    fn visit<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+        self,
+        numbers: Numbers<'_, T, P>,
+        size: (usize, usize, usize),
+    ) -> [u64; 2] {
+        additions::<T, P, Q, S>(numbers, size, (self.0, self.1))
+            .take_while(|(_, [_, sum])| S::value(*sum).is_finite())
+            .filter(|(factors, _)| factors.iter().all(|x| x.iter().any(|x| *x != T::default())))
+            .fold([0, 0], |[all, absorbed], (_, [before, sum])| {
+                [all + 1, absorbed + u64::from(before == sum)]
+            })
+    }
+}
+
+/// The two factors of each product of one entry, and its sum as it was and is.
+fn additions<T: Number, const P: usize, const Q: usize, S: Accumulate<T, P, Q>>(
+    numbers: Numbers<'_, T, P>,
+    (m, n, k): (usize, usize, usize),
+    (i, j): (usize, usize),
+) -> impl Iterator<Item = ([[T; P]; 2], [[T; Q]; 2])> {
+    (0..k).scan([T::default(); Q], move |sum, q| {
+        let a = numbers.map(|[a, _]| a[i * k + q]);
+        let b = numbers.map(|[_, b]| b[(i / m * k + q) * n + j]);
+        let before = *sum;
+        *sum = S::step(before, a, b);
+        Some(([a, b], [before, *sum]))
+    })
+}
+
+fn with_sums<V: Visit>(
+    precision: Precision,
+    arithmetic: Arithmetic,
+    operands: &Operands,
+    visit: V,
+) -> V::Output {
     let Operands { a, b, lower_a, lower_b, .. } = operands;
     assert_eq!(operands.layout, Layout::Nn, "layout at {precision}");
     let parts =
@@ -78,37 +191,47 @@ fn compute(
     let size = (operands.m, operands.n, operands.k);
     match precision {
         Precision::Fp16x2 => with_ops!(arithmetic, O => {
-            Entries::Single(run::<f32, 2, 2, F16Pairs<O>>([0, 1].map(parts), size, region))
+            visit.visit::<f32, 2, 2, F16Pairs<O>>([0, 1].map(parts), size)
         }),
         Precision::Bf16x3 => with_ops!(arithmetic, O => {
-            Entries::Single(run::<f32, 3, 2, Bf16Triples<O>>([0, 1, 2].map(parts), size, region))
+            visit.visit::<f32, 3, 2, Bf16Triples<O>>([0, 1, 2].map(parts), size)
         }),
         Precision::Fp32Comp => with_ops!(arithmetic, O => {
-            Entries::Single(run::<f32, 1, 2, Compensated<O>>([0].map(parts), size, region))
+            visit.visit::<f32, 1, 2, Compensated<O>>([0].map(parts), size)
         }),
         Precision::Fp32x2 => with_ops!(arithmetic, O => {
-            Entries::Pair(run::<f32, 2, 2, F32Pairs<O>>([0, 1].map(parts), size, region))
+            visit.visit::<f32, 2, 2, F32Pairs<O>>([0, 1].map(parts), size)
         }),
         Precision::Fp64 => {
             let numbers = [[&operands.a_f64[..], &operands.b_f64]];
-            Entries::Double(if arithmetic.fused_fma {
-                run::<f64, 1, 1, Double<true>>(numbers, size, region)
+            if arithmetic.fused_fma {
+                visit.visit::<f64, 1, 1, Double<true>>(numbers, size)
             } else {
-                run::<f64, 1, 1, Double<false>>(numbers, size, region)
-            })
+                visit.visit::<f64, 1, 1, Double<false>>(numbers, size)
+            }
         }
         other => panic!("{other} is no precision of this mirror"),
     }
 }
 
+/// f32 or f64.
+trait Number: Copy + Default + PartialEq + Send + Sync {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
 /// How a product is added to a sum: numbers of `P` parts of type `T`, sums of `Q`.
 trait Accumulate<T, const P: usize, const Q: usize> {
     /// What a finished sum is.
-    type Entry: Copy + Default + Send;
+    type Entry: Copy + Default + Send + Sync;
     /// sum + a·b.
     fn step(sum: [T; Q], a: [T; P], b: [T; P]) -> [T; Q];
     /// The entry of C.
     fn finished(sum: [T; Q]) -> Self::Entry;
+    /// The sum before it becomes an entry.
+    fn value(sum: [T; Q]) -> f64;
+    /// Entries in the format that says what they are.
+    fn entries(entries: Vec<Self::Entry>) -> Entries;
 }
 
 /// a + b and what its rounding leaves (Knuth).
@@ -152,6 +275,15 @@ impl<O: Ops> Accumulate<f32, 1, 2> for Compensated<O> {
     fn finished([hi, lo]: [f32; 2]) -> f32 {
         O::add(hi, lo)
     }
+
+    #[inline(always)]
+    fn value([hi, lo]: [f32; 2]) -> f64 {
+        f64::from(hi) + f64::from(lo)
+    }
+
+    fn entries(entries: Vec<Self::Entry>) -> Entries {
+        Entries::Single(entries)
+    }
 }
 
 struct F32Pairs<O>(PhantomData<O>);
@@ -171,6 +303,15 @@ impl<O: Ops> Accumulate<f32, 2, 2> for F32Pairs<O> {
     fn finished(sum: [f32; 2]) -> [f32; 2] {
         sum
     }
+
+    #[inline(always)]
+    fn value([hi, lo]: [f32; 2]) -> f64 {
+        f64::from(hi) + f64::from(lo)
+    }
+
+    fn entries(entries: Vec<Self::Entry>) -> Entries {
+        Entries::Pair(entries)
+    }
 }
 
 struct F16Pairs<O>(PhantomData<O>);
@@ -186,6 +327,15 @@ impl<O: Ops> Accumulate<f32, 2, 2> for F16Pairs<O> {
     #[inline(always)]
     fn finished([hi, lo]: [f32; 2]) -> f32 {
         O::fma(lo, 1.0 / 2048.0, hi)
+    }
+
+    #[inline(always)]
+    fn value([hi, lo]: [f32; 2]) -> f64 {
+        f64::from(hi) + f64::from(lo) / 2048.0
+    }
+
+    fn entries(entries: Vec<Self::Entry>) -> Entries {
+        Entries::Single(entries)
     }
 }
 
@@ -204,6 +354,15 @@ impl<O: Ops> Accumulate<f32, 3, 2> for Bf16Triples<O> {
     fn finished([hi, lo]: [f32; 2]) -> f32 {
         O::add(hi, lo)
     }
+
+    #[inline(always)]
+    fn value([hi, lo]: [f32; 2]) -> f64 {
+        f64::from(hi) + f64::from(lo)
+    }
+
+    fn entries(entries: Vec<Self::Entry>) -> Entries {
+        Entries::Single(entries)
+    }
 }
 
 struct Double<const FUSED: bool>;
@@ -220,48 +379,48 @@ impl<const FUSED: bool> Accumulate<f64, 1, 1> for Double<FUSED> {
     fn finished([sum]: [f64; 1]) -> f64 {
         sum
     }
+
+    #[inline(always)]
+    fn value([sum]: [f64; 1]) -> f64 {
+        sum
+    }
+
+    fn entries(entries: Vec<Self::Entry>) -> Entries {
+        Entries::Double(entries)
+    }
 }
 
 /// The parts of A and of B.
 type Numbers<'a, T, const P: usize> = [[&'a [T]; 2]; P];
 
-/// Computes a region of C: m rows a product, n columns, sums over k.
-fn run<T, const P: usize, const Q: usize, S>(
+/// Computes rows of C, m rows a product, n columns, sums over k, each of which `finished` makes an entry.
+fn run<T, const P: usize, const Q: usize, S, E>(
     numbers: Numbers<'_, T, P>,
     (m, n, k): (usize, usize, usize),
-    region: Region<'_>,
-) -> Vec<S::Entry>
+    rows: &[usize],
+    finished: impl Fn([T; Q]) -> E + Copy + Send + Sync,
+) -> Vec<E>
 where
-    T: Copy + Default + Send + Sync,
+    T: Number,
     S: Accumulate<T, P, Q>,
+    E: Copy + Default + Send,
 {
-    match region {
-        Region::Entry(i, j) => {
-            let sum = (0..k).fold([T::default(); Q], |sum, q| {
-                let a = numbers.map(|[a, _]| a[i * k + q]);
-                S::step(sum, a, numbers.map(|[_, b]| b[(i / m * k + q) * n + j]))
-            });
-            vec![S::finished(sum)]
-        }
-        Region::Rows(rows) => {
-            let panels: Vec<_> = (0..numbers[0][1].len() / (k * n))
-                .map(|p| pack(numbers.map(|[a, b]| [a, &b[p * k * n..][..k * n]]), n, k))
-                .collect();
-            let mut c = vec![S::Entry::default(); rows.len() * n];
-            shared(rows, [m, n], TASK_ROWS, &mut c).into_par_iter().for_each(|(rows, c)| {
-                let panels = &panels[rows[0] / m];
-                dispatch(Task::<T, P, Q, S> { numbers, panels, n, k, rows, c });
-            });
-            c
-        }
-    }
+    let panels: Vec<_> = (0..numbers[0][1].len() / (k * n))
+        .map(|p| pack(numbers.map(|[a, b]| [a, &b[p * k * n..][..k * n]]), n, k))
+        .collect();
+    let mut c = vec![E::default(); rows.len() * n];
+    shared(rows, [m, n], TASK_ROWS, &mut c).into_par_iter().for_each(|(rows, c)| {
+        let (panels, kind) = (&panels[rows[0] / m], PhantomData::<S>);
+        dispatch(Task::<T, P, Q, E, _, S> { numbers, panels, n, k, rows, c, finished, kind });
+    });
+    c
 }
 
 /// `NR` numbers of a row of B, part by part.
 type Line<T, const P: usize> = [[T; NR]; P];
 
 /// B cut into panels of `NR` columns, one behind the other, the last filled up with zeros.
-fn pack<T: Copy + Default + Send + Sync, const P: usize>(
+fn pack<T: Number, const P: usize>(
     numbers: Numbers<'_, T, P>,
     n: usize,
     k: usize,
@@ -278,29 +437,32 @@ fn pack<T: Copy + Default + Send + Sync, const P: usize>(
     panels
 }
 
-/// Some rows of C.
-struct Task<'a, T, const P: usize, const Q: usize, S: Accumulate<T, P, Q>> {
+/// Some rows of C, summed as `S` does.
+struct Task<'a, T, const P: usize, const Q: usize, E, F, S> {
     numbers: Numbers<'a, T, P>,
     panels: &'a [Line<T, P>],
     n: usize,
     k: usize,
     rows: &'a [usize],
-    c: &'a mut [S::Entry],
+    c: &'a mut [E],
+    finished: F,
+    kind: PhantomData<S>,
 }
 
 /// Sums of `MR` rows and `NR` columns, part by part.
 type Sums<T, const Q: usize> = [[[T; NR]; Q]; MR];
 
-impl<T, const P: usize, const Q: usize, S> WithLanes for Task<'_, T, P, Q, S>
+impl<T, const P: usize, const Q: usize, E, F, S> WithLanes for Task<'_, T, P, Q, E, F, S>
 where
-    T: Copy + Default + Send + Sync,
+    T: Number,
+    F: Fn([T; Q]) -> E,
     S: Accumulate<T, P, Q>,
 {
     type Output = ();
 
     #[inline(always)]
     fn with_lanes<L: Lanes>(self, _: L) {
-        let Self { numbers, panels, n, k, rows, c } = self;
+        let Self { numbers, panels, n, k, rows, c, finished, .. } = self;
         let mut packed = vec![[[T::default(); P]; MR]; KC.min(k)];
         let mut sums: Vec<Sums<T, Q>> = vec![[[[T::default(); NR]; Q]; MR]; n.div_ceil(NR)];
         for (rows, c) in rows.chunks(MR).zip(c.chunks_mut(MR * n)) {
@@ -323,7 +485,7 @@ where
                     let sums = &sums[j / NR][r];
                     let mut sum = [T::default(); Q];
                     sum.iter_mut().zip(sums).for_each(|(to, part)| *to = part[j % NR]);
-                    *c = S::finished(sum);
+                    *c = finished(sum);
                 }
             }
         }

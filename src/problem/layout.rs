@@ -85,7 +85,7 @@ impl<'a> Stored<'a> {
     pub fn new(layout: Layout, batch: usize, a: &'a Matrix, b: &'a Matrix) -> Self {
         let stored = |matrix: &'a Matrix, is_transposed| {
             if is_transposed {
-                let data = transposed(&matrix.data, [matrix.rows, matrix.cols], batch);
+                let data = columns(&matrix.data, matrix.rows / batch, matrix.cols);
                 let (rows, cols) = (batch * matrix.cols, matrix.rows / batch);
                 Cow::Owned(Matrix { rows, cols, data })
             } else {
@@ -106,11 +106,7 @@ impl<'a> Stored<'a> {
         assert_eq!(found, [self.a.data.len(), self.b.data.len()], "elements in f64 and f32");
         let stored = |data: &'a [f64], of: &Matrix, is_transposed| {
             if is_transposed {
-                Cow::Owned(transposed(
-                    data,
-                    [self.batch * of.cols, of.rows / self.batch],
-                    self.batch,
-                ))
+                Cow::Owned(columns(data, of.cols, of.rows / self.batch))
             } else {
                 Cow::Borrowed(data)
             }
@@ -144,13 +140,12 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// `count` matrices of one shape, all of them `rows`×`cols`, that lie one above the other, each
-/// transposed.
-fn transposed<T>(stack: &[T], [rows, cols]: [usize; 2], count: usize) -> Vec<T>
-where
-    T: Copy + Default + Send + Sync,
-{
-    let rows = rows / count;
+/// The columns, one after the other, of each of the row-major matrices that lie one above the other.
+pub(crate) fn columns<T: Copy + Default + Send + Sync>(
+    stack: &[T],
+    rows: usize,
+    cols: usize,
+) -> Vec<T> {
     let mut data = vec![T::default(); stack.len()];
     data.par_chunks_exact_mut(rows).enumerate().for_each(|(line, out)| {
         let (matrix, column) = (line / cols, line % cols);

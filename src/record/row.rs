@@ -326,14 +326,17 @@ pub struct Record {
     /// Frobenius norm of the error over that of the truth. Unit: 1.
     pub relative_frobenius: Option<f64>,
     /// Part of the error that the conversion of the operands makes: the Frobenius norm of the exact
-    /// product of the converted operands less the truth, over that of the truth. Unit: 1.
+    /// product of the converted operands (the sums of their parts, elements times their scales) less the
+    /// truth, over that of the truth. Unit: 1.
     pub conversion_error: Option<f64>,
     /// Part of the error that the sums make: the Frobenius norm of the sums before they are rounded to
-    /// `output_format` less the exact product of the converted operands, over that of the truth. Unit:
-    /// 1.
+    /// `output_format` less the exact product of the converted operands, over that of the truth. Products
+    /// of low parts that a kernel leaves out are missing here. Empty where the sums are not those of
+    /// `output_format` and no mirror models the device. Unit: 1.
     pub accumulation_error: Option<f64>,
     /// Part of the error that the last rounding makes: the Frobenius norm of the result less the sums
-    /// before it, over that of the truth. Unit: 1.
+    /// before it, over that of the truth; 0 where the sums are the result. Empty as
+    /// `accumulation_error`. Unit: 1.
     pub output_rounding_error: Option<f64>,
     /// Root of the sum of the squares of the three parts, over `relative_frobenius`: near 1 where the
     /// parts are independent. Unit: 1.
@@ -380,7 +383,8 @@ pub struct Record {
     /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
     pub measured_over_bound: Option<f64>,
     /// Largest ratio of an entry's measured error to its probabilistic bound (Higham and Mary 2019),
-    /// for sums rounded to nearest. Unit: 1.
+    /// for sums rounded to nearest; empty for integer sums, which are exact, and for compensated and
+    /// double-single ones, of which it says nothing. Unit: 1.
     pub measured_over_probabilistic: Option<f64>,
     /// Probability with which at least one compared entry may exceed its probabilistic bound, at most.
     /// Unit: 1.
@@ -394,9 +398,11 @@ pub struct Record {
     /// Whether the deterministic bound says nothing at this k: `true` or `false`; empty where none was
     /// computed.
     pub bound_vacuous: Option<bool>,
-    /// Of the additions of a number other than 0 to an accumulator (matmul, a seeded sample), or of the
-    /// updates of the model's coordinates that were not 0 before they were rounded (sgd, all steps), the
-    /// part that left it as it was, counted in the mirror. Unit: 1.
+    /// Of the additions of a number other than 0 to an accumulator (matmul, a seeded sample), or of
+    /// the updates of the model's coordinates that were not 0 before they were rounded (sgd, all
+    /// steps), the part that left it as it was, counted in the mirror. Where operands have scales in
+    /// blocks, the additions are those of the blocks' sums; a sum of two parts is as it was where both
+    /// are; exact integer sums have 0. Unit: 1.
     pub stagnated_fraction: Option<f64>,
     /// Whether running again gave equal bits: `true` or `false`.
     pub repeatable: Option<bool>,

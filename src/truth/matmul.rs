@@ -11,6 +11,7 @@ use rand::seq::index;
 use rayon::prelude::*;
 use xsum::{Xsum, XsumSmall};
 
+use crate::problem::layout::columns;
 use crate::problem::matrix::{MatmulProblem, Purpose, stream};
 
 /// Entries that are compared with their exact dot product, where there are so many.
@@ -257,8 +258,13 @@ fn check_finite(matrix: &'static str, data: &[f32], cols: usize) -> Result<(), T
     }
 }
 
-/// The f64 products of the rows of A that `rows` numbers, each with B of its own product.
-fn multiply_each(a: &[f64], b: &[f64], rows: &[usize], [m, n, k]: [usize; 3]) -> Vec<f64> {
+/// The f64 products of the rows of A that `rows` numbers (`rows.len()`×k), each with B of its own product.
+pub(crate) fn multiply_each(
+    a: &[f64],
+    b: &[f64],
+    rows: &[usize],
+    [m, n, k]: [usize; 3],
+) -> Vec<f64> {
     let mut products = Vec::with_capacity(rows.len() * n);
     let mut a = a;
     for rows in rows.chunk_by(|i, next| i / m == next / m) {
@@ -271,7 +277,7 @@ fn multiply_each(a: &[f64], b: &[f64], rows: &[usize], [m, n, k]: [usize; 3]) ->
 }
 
 /// The f64 product of row-major m×k and k×n matrices, on all threads.
-pub(crate) fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
+fn multiply(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
     assert!(a.len() == m * k && b.len() == k * n);
     let mut c = vec![0.0; m * n];
     let (kk, nn) = (k as isize, n as isize);
@@ -364,35 +370,38 @@ impl ExactSum {
 fn exact_entries(problem: &MatmulProblem, rows: &[usize]) -> Vec<[f64; 2]> {
     let (m, n, k) = (problem.m, problem.n, problem.k);
     if let Some([a, b]) = &problem.given_f64 {
-        let columns: Vec<_> = b.chunks_exact(k * n).map(|b| transposed(b, k, n)).collect();
-        return each_entry(rows, n, |i, j| {
-            let b = &columns[i / m][j * k..][..k];
-            exact_dot_f64(a[i * k..][..k].iter().copied(), b.iter().copied())
-        });
+        let a: Vec<f64> = rows.iter().flat_map(|&i| &a[i * k..][..k]).copied().collect();
+        return multiply_each_exactly(&a, b, rows, [m, n, k]);
     }
-    let b = problem.b.data.chunks_exact(k * n);
-    let columns: Vec<_> = b.map(|b| transposed(b, k, n)).collect();
-    each_entry(rows, n, |i, j| {
-        let b = &columns[i / m][j * k..][..k];
-        exact_dot_in_two(problem.a.row(i).iter().copied(), b.iter().copied())
+    let columns = columns(&problem.b.data, k, n);
+    each_entry(rows, n, |at, j| {
+        let (a, b) = (problem.a.row(rows[at]), &columns[(rows[at] / m * n + j) * k..][..k]);
+        exact_dot_in_two(a.iter().copied(), b.iter().copied())
     })
 }
 
+/// The products of the rows of A that `rows` numbers (`rows.len()`×k), each with B of its own product,
+/// every entry as [`exact_dot_f64`] has it.
+pub(crate) fn multiply_each_exactly(
+    a: &[f64],
+    b: &[f64],
+    rows: &[usize],
+    [m, n, k]: [usize; 3],
+) -> Vec<[f64; 2]> {
+    let columns = columns(b, k, n);
+    each_entry(rows, n, |at, j| {
+        let (a, b) = (&a[at * k..][..k], &columns[(rows[at] / m * n + j) * k..][..k]);
+        exact_dot_f64(a.iter().copied(), b.iter().copied())
+    })
+}
+
+/// `of` each of the rows, by its position, and each column.
 fn each_entry(
     rows: &[usize],
     n: usize,
     of: impl Fn(usize, usize) -> [f64; 2] + Sync,
 ) -> Vec<[f64; 2]> {
-    (0..rows.len() * n).into_par_iter().map(|entry| of(rows[entry / n], entry % n)).collect()
-}
-
-/// The columns of a row-major matrix, one after the other.
-fn transposed<T: Copy + Default + Send + Sync>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
-    let mut out = vec![T::default(); data.len()];
-    out.par_chunks_mut(rows).enumerate().for_each(|(j, column)| {
-        column.iter_mut().zip(data[j..].iter().step_by(columns)).for_each(|(to, &x)| *to = x);
-    });
-    out
+    (0..rows.len() * n).into_par_iter().map(|entry| of(entry / n, entry % n)).collect()
 }
 
 /// A seeded sample of `count` of the `m >= 1` rows of a matrix, ascending and distinct. The first

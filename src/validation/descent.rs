@@ -53,6 +53,8 @@ impl Quadratic {
             arithmetic: ARITHMETIC,
             shuffled: false,
             averaged_from: Some(averaged),
+            centred: false,
+            counts: false,
         };
         let mut workspace = Workspace::new(&setting, D);
         let mut order: Vec<u32> = (0..D as u32).collect();
@@ -71,7 +73,7 @@ impl Quadratic {
             run(&setting, &[now], &x, &targets, &mut order, model, &mut workspace);
             after(step, model);
         }
-        workspace.sums
+        workspace.sums.values()
     }
 }
 

@@ -45,12 +45,45 @@ pub(super) fn bound(precision: Precision, k: usize, guarantee: Guarantee) -> Bou
         roundings: k,
         conversion_a: conversion.clone(),
         conversion_b: conversion,
-        accumulate_unit: precision.accumulator().unit_roundoff(),
+        accumulate_unit: match precision.accumulator() {
+            Format::F32 => guarantee.f32_unit(),
+            wider => wider.unit_roundoff(),
+        },
         accumulate_absolute: step_absolute,
         output_relative: output,
         output_absolute: guarantee.f32_underflow(),
     };
     Bound { inputs, gamma }
+}
+
+/// The growth of all roundings in a sum of k, where `of` says that of so many roundings one after the other
+/// in one f32 or f64 sum. Compensated and double-single sums have bounds of their own.
+pub(super) fn growth(
+    precision: Precision,
+    k: usize,
+    of: impl Fn(usize) -> Option<f64>,
+) -> Option<f64> {
+    match precision {
+        Precision::Fp16x2 => {
+            let above = 1.0 + exp2(-10) + exp2(-22); // |hi·hi| over |x·y|
+            Some(above * (of(k)? + exp2(-10) * of(2 * k)?))
+        }
+        Precision::Bf16x3 => {
+            let above = (1.0 + exp2(-8)) * (1.0 + exp2(-8)); // |x0·y0| over |x·y|
+            Some(above * of(k)? + 1.02 * exp2(-7) * (1.0 + exp2(-8)) * of(5 * k)?)
+        }
+        Precision::Fp64 => of(k),
+        _ => None,
+    }
+}
+
+/// How many of an entry's products there are, each with the roundings of its own that [`growth`] bounds.
+pub(super) fn products(precision: Precision, k: usize) -> usize {
+    match precision {
+        Precision::Fp16x2 => k.saturating_mul(3),
+        Precision::Bf16x3 => k.saturating_mul(6),
+        _ => k,
+    }
 }
 
 /// x = hi + lo·2⁻¹¹ of two f16 to nearest: |x − hi| ≤ 2⁻¹¹|x|, and lo keeps that but for 2⁻¹¹ of it;
@@ -61,9 +94,7 @@ pub(super) fn bound(precision: Precision, k: usize, guarantee: Guarantee) -> Bou
 /// two steps, and the last step rounds the sum of both. All products are exact in f32.
 fn f16_pairs(k: usize, guarantee: Guarantee) -> Parts {
     let u = guarantee.f32_unit();
-    let sums = gamma(k, u).zip(gamma(2 * k, u));
-    let above = 1.0 + exp2(-10) + exp2(-22); // |hi·hi| over |x·y|
-    let gamma = sums.map(|(hi, lo)| above * (hi + exp2(-10) * lo));
+    let gamma = growth(Precision::Fp16x2, k, |roundings| gamma(roundings, u));
     // Where hi is subnormal it may be larger than x by its half ULP.
     let larger = 2.0 * exp2(-25) * gamma.unwrap_or(0.0);
     // Read as 0, hi takes all of x with it, and lo its share.
@@ -85,15 +116,13 @@ fn f16_pairs(k: usize, guarantee: Guarantee) -> Parts {
 /// are exact in f32 but where they underflow.
 fn bf16_triples(k: usize, guarantee: Guarantee) -> Parts {
     let u = guarantee.f32_unit();
-    let sums = gamma(k, u).zip(gamma(5 * k, u));
-    let above = (1.0 + exp2(-8)) * (1.0 + exp2(-8)); // |x0·y0| over |x·y|
     let left_out = exp2(-23) * (1.0 + exp2(-8)) + exp2(-32);
     // Four of the six parts and differences may vanish.
     let flushed = if guarantee.flush_f32_subnormals { 4.0 * F32_MIN_NORMAL } else { 0.0 };
     let operations = if guarantee.flush_f32_subnormals { 13.0 } else { 6.0 };
     Parts {
         conversion: (0.5 * left_out * (1.0 + exp2(-8)), exp2(-132) + flushed),
-        gamma: sums.map(|(first, rest)| above * first + 1.02 * exp2(-7) * (1.0 + exp2(-8)) * rest),
+        gamma: growth(Precision::Bf16x3, k, |roundings| gamma(roundings, u)),
         step_absolute: operations * guarantee.f32_underflow(),
         output: u,
     }

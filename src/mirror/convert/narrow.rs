@@ -1,18 +1,19 @@
 //! Mirror of the conversions to fp8, to the Microscaling formats and to int4: elements rounded one by
-//! one, after scaling by what the 32 numbers of a block share.
+//! one, those of int8 too, after scaling by what the 32 numbers of a block share.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::{Key, LARGE_MAXIMUM, Random, SMALLEST_MAXIMUM, half_words};
+use super::{INT8_LIMIT, Key, LARGE_MAXIMUM, Random, SMALLEST_MAXIMUM, half_words};
 use crate::mirror::reciprocal::reciprocal;
 use crate::number::arithmetic::Ops;
 use crate::number::block::{BLOCK, BlockScale, INT4_LIMIT, MXINT8_LIMIT, e8m0_code};
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::philox::{Stream, along_second};
 use crate::number::{Format, Fp8, Precision, Rounding, round};
+use crate::problem::layout::padded_k;
 use crate::problem::matrix::Matrix;
 
 const ONE_7TH: f32 = 1.0 / 7.0;
@@ -21,7 +22,7 @@ const ONE_7TH: f32 = 1.0 / 7.0;
 pub(super) struct Narrow {
     /// Its elements as numbers: integers, or what the codes of fp8 stand for.
     pub elements: Vec<f32>,
-    /// The value of an element 1 in each block, ⌈k/32⌉ a row of A or a column of B, in rows as the
+    /// The value of an element 1 in each block, ⌈k/32⌉ a row of A or a column of B, in rows as each
     /// matrix has them; empty for formats without blocks.
     pub scales: Vec<f32>,
     /// What a bound needs of each row of A or column of B: for int4 its largest step, else the largest
@@ -29,16 +30,17 @@ pub(super) struct Narrow {
     pub steps: Vec<f32>,
 }
 
-/// Along which side of a matrix k runs.
+/// Along which side of the matrices of a stack k runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Along {
     /// Along rows: A.
     Rows,
-    /// Along columns: B.
-    Columns,
+    /// Along columns, of matrices of k rows: B.
+    Columns { k: usize },
 }
 
-/// Converts a matrix to the storage format of `precision`, fp8 or one with blocks.
+/// Converts a stack of matrices to the storage format of `precision`, fp8 or one with blocks. A random bit
+/// is addressed by its number's place in the stack, the rows of each B padded as a device stores them.
 pub(super) fn convert<O: Ops>(
     precision: Precision,
     matrix: &Matrix,
@@ -48,12 +50,17 @@ pub(super) fn convert<O: Ops>(
     let format = precision.storage();
     let stream = match along {
         Along::Rows => Stream::ConvertA,
-        Along::Columns => Stream::ConvertB,
+        Along::Columns { .. } => Stream::ConvertB,
+    };
+    let place = |i: usize| match along {
+        Along::Rows => i,
+        Along::Columns { k } => i / k * padded_k(k) + i % k,
     };
     let random = (precision.rounding() == Rounding::Stochastic).then_some((stream, key, bits));
     let maxima = block_maxima(matrix, along);
     if !format.is_blocked() {
-        let elements = rounded::<O>(format, matrix, random, |_| Cow::Owned(vec![1.0; matrix.cols]));
+        let ones = |_| Cow::Owned(vec![1.0; matrix.cols]);
+        let elements = rounded::<O>(format, matrix, random, ones, place);
         let steps = per_vector(matrix, along, &maxima, |max| unscaled_error(format, random, max));
         return Narrow { elements, scales: vec![], steps };
     }
@@ -65,15 +72,18 @@ pub(super) fn convert<O: Ops>(
             let of_row = &inverse[i * blocks..][..blocks];
             Cow::Owned((0..matrix.cols).map(|q| of_row[q / BLOCK]).collect())
         }
-        Along::Columns => Cow::Borrowed(&inverse[i / BLOCK * matrix.cols..][..matrix.cols]),
+        Along::Columns { k } => {
+            let block = i / k * k.div_ceil(BLOCK) + i % k / BLOCK;
+            Cow::Borrowed(&inverse[block * matrix.cols..][..matrix.cols])
+        }
     };
-    let elements = rounded::<O>(format, matrix, random, factors);
+    let elements = rounded::<O>(format, matrix, random, factors, place);
     let error = |max: u32| block_error(format, block_scale::<O>(format, max), max);
     let steps = per_vector(matrix, along, &maxima, error);
     Narrow { elements, scales: scales.iter().map(|scale| scale.step).collect(), steps }
 }
 
-/// Bits of max|x| of each block of 32 along k, in rows as the matrix has them.
+/// Bits of max|x| of each block of 32 along k, in rows as each matrix has them.
 fn block_maxima(matrix: &Matrix, along: Along) -> Vec<u32> {
     let magnitude = |x: &f32| x.to_bits() & 0x7fff_ffff;
     let columns = matrix.cols;
@@ -86,7 +96,7 @@ fn block_maxima(matrix: &Matrix, along: Along) -> Vec<u32> {
                 .flat_map_iter(|row| row.chunks(BLOCK).map(largest))
                 .collect()
         }
-        Along::Columns => {
+        Along::Columns { k } => {
             let of_rows = |rows: &[f32]| {
                 let mut maxima = vec![0; columns];
                 for row in rows.chunks(columns) {
@@ -94,7 +104,8 @@ fn block_maxima(matrix: &Matrix, along: Along) -> Vec<u32> {
                 }
                 maxima
             };
-            matrix.data.par_chunks(BLOCK * columns).flat_map_iter(of_rows).collect()
+            let each = matrix.data.par_chunks(k * columns);
+            each.flat_map(|one| one.par_chunks(BLOCK * columns)).flat_map_iter(of_rows).collect()
         }
     }
 }
@@ -107,12 +118,15 @@ fn per_vector(matrix: &Matrix, along: Along, maxima: &[u32], f: impl Fn(u32) -> 
             let blocks = matrix.cols.div_ceil(BLOCK).max(1);
             values.chunks(blocks).map(|row| row.iter().copied().fold(0.0, f32::max)).collect()
         }
-        Along::Columns => {
-            let mut largest = vec![0f32; matrix.cols];
-            for row in values.chunks(matrix.cols) {
-                largest.iter_mut().zip(row).for_each(|(max, &x)| *max = max.max(x));
-            }
-            largest
+        Along::Columns { k } => {
+            let of_one = |values: &[f32]| {
+                let mut largest = vec![0f32; matrix.cols];
+                for row in values.chunks(matrix.cols) {
+                    largest.iter_mut().zip(row).for_each(|(max, &x)| *max = max.max(x));
+                }
+                largest
+            };
+            values.chunks(k.div_ceil(BLOCK) * matrix.cols).flat_map(of_one).collect()
         }
     }
 }
@@ -154,22 +168,26 @@ fn block_error(format: Format, scale: BlockScale, max_bits: u32) -> f32 {
     (half_spacing * scale.step).max(excess(max_bits, largest * scale.step))
 }
 
-/// Each number times its factor, `factors` of its row, as an element of `format`.
-fn rounded<'a, O: Ops>(
+/// Each number times its factor, `factors` of its row, as an element of `format`; `place` numbers the row
+/// for its random bits.
+pub(super) fn rounded<'a, O: Ops>(
     format: Format,
     matrix: &Matrix,
     random: Option<Random>,
     factors: impl Fn(usize) -> Cow<'a, [f32]> + Sync,
+    place: impl Fn(usize) -> usize + Sync,
 ) -> Vec<f32> {
     let mut out = vec![0.0; matrix.data.len()];
     let rows = out.par_chunks_mut(matrix.cols).zip(matrix.data.par_chunks(matrix.cols));
     rows.enumerate().for_each(|(i, (out, numbers))| {
         let factors = &factors(i)[..];
+        let i = place(i);
         let row = Row { i, numbers, factors, out, random, _ops: PhantomData::<O> };
         match format {
             Format::E5m2 => dispatch(Elements(row, Float(Fp8::E5M2))),
             Format::E4m3 | Format::MxFp8 => dispatch(Elements(row, Float(Fp8::E4M3))),
             Format::Int4 => dispatch(Elements(row, Integer(INT4_LIMIT))),
+            Format::Int8 => dispatch(Elements(row, Integer(INT8_LIMIT))),
             _ => dispatch(Elements(row, Integer(MXINT8_LIMIT))),
         }
     });

@@ -35,6 +35,9 @@ impl<O: Ops> Task for Blocked<'_, O> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L, a: &[&[f32]], rows: &[usize], b: &PackedB, c: &mut [f32]) {
         let mut packed_a = vec![[0.0; ROWS]; b.k];
+        let Some(&first) = rows.first() else { return };
+        let of_product = b.k.div_ceil(BLOCK) * b.n;
+        let scale_b = &self.operands.scale_b[first / self.operands.m * of_product..][..of_product];
         let groups = a.chunks(ROWS).zip(rows.chunks(ROWS));
         for ((a, rows), c) in groups.zip(c.chunks_mut(ROWS * b.n)) {
             for (r, row) in a.iter().enumerate() {
@@ -50,7 +53,7 @@ impl<O: Ops> Task for Blocked<'_, O> {
                     let mut products = [[0.0; NR]; ROWS];
                     block_of_c::<F32Step<O>, ROWS>(a, b_block, &mut products);
                     let mut step_b = [0.0; NR];
-                    let scales = &self.operands.scale_b[block * b.n + j0..][..columns];
+                    let scales = &scale_b[block * b.n + j0..][..columns];
                     step_b[..columns].copy_from_slice(scales);
                     for (r, &i) in rows.iter().enumerate() {
                         let step_a = self.scales_of_row(i)[block];
@@ -68,14 +71,35 @@ impl<O: Ops> Task for Blocked<'_, O> {
     }
 }
 
+/// The sums of the blocks of C[i, j] by the definition, each with the entry as it was and is.
+fn sums<O: Ops>(operands: &Operands, i: usize, j: usize) -> impl Iterator<Item = (f32, [f32; 2])> {
+    let Operands { m, n, k, .. } = *operands;
+    let (p, blocks) = (i / m, k.div_ceil(BLOCK));
+    let scales = Blocked::<O>::new(operands).scales_of_row(i);
+    scales.iter().enumerate().scan(0.0, move |sum, (block, &step_a)| {
+        let q = block * BLOCK..k.min((block + 1) * BLOCK);
+        let products = q.fold(0.0, |sum, q| {
+            let (a, b) = (operands.place_in_a(i, q), operands.place_in_b(p, q, j));
+            O::fma(operands.a[a], operands.b[b], sum)
+        });
+        let step_b = operands.scale_b[(p * blocks + block) * n + j];
+        let before = *sum;
+        *sum = O::fma(O::mul(products, step_a), step_b, before);
+        Some((products, [before, *sum]))
+    })
+}
+
 /// C[i, j] by the definition.
 pub(super) fn entry<O: Ops>(operands: &Operands, i: usize, j: usize) -> f32 {
-    let Operands { n, k, .. } = *operands;
-    let scales = Blocked::<O>::new(operands).scales_of_row(i);
-    scales.iter().enumerate().fold(0.0, |sum, (block, &step_a)| {
-        let q = block * BLOCK..k.min((block + 1) * BLOCK);
-        let products =
-            q.fold(0.0, |sum, q| O::fma(operands.a[i * k + q], operands.b[q * n + j], sum));
-        O::fma(O::mul(products, step_a), operands.scale_b[block * n + j], sum)
-    })
+    sums::<O>(operands, i, j).last().map_or(0.0, |(_, [_, sum])| sum)
+}
+
+/// Additions of what is not 0, and those that left the entry as it was.
+pub(super) fn absorbed<O: Ops>(operands: &Operands, i: usize, j: usize) -> [u64; 2] {
+    sums::<O>(operands, i, j)
+        .take_while(|(_, [_, sum])| sum.is_finite())
+        .filter(|(products, _)| *products != 0.0)
+        .fold([0, 0], |[all, absorbed], (_, [before, sum])| {
+            [all + 1, absorbed + u64::from(before == sum)]
+        })
 }

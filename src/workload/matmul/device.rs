@@ -204,15 +204,17 @@ type Converted = ([Buffer; 2], Option<[Buffer; 2]>, Vec<Command>);
 
 impl Builder<'_> {
     fn problem_constants(&self) -> Vec<(&'static str, f64)> {
-        let Shape { m, n, k, batch, .. } = self.shape;
+        // Of the operands as the product reads them.
+        let shape = self.shape.converted(self.source.precision);
+        let Shape { m, n, k, batch, .. } = shape;
         vec![
             ("M", m as f64),
             ("N", n as f64),
             ("K", k as f64),
-            ("LDA", self.shape.lda() as f64),
-            ("LDB", self.shape.ldb() as f64),
-            ("LDC", self.shape.ldc() as f64),
-            ("LDK", self.shape.ldk() as f64),
+            ("LDA", shape.lda() as f64),
+            ("LDB", shape.ldb() as f64),
+            ("LDC", shape.ldc() as f64),
+            ("LDK", shape.ldk() as f64),
             ("BATCH", batch as f64),
             ("SEED", f64::from(self.key[0])),
             ("TRIAL", f64::from(self.key[1])),
@@ -265,16 +267,11 @@ impl Builder<'_> {
         b: &Buffer,
         compile_ns: &mut f64,
     ) -> Result<Converted, GpuError> {
-        let sources = &self.source.conversion[0];
         let mut commands = vec![];
         let mut convert = |label, from: &Buffer, numbers: u64| {
             let to = self.context.buffer(label, format.bytes(numbers))?;
             let count = numbers as usize / 4;
-            let constants = [("COUNT", count as f64), ("STRIDE", GRID_ROW as f64)];
-            let pipeline = self.pipeline(sources, "convert", &constants, compile_ns)?;
-            let columns = count.min(GRID_ROW).div_ceil(64) as u32;
-            let groups = [columns, count.div_ceil(GRID_ROW) as u32, 1];
-            commands.push(self.context.dispatch(&pipeline, &[(0, from), (1, &to)], groups)?);
+            commands.push(self.by_fours((from, &to), count, vec![], compile_ns)?);
             Ok::<_, GpuError>(to)
         };
         let operands = [
@@ -282,6 +279,22 @@ impl Builder<'_> {
             convert("B converted", b, self.shape.stored_numbers_of_b())?,
         ];
         Ok((operands, None, commands))
+    }
+
+    /// The conversion of `count` vectors of four numbers, a thread each.
+    fn by_fours(
+        &self,
+        (from, to): (&Buffer, &Buffer),
+        count: usize,
+        mut constants: Vec<(&'static str, f64)>,
+        compile_ns: &mut f64,
+    ) -> Result<Command, GpuError> {
+        constants.extend([("COUNT", count as f64), ("STRIDE", GRID_ROW as f64)]);
+        let sources = &self.source.conversion[0];
+        let pipeline = self.pipeline(sources, "convert", &constants, compile_ns)?;
+        let columns = count.min(GRID_ROW).div_ceil(64) as u32;
+        let groups = [columns, count.div_ceil(GRID_ROW) as u32, 1];
+        self.context.dispatch(&pipeline, &[(0, from), (1, to)], groups)
     }
 
     /// Maxima, then quantisation, of each operand.

@@ -67,7 +67,10 @@ impl Kernel {
 
     /// Whether it reads operands that are stored transposed.
     pub fn reads_transposed(self, precision: Precision) -> bool {
-        has_layouts(self, precision) && !only_nn(precision)
+        if precision.storage().is_blocked() {
+            return self.computes(precision); // its conversion lays them out as they are multiplied
+        }
+        has_layouts(self, precision)
     }
 
     /// Whether the kernel runs a shape in its layout and batch, at a precision that it computes at.
@@ -152,31 +155,17 @@ pub(super) fn has_layouts(kernel: Kernel, precision: Precision) -> bool {
     is_written && !precision.is_wide() && !precision.storage().is_blocked()
 }
 
-/// Whether the conversion of a precision knows the rows of one A and the columns of one B alone.
-fn is_single(precision: Precision) -> bool {
-    precision.storage().is_blocked() || precision.storage().fp8().is_some()
-}
-
-/// Whether operands of a precision lie as they are multiplied and in no other way: numbers of several
-/// parts, or of 64 bits, that no kernel transposes in registers, and those whose scales or random bits
-/// follow rows of A and columns of B.
-fn only_nn(precision: Precision) -> bool {
-    precision.is_wide() || is_single(precision)
-}
-
-/// Whether there are kernels, and a mirror, of a precision for the layout and batch of a shape.
+/// Whether there are kernels, and a mirror, of a precision for the layout of a shape.
 ///
 /// # Errors
 /// What there is not, in words for the reason of a skipped row.
 pub fn takes(precision: Precision, shape: Shape) -> Result<(), String> {
-    if shape.layout != Layout::Nn && only_nn(precision) {
+    // Numbers of several parts, or of 64 bits, no kernel transposes in registers.
+    if shape.layout != Layout::Nn && precision.is_wide() {
         return Err(format!(
             "at {precision} operands are read in the layout nn alone, not {}",
             shape.layout
         ));
-    }
-    if shape.batch > 1 && is_single(precision) {
-        return Err(format!("{precision} computes one product at a time, not {}", shape.batch));
     }
     Ok(())
 }

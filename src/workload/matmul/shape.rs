@@ -94,6 +94,13 @@ impl Shape {
         [m * k, k * n, m * n].map(|numbers| self.batch as u64 * numbers)
     }
 
+    /// The shape with the operands as they lie once converted to the storage format of a precision: in
+    /// formats with blocks as they are multiplied.
+    pub fn converted(self, precision: Precision) -> Self {
+        let layout = if precision.storage().is_blocked() { Layout::Nn } else { self.layout };
+        Self { layout, ..self }
+    }
+
     /// Numbers to a row along k as a device stores it, and rows of a matrix whose columns go along k.
     pub fn ldk(self) -> usize {
         padded_k(self.k)
