@@ -125,12 +125,16 @@ impl Unit {
     }
 
     /// The unit that a row's kernel computes with; `None` for a precision that this build does not
-    /// know. Formats that the kernels widen (bf16, packed f16, fixed point beside f32) compute in
-    /// f32, and so does an f16 accumulator that is rounded in integer bits, which is all but that
-    /// of the kernels called `native`.
+    /// know, and for a peer in fewer bits than f32: it may have units that no WGSL reaches. Formats that
+    /// the kernels widen (bf16, packed f16, fixed point beside f32) compute in f32, and so does an f16
+    /// accumulator that is rounded in integer bits, which is all but that of the kernels called `native`.
     pub fn of(record: &Record) -> Option<Self> {
         let precision: Precision = record.precision.parse().ok()?;
         let (storage, accumulator) = (precision.storage(), precision.accumulator());
+        let is_peer = !matches!(record.implementation.as_str(), "" | "tradeoff");
+        if is_peer && storage != Format::F32 {
+            return None;
+        }
         let in_f16 = accumulator == Format::F16;
         Some(match (storage, accumulator) {
             (Format::Int8 | Format::Int4 | Format::MxInt8, _) => Self::Dot4,
@@ -309,6 +313,12 @@ mod tests {
             Some(1600.0),
             "1000 and 4000 Gop/s, half of the work each"
         );
+        let peer = |precision| Record {
+            implementation: "PyTorch 2".into(),
+            ..row("matmul", precision, "pytorch")
+        };
+        assert_eq!(Unit::of(&peer("fp32")), Some(Unit::F32Fma));
+        assert_eq!(Unit::of(&peer("bf16")), None, "it may compute on units of its own");
         let accumulates_in_f16 = row("matmul", "fp16-acc16", "cooperative");
         assert_eq!(Unit::of(&accumulates_in_f16), Some(Unit::CooperativeF16));
         assert_eq!(Unit::of(&row("matmul", "fp4", "naive")), None);
