@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_philox::Philox;
@@ -478,6 +478,26 @@ fn read_to_last_line(run: &Path) -> usize {
     bytes.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1)
 }
 
+/// Returns once some `measurements.csv` below `folder` has a row, which on a busy machine takes a while.
+#[cfg(unix)]
+fn wait_for_a_row(folder: &Path) {
+    fn has_a_row(folder: &Path) -> bool {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| {
+            if path.is_dir() {
+                return has_a_row(&path);
+            }
+            let rows = || fs::read_to_string(&path).unwrap_or_default().lines().count() > 1;
+            path.ends_with("measurements.csv") && rows()
+        })
+    }
+    let given_up = Instant::now() + Duration::from_mins(2);
+    while !has_a_row(folder) {
+        assert!(Instant::now() < given_up, "no row in two minutes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_and_says_how_to_go_on() {
@@ -487,8 +507,7 @@ fn ctrl_c_stops_and_says_how_to_go_on() {
     let arguments = with(&place, &["--size", "8..64", "--time", "300ms"], &[]);
     let mut command = tradeoff(&arguments);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Long enough for the cases of one size, and far from the end of the plan.
-    std::thread::sleep(Duration::from_millis(3500));
+    wait_for_a_row(&results);
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     let output = child.wait_with_output().unwrap();
@@ -917,7 +936,7 @@ fn ctrl_c_stops_the_processes_too() {
     let place = ["-o", results.to_str().unwrap(), "--size", "8..64", "--repeats", "3"];
     let mut command = tradeoff(&with(&["run"], &place, &[]));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    wait_for_a_row(&results);
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     let output = child.wait_with_output().unwrap();
