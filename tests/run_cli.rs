@@ -867,10 +867,15 @@ fn a_run_measures_the_roofline_of_its_devices_once() {
     for folder in [measured, forced] {
         let roofline = &read_provenance(&folder).unwrap().rooflines["cpu"];
         for row in read(&folder).unwrap() {
-            let f32 = ["fp32", "D32fM32f"].contains(&&*row.precision);
-            let unit = if f32 { "f32_fma" } else { "dot4" };
+            let [f32, int8] =
+                ["f32_fma", "dot4"].map(|unit| roofline[unit]["gops"].as_f64().unwrap());
+            let (unit, peak) = match &*row.precision {
+                "fp32" => ("f32_fma", f32),
+                "int8" => ("dot4", int8),
+                _ => ("dot4+f32_fma", 2.0 / (1.0 / int8 + 1.0 / f32)),
+            };
             assert_eq!(row.peak_unit, unit, "{}", row.case_id);
-            assert_eq!(row.peak_throughput, roofline[unit]["gops"].as_f64());
+            assert_eq!(row.peak_throughput, Some(peak));
             assert_eq!(row.peak_bandwidth_gbs, roofline["read"]["gbs"].as_f64());
             assert_eq!(row.dispatch_latency_ns, Some(0.0));
             let percent = row.operations.unwrap() as f64 / row.median_ns.unwrap();

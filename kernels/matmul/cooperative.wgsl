@@ -5,8 +5,8 @@
 // Parameters: LANES, SUBGROUPS_M, SUBGROUPS_N, FRAGMENTS_M, FRAGMENTS_N, SIZE, DEPTH, SWIZZLE.
 //
 // In which order a unit sums, and how it rounds on the way, is the device's own: no mirror follows it,
-// and the result is held to its bound alone. Where a workgroup's subgroups are not of LANES lanes,
-// nothing is written: the case is then found wrong, for C held NaN before.
+// and the result is held to its bound, and to the exact product of small integers. Where a workgroup's
+// subgroups are not of LANES lanes, nothing is written: the case is then found wrong, for C held NaN before.
 // In naga, coopLoadT and coopStoreT are the row-major ones; FragmentA, FragmentB, FragmentC and Sum are
 // the device's shapes and types, in a file of their own.
 enable f16;

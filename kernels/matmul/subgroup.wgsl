@@ -14,12 +14,15 @@ const LOADS: u32 = ROWS * DEPTH / (4u * LANES); // of four words, a lane
 const PARTS: u32 = WORD / STEP; // product-adds of a word
 const SPLIT: u32 = 4u * LANES; // columns between a lane's vectors
 
-// The words behind the first GROUP ones, come to the front.
+// The words behind the first GROUP ones, come to the front: after all four they are as they were.
 fn next_words(words: Words) -> Words {
     if (GROUP == 1u) {
         return words.yzwx;
     }
-    return words.zwxy;
+    if (GROUP == 2u) {
+        return words.zwxy;
+    }
+    return words;
 }
 
 @compute @workgroup_size(LANES)
@@ -66,12 +69,12 @@ fn multiply(
         }
         for (var four = 0u; four < DEPTH / 4u; four++) {
             for (var g = 0u; g < 4u / GROUP; g++) {
-                var b: array<array<array<B4, VECTORS>, PARTS>, GROUP>;
-                for (var d = 0u; d < GROUP; d++) {
-                    for (var h = 0u; h < PARTS; h++) {
-                        for (var v = 0u; v < VECTORS; v++) {
+                var b: array<array<array<B4, PARTS>, GROUP>, VECTORS>;
+                for (var v = 0u; v < VECTORS; v++) {
+                    for (var d = 0u; d < GROUP; d++) {
+                        for (var h = 0u; h < PARTS; h++) {
                             let step = (4u * four + GROUP * g + d) * WORD + h * STEP;
-                            b[d][h][v] = load_b4(p * LDK + q + step, columns[v]);
+                            b[v][d][h] = load_b4(p * LDK + q + step, columns[v]);
                         }
                     }
                 }
@@ -82,7 +85,7 @@ fn multiply(
                         var sum = sums[r][v];
                         for (var d = 0u; d < GROUP; d++) {
                             for (var h = 0u; h < PARTS; h++) {
-                                sum = accumulate4(sum, part(words[d], h), b[d][h][v]);
+                                sum = accumulate4(sum, part(words[d], h), b[v][d][h]);
                             }
                         }
                         sums[r][v] = sum;

@@ -1,9 +1,10 @@
-//! A product of small integers, for a kernel that no mirror follows: its sums are exact in whatever
-//! order and with whatever rounding, so that one wrong entry shows, however loose the bound of a long
-//! sum is.
+//! A product of integers, for a kernel that no mirror follows: its sums are exact in whatever order and
+//! with whatever rounding, so that one wrong entry shows, however loose the bound of a long sum is.
+
+use rand::RngExt;
 
 use super::session::Unmeasured;
-use crate::gpu::Context;
+use crate::gpu::{Context, GpuError};
 use crate::mirror::convert::Key;
 use crate::number::{Format, Precision};
 use crate::problem::layout::{Layout, Stored};
@@ -14,67 +15,101 @@ use crate::workload::matmul::{GpuMatmul, KernelSource, Shape};
 
 /// Which of the sampled entries' streams the operands are drawn from.
 const STREAMS: [u64; 2] = [2, 3];
+/// Rows and columns of C at most: several tiles of any kernel, and little beside the case itself.
+const SIDE: usize = 512;
 
-/// Runs the kernel on random operands in −1, 0 and 1 of the case's shape, and compares `rows` of C with
-/// the exact product. A row of A has no more numbers than its sum can count exactly, each row at other
-/// places. Nothing is done, and false returned, for a precision that scales or splits its operands, and for operands stored
-/// in another way than as they are multiplied.
+/// Runs the kernel on random integers, at the case's k, and compares all of C with the exact product.
+/// False where that cannot be done: for a precision that scales or splits its operands, for operands
+/// stored in another way than as they are multiplied, and where there is no room.
 pub(super) fn check(
     context: &Context,
     source: &KernelSource,
     shape: Shape,
-    rows: &[usize],
     key: Key,
     checks: bool,
 ) -> Result<bool, Unmeasured> {
-    let Some(most) = countable(source.precision) else { return Ok(false) };
+    let Some(range) = Range::of(source.precision) else { return Ok(false) };
     if shape.layout != Layout::Nn || shape.batch != 1 {
         return Ok(false);
     }
-    let Shape { m, n, k, .. } = shape;
-    let stride = k.div_ceil(most);
-    let mut a = draw(m, k, key, STREAMS[0]);
-    for (i, row) in a.data.chunks_exact_mut(k).enumerate() {
-        row.iter_mut()
-            .enumerate()
-            .filter(|(q, _)| (q + i) % stride != 0)
-            .for_each(|(_, x)| *x = 0.0);
-    }
-    let b = draw(k, n, key, STREAMS[1]);
+    let (m, n, k) = (shape.m.min(SIDE), shape.n.min(SIDE), shape.k);
+    let (a, b) = (range.a(m, k, key), range.b(k, n, key));
     let stored = Stored::new(Layout::Nn, 1, &a, &b);
-    let gpu = GpuMatmul::prepare(context, source, &stored, key, checks)?;
+    let gpu = match GpuMatmul::prepare(context, source, &stored, key, checks) {
+        Err(GpuError::OutOfMemory { .. }) => return Ok(false),
+        prepared => prepared?,
+    };
     gpu.poison(context)?;
     context.run(gpu.conversion(), 1)?;
     context.run(gpu.product(), 1)?;
-    let computed = gpu.entries(context)?.rows(rows, n).values();
-    let wide = |x: &f32| f64::from(*x);
-    let some: Vec<f64> = rows.iter().flat_map(|&i| a.row(i)).map(wide).collect();
-    let all: Vec<f64> = b.data.iter().map(wide).collect();
-    let exact = multiply_each(&some, &all, rows, [m, n, k]);
+    let computed = gpu.entries(context)?.values();
+    let wide = |matrix: &Matrix| matrix.data.iter().map(|&x| x.into()).collect::<Vec<f64>>();
+    let rows: Vec<usize> = (0..m).collect();
+    let exact = multiply_each(&wide(&a), &wide(&b), &rows, [m, n, k]);
     let wrong = computed.iter().zip(&exact).position(|(computed, exact)| computed != exact);
     let Some(at) = wrong else { return Ok(true) };
-    let (row, column, computed, exact) = (rows[at / n], at % n, computed[at], exact[at]);
+    let (row, column, computed, exact) = (at / n, at % n, computed[at], exact[at]);
     let reason = format!(
-        "on operands of -1, 0 and 1, whose sums are exact, C[{row}, {column}] = {computed} where it is {exact}"
+        "on operands that are integers, whose sums are exact in any order, C[{row}, {column}] = {computed} \
+         where it is {exact}"
     );
     Err(Unmeasured::new(Status::Wrong, reason))
 }
 
-/// The largest number up to which a precision's sums hold all integers; `None` where its operands or its
-/// sums are no floating-point numbers, or more than one.
-fn countable(precision: Precision) -> Option<usize> {
-    let is_plain = matches!(precision.storage(), Format::F32 | Format::F16 | Format::Bf16);
-    match precision.accumulator() {
-        Format::F32 if is_plain => Some(1 << 24),
-        Format::F16 if is_plain => Some(1 << 11),
-        _ => None,
-    }
+/// Integers that a precision holds, and of which so many products are summed exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    /// Largest magnitude, of A where q is even and of B where it is odd: with all bits of the format, or
+    /// as many as leave room for enough products.
+    large: i32,
+    /// That of the other operand.
+    small: i32,
+    /// Products of a sum that are not 0, at most.
+    count: usize,
 }
 
-fn draw(rows: usize, cols: usize, key: Key, index: u64) -> Matrix {
-    let mut random = stream(key[0].into(), Purpose::SampledEntries, index);
-    let data = (0..rows * cols).map(|_| (random.next_u32() % 3) as f32 - 1.0).collect();
-    Matrix { rows, cols, data }
+impl Range {
+    fn of(precision: Precision) -> Option<Self> {
+        let [large, small, count] = match (precision.storage(), precision.accumulator()) {
+            (Format::F32, Format::F32) => [32_767, 1, 512],
+            (Format::F16, Format::F32) => [2047, 7, 1024],
+            (Format::Bf16, Format::F32) => [255, 15, 4096],
+            (Format::F16, Format::F16) => [31, 1, 64],
+            _ => return None,
+        };
+        Some(Self { large, small, count: count as usize })
+    }
+
+    /// A has zeros between its numbers where k is longer than a sum may be, in each row at other places.
+    fn a(self, m: usize, k: usize, key: Key) -> Matrix {
+        let stride = k.div_ceil(self.count);
+        let mut a = self.draw([m, k], key, STREAMS[0], |_, q| q.is_multiple_of(2));
+        for (i, row) in a.data.chunks_exact_mut(k).enumerate() {
+            let between = row.iter_mut().enumerate().filter(|(q, _)| (q + i) % stride != 0);
+            between.for_each(|(_, x)| *x = 0.0);
+        }
+        a
+    }
+
+    fn b(self, k: usize, n: usize, key: Key) -> Matrix {
+        self.draw([k, n], key, STREAMS[1], |q, _| !q.is_multiple_of(2))
+    }
+
+    fn draw(
+        self,
+        [rows, cols]: [usize; 2],
+        key: Key,
+        index: u64,
+        is_large: impl Fn(usize, usize) -> bool,
+    ) -> Matrix {
+        let mut random = stream(key[0].into(), Purpose::SampledEntries, index);
+        let places = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
+        let number = |(i, j)| {
+            let most = if is_large(i, j) { self.large } else { self.small };
+            random.random_range(-most..=most) as f32
+        };
+        Matrix { rows, cols, data: places.map(number).collect() }
+    }
 }
 
 #[cfg(test)]
@@ -83,42 +118,52 @@ mod tests {
     use crate::gpu::discover;
     use crate::workload::matmul::Kernel;
 
-    /// On every GPU here: each kernel of floating-point numbers is exact on integers, at a k that an f16
-    /// sum cannot count without gaps in A too, and one that reads a row too far is found.
+    fn plain() -> impl Iterator<Item = (Precision, Range)> {
+        Precision::matmul().filter_map(|p| Some((p, Range::of(p)?)))
+    }
+
+    /// The magnitudes of all products of an entry add up to what its sum counts without gaps.
+    #[test]
+    fn no_sum_leaves_the_integers() {
+        for (precision, range) in plain() {
+            let bits = if precision.accumulator() == Format::F16 { 11 } else { 24 };
+            let most = i64::from(range.large) * i64::from(range.small) * range.count as i64;
+            assert!(most <= 1 << bits && 2 * most > 1 << bits, "{precision}");
+            let k = 3 * range.count + 5;
+            let (a, b) = (range.a(4, k, [1, 0]), range.b(k, 3, [1, 0]));
+            for (row, column) in (0..4).flat_map(|i| (0..3).map(move |j| (i, j))) {
+                let products = (0..k).map(|q| (a.row(row)[q] * b.data[q * 3 + column]).abs());
+                assert!(products.sum::<f32>() <= most as f32, "{precision}");
+            }
+            assert!(a.data.iter().any(|x| x.abs() > range.large as f32 / 2.0));
+        }
+        assert_eq!(plain().count(), 5, "fp32, fp16, fp16-acc16, fp16-sr, bf16");
+    }
+
+    /// On every GPU here: each kernel of floating-point numbers is exact on integers, at a k that leaves
+    /// gaps in A too, and one that subtracts one product of 5000 is found.
     #[test]
     fn integers_are_summed_exactly_and_a_wrong_kernel_is_found() {
-        let shape = Shape::new(19, 23, 2500);
-        let rows: Vec<usize> = (0..19).collect();
+        let shape = Shape::new(19, 23, 5000);
         for device in discover(None).unwrap().iter().filter(|d| d.info.backend != "cpu") {
             let context = device.open().unwrap();
-            for precision in Precision::matmul().filter(|&p| countable(p).is_some()) {
+            for (precision, _) in plain() {
                 for kernel in [Kernel::Naive, Kernel::RegisterTiled] {
-                    if !kernel.computes(precision) {
-                        continue;
-                    }
                     let source = KernelSource::of(kernel, precision, &device.info);
-                    let found = check(&context, &source, shape, &rows, [1, 0], true);
+                    let found = check(&context, &source, shape, [1, 0], true);
                     assert!(matches!(found, Ok(true)), "{kernel} {precision}: {found:?}");
                 }
             }
-            // One product in 2500 is added with the other sign: nothing that a bound would see.
             let mut wrong = KernelSource::of(Kernel::Naive, Precision::Fp32, &device.info);
             let sum = wrong.files.iter_mut().find(|f| f.path.ends_with("accumulate_f32.wgsl"));
             let sum = sum.expect("naive sums in f32");
-            let altered = sum.text.replace("fma(a, b, acc)", "fma(select(a, -a, q == 7u), b, acc)");
+            let altered =
+                sum.text.replace("fma(a, b, acc)", "fma(select(a, -a, q == 10u), b, acc)");
             assert_ne!(altered, sum.text);
             sum.text = altered.leak();
-            let found = check(&context, &wrong, shape, &rows, [1, 0], true).unwrap_err();
+            let found = check(&context, &wrong, shape, [1, 0], true).unwrap_err();
             assert!(found.status == Status::Wrong, "{found:?}");
-            assert!(found.reason.contains("sums are exact"));
+            assert!(found.reason.contains("exact in any order"), "{found:?}");
         }
-    }
-
-    #[test]
-    fn a_row_has_what_a_sum_can_count() {
-        assert_eq!(countable(Precision::Fp16), Some(1 << 24));
-        assert_eq!(countable(Precision::Fp16Acc16), Some(2048));
-        assert_eq!(countable(Precision::Int8), None);
-        assert_eq!(countable(Precision::Fp32Comp), None);
     }
 }

@@ -65,6 +65,11 @@ impl Study {
         }
     }
 
+    /// Without what was followed in one sum for each entry, where there are several.
+    pub(super) fn of_slices(self) -> Self {
+        Self { stagnated: None, ..self }
+    }
+
     /// Fills the columns of a computed C, the rows of the truth. What depends on how the sums were
     /// rounded is left out where no mirror `models` the device.
     pub(super) fn fill(

@@ -383,8 +383,9 @@ pub struct Record {
     /// Largest ratio of an entry's measured error to its own bound; over 1 is `wrong`. Unit: 1.
     pub measured_over_bound: Option<f64>,
     /// Largest ratio of an entry's measured error to its probabilistic bound (Higham and Mary 2019),
-    /// for sums rounded to nearest; empty for integer sums, which are exact, and for compensated and
-    /// double-single ones, of which it says nothing. Unit: 1.
+    /// for sums rounded to nearest; empty for integer sums, which are exact, for compensated and
+    /// double-single ones, of which it says nothing, and where the device or its matrix units are not
+    /// known to round to nearest. Unit: 1.
     pub measured_over_probabilistic: Option<f64>,
     /// Probability with which at least one compared entry may exceed its probabilistic bound, at most.
     /// Unit: 1.
@@ -402,7 +403,7 @@ pub struct Record {
     /// the updates of the model's coordinates that were not 0 before they were rounded (sgd, all
     /// steps), the part that left it as it was, counted in the mirror. Where operands have scales in
     /// blocks, the additions are those of the blocks' sums; a sum of two parts is as it was where both
-    /// are; exact integer sums have 0. Unit: 1.
+    /// are; exact integer sums have 0; empty where k is cut into slices. Unit: 1.
     pub stagnated_fraction: Option<f64>,
     /// Whether running again gave equal bits: `true` or `false`.
     pub repeatable: Option<bool>,

@@ -68,7 +68,7 @@ struct Side<'a> {
 
 impl Side<'_> {
     /// The number at a place, without its scale. A sum of parts has as many bits as they have between
-    /// them, at most 24.
+    /// them: at most 24 of an f32, and at most 53 of an f64.
     fn number(&self, precision: Precision, place: usize) -> f64 {
         if let Some(&x) = self.wide.get(place) {
             return x;

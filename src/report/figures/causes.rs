@@ -7,8 +7,8 @@ use crate::frontier::{self, Frontier};
 use crate::record::Record;
 
 /// Distance of `parts_over_error` from 1 from which on the parts are said not to be independent. Of
-/// independent ones chance leaves 5/√N in squares, see [`Parts`](crate::error::Parts): less from
-/// N = 2500 entries on.
+/// three independent ones chance leaves 10/√N of its square, see [`Parts`](crate::error::Parts), and half
+/// of that of itself: less from N = 10,000 entries on.
 const FAR: f64 = 0.05;
 
 pub(super) fn error_by_cause(data: &Data) -> Vec<Figure> {

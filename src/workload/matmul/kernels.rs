@@ -98,7 +98,7 @@ impl Kernel {
 
     /// Whether a mirror follows it bit for bit. A matrix unit sums in an order of its own and rounds as
     /// it likes on the way, an f16 accumulator not after each product-add: such a kernel is held to its
-    /// bound alone.
+    /// bound, and to the exact product of small integers.
     pub fn has_mirror(self) -> bool {
         self != Self::Cooperative
     }

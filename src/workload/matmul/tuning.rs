@@ -414,6 +414,50 @@ mod tests {
         }
     }
 
+    /// The subgroup kernel's own way to a word of A, lane by lane: for each row and each word of an
+    /// iteration, the word that its lane holds in front is that word of that row.
+    #[test]
+    fn words_come_to_the_front_in_their_order() {
+        for lanes in LANES {
+            let device =
+                DeviceInfo { subgroup_min: lanes, subgroup_max: lanes, ..device("discrete") };
+            for precision in Precision::matmul().filter(|&p| Kernel::Subgroup.computes(p)) {
+                for parameters in options(Kernel::Subgroup, precision, &device) {
+                    let get = |name| parameters.get(name).unwrap();
+                    let [rows, depth, group] = ["rows", "depth", "group"].map(get);
+                    // What lane `lane` loads l-th: row and word of each of the four.
+                    let load = |l: u32, lane: u32| {
+                        let at = l * lanes + lane;
+                        [0, 1, 2, 3].map(|word| [at % rows, 4 * (at / rows) + word])
+                    };
+                    let loads = rows * depth / (4 * lanes);
+                    let held = |lane| (0..loads).map(|l| load(l, lane)).collect::<Vec<_>>();
+                    let mut a: Vec<Vec<[[u32; 2]; 4]>> = (0..lanes).map(held).collect();
+                    for four in 0..depth / 4 {
+                        for g in 0..4 / group {
+                            for (r, d) in (0..rows).flat_map(|r| (0..group).map(move |d| (r, d))) {
+                                let holder = r + rows * four;
+                                let words = a[(holder % lanes) as usize][(holder / lanes) as usize];
+                                let expected = [r, 4 * four + group * g + d];
+                                assert_eq!(words[d as usize], expected, "{parameters}");
+                            }
+                            a.iter_mut()
+                                .flatten()
+                                .for_each(|words| words.rotate_left(group as usize % 4));
+                        }
+                    }
+                }
+            }
+        }
+        let text = include_str!("../../../kernels/matmul/subgroup.wgsl");
+        for turn in [
+            "GROUP == 1u) {\n        return words.yzwx",
+            "GROUP == 2u) {\n        return words.zwxy",
+        ] {
+            assert!(text.contains(turn), "what is turned here is what the kernel turns");
+        }
+    }
+
     #[test]
     fn what_a_device_lacks_is_said() {
         let lacks = |kernel, change: &dyn Fn(&mut DeviceInfo)| {
