@@ -67,34 +67,33 @@ fn multiply(
         for (var l = 0u; l < LOADS; l++) {
             a[l] = load_words(rows[l], q + ahead[l]);
         }
-        for (var four = 0u; four < DEPTH / 4u; four++) {
-            for (var g = 0u; g < 4u / GROUP; g++) {
-                var b: array<array<array<B4, PARTS>, GROUP>, VECTORS>;
+        for (var g = 0u; g < DEPTH / GROUP; g++) {
+            // A constant where it can be, since an index that changes sends all words to memory.
+            let four = select(g * GROUP / 4u, 0u, DEPTH == 4u);
+            var b: array<array<array<B4, PARTS>, GROUP>, VECTORS>;
+            for (var v = 0u; v < VECTORS; v++) {
+                for (var d = 0u; d < GROUP; d++) {
+                    for (var h = 0u; h < PARTS; h++) {
+                        let step = (GROUP * g + d) * WORD + h * STEP;
+                        b[v][d][h] = load_b4(p * LDK + q + step, columns[v]);
+                    }
+                }
+            }
+            for (var r = 0u; r < ROWS; r++) {
+                let holder = r + ROWS * four;
+                let words = subgroupShuffle(a[holder / LANES], holder % LANES);
                 for (var v = 0u; v < VECTORS; v++) {
+                    var sum = sums[r][v];
                     for (var d = 0u; d < GROUP; d++) {
                         for (var h = 0u; h < PARTS; h++) {
-                            let step = (4u * four + GROUP * g + d) * WORD + h * STEP;
-                            b[v][d][h] = load_b4(p * LDK + q + step, columns[v]);
+                            sum = accumulate4(sum, part(words[d], h), b[v][d][h]);
                         }
                     }
+                    sums[r][v] = sum;
                 }
-                for (var r = 0u; r < ROWS; r++) {
-                    let holder = r + ROWS * four;
-                    let words = subgroupShuffle(a[holder / LANES], holder % LANES);
-                    for (var v = 0u; v < VECTORS; v++) {
-                        var sum = sums[r][v];
-                        for (var d = 0u; d < GROUP; d++) {
-                            for (var h = 0u; h < PARTS; h++) {
-                                sum = accumulate4(sum, part(words[d], h), b[v][d][h]);
-                            }
-                        }
-                        sums[r][v] = sum;
-                    }
-                }
-                // The next words come to the front: an index that changes would send all to memory.
-                for (var l = 0u; l < LOADS; l++) {
-                    a[l] = next_words(a[l]);
-                }
+            }
+            for (var l = 0u; l < LOADS; l++) {
+                a[l] = next_words(a[l]);
             }
         }
     }
