@@ -308,7 +308,8 @@ pub(super) fn halp(seed: u32) -> Result<Experiment, ValidationError> {
 fn remark(saturated: [usize; 2], arrived: [usize; 2]) -> String {
     format!(
         "The moments know no end of the grid. With μ = {MU} an offset reaches ‖∇f‖/μ, which is too little in \
-         some problems: there it saturates and a full gradient gains less. At {BITS} bits an offset stood at \
+         some problems: there it saturates and a full gradient gains less, which makes the interval of the mean \
+         factor wide. At {BITS} bits an offset stood at \
          the end of the grid, at one of these full gradients or more, in {} of {TRIALS} problems; at \
          {WIDE_BITS} bits and μ = {WIDE_MU}, about the same step and three times the reach, in {}. The \
          gradient norm of HALP came down to the roundoff of f64 in {} of {TRIALS} problems at {BITS} bits, in \
