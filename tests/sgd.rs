@@ -641,8 +641,8 @@ fn updates_that_change_nothing_are_counted() {
     assert!(fine < half && half < coarse && of(Precision::D8M8Sr) < coarse, "{stagnated:?}");
 }
 
-/// The numbers of the issue of De Sa et al. (2018), whose steps are here in f32: n = 1000, d = 100, α =
-/// 0.1, T = 2n, 8 bits, μ = 0.03. LP-SVRG stays at a gradient norm of 2e-2 (within a factor of two at each
+/// LP-SVRG and HALP of De Sa et al. (2018), whose steps are here in f32: n = 1000, d = 100, α = 0.1,
+/// T = 2n, 8 bits, μ = 0.03. LP-SVRG stays at a gradient norm of 2e-2 (within a factor of two at each
 /// of the last ten full gradients), and HALP goes on to the roundoff of the gradient in f64, of which ten
 /// times is allowed, as if all were f64 (`mirror::sgd::Svrg`). So it does where the loss is logistic.
 #[test]

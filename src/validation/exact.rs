@@ -37,29 +37,31 @@ pub(super) fn exact(_: u32) -> Experiment {
         equal("sum of ones in bf16", 256.0, in_bf16(ones()).into()),
         equal("harmonic series in f16", 7.085_937_5, in_f16(harmonic()).into()),
         equal("harmonic series in bf16", 5.0625, in_bf16(harmonic()).into()),
-        equal("1 − (1 − 2⁻²⁴) by a matrix unit without extra bits, in 2⁻²⁴", 1.0, guarded(0) * 2f64.powi(24))
-            .because(
-                "The line that was noted reads the wrong way round. The unit aligns both numbers to 1, \
-                 whose last place is 2⁻²³; without a bit below it, the 2⁻²⁴ of the smaller one is cut \
-                 off, which leaves 1 − (1 − 2⁻²³) = 2⁻²³. 2⁻²⁴ comes from a unit that has an extra bit, \
-                 as the next row shows. `tradeoff probe` asks another question, which does not depend \
-                 on it: how far below 1 − 1 a power of two survives.",
-            ),
-        equal("1 − (1 − 2⁻²⁴) by a matrix unit with one extra bit, in 2⁻²⁴", 1.0, guarded(1) * 2f64.powi(24)),
+        equal(
+            "1 − (1 − 2⁻²⁴) by a matrix unit without extra bits, in 2⁻²⁴",
+            2.0,
+            guarded(0) * 2f64.powi(24),
+        ),
+        equal(
+            "1 − (1 − 2⁻²⁴) by a matrix unit with one extra bit, in 2⁻²⁴",
+            1.0,
+            guarded(1) * 2f64.powi(24),
+        ),
     ];
     Experiment {
         title: "Where sums stop, and what a guard bit shows",
         setup: format!(
-            "{TERMS} terms, rounded to the format and added in it one by one, to nearest. The matrix unit is \
-             the model in software with which the decoding of `tradeoff probe` is tested: it aligns all \
+            "{TERMS} terms, rounded to the format and added in it one by one, to nearest. The matrix unit is no \
+             mirror but the model in software with which the decoding of `tradeoff probe` is tested: it aligns all \
              summands to the largest, cuts off what lies so many bits below its last place, and adds."
         ),
         formula: "A sum of ones stops where 1 is half a unit in its last place: 2¹¹ in f16, 2⁸ in bf16. The \
-                  harmonic series stops where 1/i is below half a unit.",
+                  harmonic series stops where 1/i is below half a unit. A matrix unit aligns 1 − 2⁻²⁴ to 1, whose \
+                  last place is 2⁻²³: without a bit below it the 24th is cut off, which leaves \
+                  1 − (1 − 2⁻²³) = 2⁻²³; one extra bit keeps it.",
         source: "Ones: elementary. Harmonic series: N. J. Higham's note on fp16 and bfloat16 (2018; 7.0859 \
-                 after 513 terms, 5.0625 after 65). Guard bit: a line noted before this program was \
-                 written, after Fasi, Higham, Mikaitis and Pranesh 2021.",
-        remark: "",
+                 after 513 terms, 5.0625 after 65). Extra bits of an aligned sum: Fasi, Higham, Mikaitis and \
+                 Pranesh 2021.",
         rows,
         ..Experiment::untitled()
     }

@@ -4,9 +4,9 @@
 //! independent trials by a confidence interval, elsewhere by equality or a bound. `tradeoff validate`
 //! prints all of them as docs/VALIDATION.md, and a test holds that file to these very experiments.
 //!
-//! All is computed on the CPU, by the mirrors, under [`ARITHMETIC`] and from a seed: no device, no clock.
-//! Kernels are held to the same bits wherever a mirror follows a device, so what is found here holds
-//! for them.
+//! All is computed on the CPU under [`ARITHMETIC`] and from a seed: no device, no clock. But for what the
+//! introduction of the document names, the mirrors compute it; kernels are held to their bits wherever a
+//! mirror follows a device, so what is found here holds for them.
 
 mod chain;
 mod descent;
@@ -20,13 +20,20 @@ mod svrg;
 use serde::Serialize;
 
 use crate::number::Arithmetic;
+use crate::problem::dataset::DatasetError;
+use crate::truth::sgd::OptimumError;
+use crate::workload::sgd::SgdError;
 use statistics::Estimate;
 
 /// The arithmetic of all experiments, whatever the processor: fma fused, nothing flushed.
 pub const ARITHMETIC: Arithmetic =
     Arithmetic { fused_fma: true, flush_f32_subnormals: false, flush_f16_subnormals: false };
 
-/// Chance, at most, that chance alone makes any row of a right theory differ.
+/// The seed of docs/VALIDATION.md.
+pub const SEED: u32 = 1;
+
+/// Chance, at most, that chance alone makes any row of a right theory differ, where the means over
+/// trials are normal.
 pub const FALSE_ALARM: f64 = 0.01;
 
 /// Rows that share [`FALSE_ALARM`], at most (Bonferroni).
@@ -46,7 +53,7 @@ pub struct Experiment {
     /// Where the formula comes from.
     pub source: &'static str,
     /// What else a reader should know.
-    pub remark: &'static str,
+    pub remark: String,
     /// The numbers.
     pub rows: Vec<Row>,
 }
@@ -113,37 +120,55 @@ impl Row {
     }
 }
 
+/// Why an experiment gives no numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidationError {
+    /// A data set could not be made.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A run could not be readied.
+    #[error(transparent)]
+    Sgd(#[from] SgdError),
+    /// A data set has no optimum to measure from.
+    #[error(transparent)]
+    Optimum(#[from] OptimumError),
+}
+
 /// An experiment that can be run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// A word to select it by, that of [`Experiment::name`].
     pub name: &'static str,
-    experiment: fn(u32) -> Experiment,
+    experiment: fn(u32) -> Result<Experiment, ValidationError>,
 }
 
 impl Plan {
     /// Runs it: some seconds on all cores at most. The same seed gives the same bits on any processor,
     /// but for the last bit of logarithms and exponentials of its mathematics library.
-    pub fn run(&self, seed: u32) -> Experiment {
-        Experiment { name: self.name, ..(self.experiment)(seed) }
+    ///
+    /// # Errors
+    /// What keeps one of its trials from being run: a mean over those that are left would be another.
+    pub fn run(&self, seed: u32) -> Result<Experiment, ValidationError> {
+        Ok(Experiment { name: self.name, ..(self.experiment)(seed)? })
     }
 }
 
 /// All experiments, in the order in which they are told.
 pub const PLANS: [Plan; 9] = {
-    const fn plan(name: &'static str, experiment: fn(u32) -> Experiment) -> Plan {
+    type Run = fn(u32) -> Result<Experiment, ValidationError>;
+    const fn plan(name: &'static str, experiment: Run) -> Plan {
         Plan { name, experiment }
     }
     [
-        plan("growth", sums::growth),
-        plan("stagnation", sums::stagnation),
-        plan("rounding", rounding::one_rounding),
-        plan("random-bits", rounding::random_bits),
-        plan("int8", integers::int8),
-        plan("stall", descent::stall),
-        plan("floor", descent::floor),
+        plan("growth", |seed| Ok(sums::growth(seed))),
+        plan("stagnation", |seed| Ok(sums::stagnation(seed))),
+        plan("rounding", |seed| Ok(rounding::one_rounding(seed))),
+        plan("random-bits", |seed| Ok(rounding::random_bits(seed))),
+        plan("int8", |seed| Ok(integers::int8(seed))),
+        plan("stall", |seed| Ok(descent::stall(seed))),
+        plan("floor", |seed| Ok(descent::floor(seed))),
         plan("halp", svrg::halp),
-        plan("exact", exact::exact),
+        plan("exact", |seed| Ok(exact::exact(seed))),
     ]
 };
 
@@ -156,13 +181,58 @@ impl Experiment {
             setup: String::new(),
             formula: "",
             source: "",
-            remark: "",
+            remark: String::new(),
             rows: vec![],
         }
     }
 }
 
-/// A seed of trial `trial` of the run's `seed`, in a range of its own for each `purpose`.
-fn seed_of(seed: u32, purpose: u32, trial: usize) -> u64 {
-    u64::from(seed) << 32 | u64::from(purpose) << 16 | trial as u64
+/// What draws random bits, each from seeds of its own.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Growth,
+    Stagnation,
+    Rounding,
+    RandomBits,
+    Int8,
+    Floor,
+    Halp,
+}
+
+/// The seed of a trial of the run's `seed`: no two of a purpose, a `case` of it (a size, below 2¹⁶) and a
+/// `trial` (below 2¹²) share one.
+fn seed_of(seed: u32, purpose: Purpose, case: usize, trial: usize) -> u64 {
+    debug_assert!(case < 1 << 16 && trial < 1 << 12, "{purpose:?}, case {case}, trial {trial}");
+    u64::from(seed) << 32 | (purpose as u64) << 28 | (case as u64) << 12 | trial as u64
+}
+
+/// Its two halves, the key of a stream of random bits.
+fn key_of(seed: u64) -> [u32; 2] {
+    [(seed >> 32) as u32, seed as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The sizes that are used, and the largest trial, of every purpose and of two seeds.
+    #[test]
+    fn no_two_trials_share_a_seed() {
+        use Purpose::*;
+        let mut seeds = HashSet::new();
+        let mut drawn = 0;
+        for purpose in [Growth, Stagnation, Rounding, RandomBits, Int8, Floor, Halp] {
+            for (case, trial) in [0, 1, 2, 256, 1024, 1536, 6144, 65535]
+                .into_iter()
+                .flat_map(|case| [0, 1, 31, 4095].map(|trial| (case, trial)))
+            {
+                seeds.extend([1, 2].map(|seed| seed_of(seed, purpose, case, trial)));
+                drawn += 2;
+            }
+        }
+        assert_eq!(seeds.len(), drawn);
+        assert!(seeds.contains(&0x1_4040_0001), "int8, 1024, 1 of seed 1");
+    }
 }

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::chain::{Chain, Mode};
 use super::statistics::Estimate;
-use super::{ARITHMETIC, Experiment, Row, seed_of};
+use super::{ARITHMETIC, Experiment, Purpose, Row, key_of, seed_of};
 use crate::error::fit::PowerLaw;
 use crate::error::metrics::ulp;
-use crate::mirror::convert::{Key, Operands};
+use crate::mirror::convert::Operands;
 use crate::mirror::matmul::multiply;
 use crate::number::{Format, Precision, round};
 use crate::problem::matrix::{Distribution, MatmulProblem};
@@ -36,16 +36,12 @@ fn operands(
     let Ok(problem) = MatmulProblem::generate(distribution, m, n, k, seed) else {
         unreachable!("{m}x{n}x{k} is a shape");
     };
-    Operands::convert(precision, ARITHMETIC, &problem.a, &problem.b, key(seed))
-}
-
-fn key(seed: u64) -> Key {
-    [(seed >> 32) as u32, seed as u32]
+    Operands::convert(precision, ARITHMETIC, &problem.a, &problem.b, key_of(seed))
 }
 
 fn product(precision: Precision, operands: &Operands, seed: u64) -> Vec<f32> {
     let rows: Vec<usize> = (0..operands.m).collect();
-    multiply(precision, ARITHMETIC, operands, &rows, key(seed))
+    multiply(precision, ARITHMETIC, operands, &rows, key_of(seed))
 }
 
 /// Each product of the sum of entry (i, j), exact in f64.
@@ -86,8 +82,8 @@ impl Growth {
     }
 
     fn trials(distribution: Distribution, k: usize, seed: u32) -> Vec<Self> {
-        let trials = (0..TRIALS).into_par_iter();
-        trials.map(|trial| Self::of(distribution, k, seed_of(seed, k as u32, trial))).collect()
+        let seeds = (0..TRIALS).into_par_iter().map(|t| seed_of(seed, Purpose::Growth, k, t));
+        seeds.map(|seed| Self::of(distribution, k, seed)).collect()
     }
 
     /// Measured and predicted, both over `scale` and u².
@@ -154,9 +150,9 @@ pub(super) fn growth(seed: u32) -> Experiment {
                   the mean is 0.",
         source: "Model of independent roundings: Higham and Mary 2019 (a bound there, the variance \
                  here); data with mean 0: Higham and Mary 2020. The limits are derived from it.",
-        remark: "An earlier measurement had 0.218 to 0.226 at k = 2^p, 0.248 to 0.255 at 1.5·2^p and \
-                 0.300 for normal. At k = 2^p the prediction is over its limit since half of the sums have \
-                 already passed into the next binade.",
+        remark: "At k = 2^p the prediction is over its limit since half of the sums have already passed \
+                 into the next binade."
+            .to_owned(),
         rows,
         ..Experiment::untitled()
     }
@@ -217,7 +213,7 @@ pub(super) fn stagnation(seed: u32) -> Experiment {
     let [m, n, k] = STAGNATION;
     let trials: Vec<Stagnated> = (0..STAGNATION_TRIALS)
         .into_par_iter()
-        .map(|trial| Stagnated::of(seed_of(seed, 1, trial)))
+        .map(|trial| Stagnated::of(seed_of(seed, Purpose::Stagnation, 0, trial)))
         .collect();
     let over = |of: fn(&Stagnated) -> f64| Estimate::of(&trials.iter().map(of).collect::<Vec<_>>());
     let (nearest, stochastic) = rayon::join(
@@ -258,8 +254,6 @@ pub(super) fn stagnation(seed: u32) -> Experiment {
                   neighbours r⁻ and r⁺ in f16, over the same chain; about √2·0.2182·√k·u = 19.75 u.",
         source: "Stochastic rounding: Connolly, Higham and Mary 2021 (mean independence). The chain is \
                  derived in `src/validation/chain.rs`.",
-        remark: "An earlier measurement had a mean error of −148 u (−7.2 %) to nearest, and a mean of \
-                 +0.5 u and 19 u root mean square with stochastic rounding.",
         rows,
         ..Experiment::untitled()
     }
