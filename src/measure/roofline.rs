@@ -128,8 +128,8 @@ impl Unit {
     }
 
     /// The unit that a row's kernel computes with; `None` for a precision that this build does not
-    /// know, for a row that two machines share ([`is_of_two_machines`]), and for a peer in fewer bits than
-    /// f32: it may have units that no WGSL reaches. Formats that
+    /// know, for LP-SVRG and HALP on a GPU, whose full gradients are the host's, and for a peer in fewer
+    /// bits than f32: it may have units that no WGSL reaches. Formats that
     /// the kernels widen (bf16, packed f16, fixed point beside f32) compute in f32, and so does an f16
     /// accumulator that is rounded in integer bits, which is all but that of the kernels called `native`.
     pub fn of(record: &Record) -> Option<Self> {

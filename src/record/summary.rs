@@ -13,7 +13,7 @@ pub fn error_text(record: &Record) -> String {
     format!("{value} {}{}", record.primary_error_metric, accuracy.unwrap_or_default())
 }
 
-/// How wrong a case is: its error, how near its bound that is, and what was found equal.
+/// How wrong a case is: its error, how near its bound that is, and what of it was checked.
 pub fn verdict(record: &Record) -> String {
     let bound = match record.measured_over_bound {
         Some(ratio) => format!("; {ratio:.3} of its bound"),
