@@ -366,6 +366,10 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
             vec!["--resume", "x", "--seed", "1"],
             "'--resume <RUN>' cannot be used with: --seed <N> --output <DIR>",
         ),
+        (
+            vec!["--resume", "x", "--algorithm", "halp"],
+            "'--resume <RUN>' cannot be used with: --algorithm <LIST> --output <DIR>",
+        ),
     ] {
         let message = refused(&with(&["run"], &flags, &place));
         assert!(message.contains(told), "{flags:?}: {message}");

@@ -559,6 +559,35 @@ fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
     }
 }
 
+/// The truth of an averaged run is the mean of the same models in f64: that in f32 is within the error of
+/// its models, each less than the largest of a doubled step's rounding times the steps, and the last model
+/// of the trajectory is not.
+#[test]
+fn an_averaged_truth_is_the_mean_of_the_same_models() {
+    let data = DatasetSpec::Figure2 { n: 300, d: 40 }.load(6).unwrap();
+    let case = SgdCase::new(&data, Precision::D32fM32f, 20, 90);
+    let plan = Plan::new(&case, &data, &Grids::new(case.precision, &data));
+    let objective = Objective::new(&case, &data);
+    let models = Algorithm::window(data.n, 20, 90);
+    let (snapshots, mean) = objective.trajectory_and_mean(&case, &plan, models);
+    assert_eq!(snapshots, objective.trajectory(&case, &plan));
+    let mut sum = vec![0.0; mean.len()];
+    for steps in 91 - models..=90 {
+        let case = SgdCase { steps, ..case };
+        let plan = Plan::new(&case, &data, &Grids::new(case.precision, &data));
+        let (_, last) = objective.trajectory(&case, &plan).pop().unwrap();
+        sum.iter_mut().zip(last).for_each(|(sum, w)| *sum += w);
+    }
+    assert_eq!(mean, sum.iter().map(|w| w / f64::from(models)).collect::<Vec<_>>());
+    let host = Arithmetic::host();
+    let mut cpu = CpuSgd::prepare_averaging(&case, &data, host, Some(models)).unwrap();
+    cpu.run();
+    let average = cpu.average().unwrap();
+    let apart = |from: &[f64]| norm(average.iter().zip(from).map(|(a, b)| a - b));
+    let (to_mean, to_last) = (apart(&mean), apart(&snapshots.last().unwrap().1));
+    assert!(100.0 * to_mean < to_last, "{to_mean:e} and {to_last:e}");
+}
+
 /// The mean over the last steps is that of the models that shorter runs end with: exactly, where they
 /// are on a grid, else within the 2u² of the sum of magnitudes that an addition of pairs may lose.
 #[test]
@@ -644,11 +673,13 @@ fn updates_that_change_nothing_are_counted() {
 /// LP-SVRG and HALP of De Sa et al. (2018), whose steps are here in f32: n = 1000, d = 100, α = 0.1,
 /// T = 2n, 8 bits, μ = 0.03. LP-SVRG stays at a gradient norm of 2e-2 (within a factor of two at each
 /// of the last ten full gradients), and HALP goes on to the roundoff of the gradient in f64, of which ten
-/// times is allowed, as if all were f64 (`mirror::sgd::Svrg`). So it does where the loss is logistic.
+/// times is allowed, as if all were f64 (`mirror::sgd::Svrg`), its norm halving at least from one full
+/// gradient to the next until it is near. So it does where the loss is logistic, if more slowly: there it
+/// need only fall.
 #[test]
 fn halp_converges_where_lp_svrg_stalls() {
-    for (spec, rate, epochs, halving) in [
-        (DatasetSpec::Normalised { n: 1000, d: 100 }, Some(0.1), 50, 0.7),
+    for (spec, rate, epochs, factor) in [
+        (DatasetSpec::Normalised { n: 1000, d: 100 }, Some(0.1), 50, 0.5),
         (DatasetSpec::Logistic { n: 400, d: 20 }, None, 120, 1.0),
     ] {
         let data = spec.load(1).unwrap();
@@ -693,7 +724,7 @@ fn halp_converges_where_lp_svrg_stalls() {
         assert!(reached <= 10.0 * roundoff, "{spec}: {reached:e} against {roundoff:e}");
         let pairs = centred.windows(2).take_while(|pair| pair[1] > 1e3 * roundoff);
         let worst = pairs.map(|pair| pair[1] / pair[0]).fold(0.0, f64::max);
-        assert!(worst < halving, "{spec}: {worst}");
+        assert!(worst < factor, "{spec}: {worst}");
     }
 }
 

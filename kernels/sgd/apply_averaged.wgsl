@@ -29,7 +29,9 @@ fn add_to_sum(at: u32, w: vec4<f32>) {
 }
 
 // Passes x through an exclusive or with a zero that no compiler knows (half_bits is at most 16), so
-// that none turns (a + b) - a into b.
+// that none turns (a + b) - a into b. A device is asked about the form in shared/error_free.wgsl, whose zero
+// is of a buffer of its own; that this one is kept too shows in the bits of the sums, which are compared with
+// the mirror's in every row.
 fn opaque4(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(step.half_bits >> 5u));
 }

@@ -71,7 +71,7 @@ pub struct Run {
     /// Measure what is missing of a run, with its own selection.
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "workload", "precision", "size", "kernel", "distribution", "a", "b", "data_set", "batch",
-        "steps", "seed", "trial", "trials", "rounding_bits", "learning_rate", "device", "checks", "roofline", "tune",
+        "steps", "seed", "trial", "trials", "rounding_bits", "learning_rate", "algorithm", "device", "checks", "roofline", "tune",
         "time", "samples", "interval", "interleave", "cache", "repeats", "shard", "output",
     ])]
     resume: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! How the samples of a case were drawn: the columns of a row that say so.
 
+use super::roofline::operations_per_joule;
 use super::sampler::StopReason;
 use super::telemetry::Reading;
 use crate::record::Record;
@@ -96,9 +97,6 @@ impl Drawing {
         record.throttled = throttling.as_ref().map(|throttling| throttling.slowed);
         record.throttle_reasons = throttling.map(|t| t.reasons.join(" ")).unwrap_or_default();
         record.energy_j = self.energy_j;
-        record.operations_per_joule = record
-            .operations
-            .zip(self.energy_j)
-            .map(|(operations, joules)| operations as f64 / joules);
+        record.operations_per_joule = operations_per_joule(record);
     }
 }

@@ -37,8 +37,9 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
             })
         }
-        Work::Sgd { data, batch, schedule, .. } => sgd_skip(data, batch, case.precision)
+        Work::Sgd { data, batch, schedule, algorithm, .. } => sgd_skip(data, batch, case.precision)
             .or_else(|| check_schedule(schedule, batch).err().map(|error| error.to_string()))
+            .or_else(|| algorithm.check(case.precision).err().map(|error| error.to_string()))
             .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
     }
 }
@@ -116,6 +117,8 @@ mod tests {
             ("TRADEOFF_DATA_SETS", "figure2-16x8"),
             ("TRADEOFF_BATCHES", "16,17"),
             ("TRADEOFF_STEPS", "2"),
+            // HALP is at D32fM8-SR alone.
+            ("TRADEOFF_ALGORITHMS", "sgd,halp"),
         ];
         let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
         let selection = Selection::from_variables(variables.into()).unwrap();

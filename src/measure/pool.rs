@@ -1,11 +1,12 @@
 //! One case measured by several processes, as one row: the statistics of all samples together, and
 //! how much the processes differ.
 
+use super::roofline::operations_per_joule;
 use super::sampler::StopReason;
-use super::session::{Measured, fill_side, fill_times};
+use super::session::{Measured, fill_elapsed, fill_side, fill_times};
 use super::statistics::{StatisticsError, Summary};
 use crate::record::{Record, Sample, Stage, Status};
-use crate::workload::sgd::rows_drawn;
+use crate::workload::sgd::Algorithm;
 
 /// Joins what processes measured of one case, in their order. If one of them found it wrong, failed
 /// or skipped, that is the row.
@@ -59,10 +60,7 @@ pub fn pool(processes: &[&Measured]) -> Result<Measured, StatisticsError> {
     fill_rates(&mut record, first.record.median_ns);
     fill_noise(&mut record, processes);
     let mut trajectory = first.trajectory.clone();
-    for point in &mut trajectory {
-        let (median, steps) = (record.median_ns, record.steps.unwrap_or(1) as f64);
-        point.elapsed_ns = median.map(|median| median * point.step as f64 / steps);
-    }
+    fill_elapsed(&mut trajectory, &record);
     Ok(Measured { record, samples, trajectory })
 }
 
@@ -87,7 +85,8 @@ fn fill_rates(record: &mut Record, before_ns: Option<f64>) {
     let per_second = |count: u64| count as f64 / median * 1e9;
     let drawn = match (record.examples, record.batch, record.steps) {
         (Some(n), Some(batch), Some(steps)) => {
-            Some(rows_drawn(n as usize, batch as usize, steps as u32))
+            let algorithm: Algorithm = record.algorithm.parse().unwrap_or_default();
+            Some(algorithm.rows_read(n as usize, batch as usize, steps as u32))
         }
         _ => None,
     };
@@ -128,10 +127,7 @@ fn fill_noise(record: &mut Record, processes: &[&Measured]) {
     let joules: Vec<f64> = rows().filter_map(|row| row.energy_j).collect();
     let mean = joules.iter().sum::<f64>() / joules.len() as f64;
     record.energy_j = Some(mean).filter(|_| !joules.is_empty());
-    record.operations_per_joule = record
-        .operations
-        .zip(record.energy_j)
-        .map(|(operations, joules)| operations as f64 / joules);
+    record.operations_per_joule = operations_per_joule(record);
 }
 
 /// Of a sample, with n − 1; `None` for fewer than two values.
@@ -145,6 +141,7 @@ fn standard_deviation(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::TrajectoryPoint;
 
     fn process(times: &[f64], status: Status) -> Measured {
         let sample = |(number, &elapsed_ns): (usize, &f64)| Sample {
@@ -189,6 +186,34 @@ mod tests {
         let numbers: Vec<(u64, Option<u32>)> =
             samples.iter().map(|s| (s.sample, s.process)).collect();
         assert_eq!(numbers[2..5], [(2, Some(0)), (3, Some(1)), (4, Some(1))]);
+    }
+
+    /// The rates and times of HALP count the rows of its full gradients, as those of one process do: here
+    /// 3 full gradients of 10 rows and 45 steps of one.
+    #[test]
+    fn full_gradients_count_in_what_is_pooled() {
+        let of_sgd = |times| {
+            let mut one = process(times, Status::Ok);
+            one.record = Record {
+                workload: "sgd".into(),
+                algorithm: "halp".into(),
+                examples: Some(10),
+                features: Some(4),
+                batch: Some(1),
+                steps: Some(45),
+                ..one.record
+            };
+            one.samples.iter_mut().for_each(|sample| sample.stage = Stage::Run);
+            let point = |step| TrajectoryPoint { step, ..TrajectoryPoint::default() };
+            one.trajectory = [0, 1, 20, 21, 45].map(point).to_vec();
+            one
+        };
+        let (a, b) = (of_sgd(&[300.0; 3]), of_sgd(&[300.0; 4]));
+        let Measured { record, trajectory, .. } = pool(&[&a, &b]).unwrap();
+        assert_eq!((record.median_ns, record.gnps), (Some(150.0), Some(2.0)));
+        assert_eq!(record.examples_per_second, Some(5e8));
+        let times: Vec<f64> = trajectory.iter().map(|point| point.elapsed_ns.unwrap()).collect();
+        assert_eq!(times, [0.0, 22.0, 60.0, 82.0, 150.0]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::{Format, Precision};
 use crate::record::Record;
+use crate::workload::sgd::Algorithm;
 
 pub use gpu::{Probe, probes};
 
@@ -104,7 +105,9 @@ pub enum Unit {
     /// Products of packed int8.
     Dot4,
     /// Half of the operations products of packed int8, the other half product-adds in f32, one after
-    /// the other: SGD on integers, whose inner products are exact and whose gradient is in f32.
+    /// the other: SGD on integers, whose inner products are exact and whose gradient sums are in f32.
+    /// The update, in f32 too, is the smaller the larger the batch, 1 in batch + 1 of the operations,
+    /// and counts as if it were mixed alike.
     Dot4AndF32Fma,
     /// The matrix units, sums in f32.
     CooperativeF32,
@@ -125,10 +128,14 @@ impl Unit {
     }
 
     /// The unit that a row's kernel computes with; `None` for a precision that this build does not
-    /// know, and for a peer in fewer bits than f32: it may have units that no WGSL reaches. Formats that
+    /// know, for LP-SVRG and HALP on a GPU, whose full gradients are the host's, and for a peer in fewer
+    /// bits than f32: it may have units that no WGSL reaches. Formats that
     /// the kernels widen (bf16, packed f16, fixed point beside f32) compute in f32, and so does an f16
     /// accumulator that is rounded in integer bits, which is all but that of the kernels called `native`.
     pub fn of(record: &Record) -> Option<Self> {
+        if is_of_two_machines(record) {
+            return None;
+        }
         let precision: Precision = record.precision.parse().ok()?;
         let (storage, accumulator) = (precision.storage(), precision.accumulator());
         let is_peer = !matches!(record.implementation.as_str(), "" | "tradeoff");
@@ -176,11 +183,29 @@ impl Roofline {
         peak.as_ref().map(|peak| peak.gops)
     }
 
-    /// Of reading for SGD, which writes next to nothing, and on the CPU; else of a copy.
+    /// Of reading for SGD, which writes next to nothing, and on the CPU; else of a copy. `None` for a row
+    /// that two machines share.
     fn bandwidth(&self, record: &Record) -> Option<&Bandwidth> {
+        if is_of_two_machines(record) {
+            return None;
+        }
         let reads = record.workload == "sgd" || record.backend == "cpu";
         if reads { self.read.as_ref() } else { self.copy.as_ref() }
     }
+}
+
+/// Whether the work of a row is in part a GPU's and in part the host's, as that of LP-SVRG and HALP on a
+/// GPU, whose full gradients the host computes in f64: the roofs and the energy of neither are those of
+/// its operations and bytes.
+pub(super) fn is_of_two_machines(record: &Record) -> bool {
+    let reduced = record.algorithm.parse().is_ok_and(Algorithm::is_variance_reduced);
+    reduced && record.backend != "cpu"
+}
+
+/// The column `operations_per_joule`, which a row that two machines share leaves empty.
+pub(super) fn operations_per_joule(record: &Record) -> Option<f64> {
+    let joules = record.energy_j.filter(|_| !is_of_two_machines(record))?;
+    Some(record.operations? as f64 / joules)
 }
 
 /// Fills the columns of a timed row that its operations, bytes and `dispatches` an iteration give
@@ -267,6 +292,29 @@ mod tests {
         assert_eq!(record.percent_of_bandwidth, Some(12.5));
         assert_eq!(record.dispatch_latency_ns, Some(5000.0));
         assert_eq!(record.limited_by, "compute", "2000 ns against 500 ns");
+    }
+
+    /// The operations of the host's full gradients are set against no roof of the GPU.
+    #[test]
+    fn a_row_of_two_machines_has_no_roof() {
+        let reduced = |backend: &str| Record {
+            algorithm: "halp".into(),
+            backend: backend.into(),
+            energy_j: Some(2.0),
+            ..row("sgd", "D32fM8-SR", "persistent")
+        };
+        let mut record = reduced("vulkan");
+        fill(&mut record, Some(&roofline()), 3);
+        let empty = Record {
+            arithmetic_intensity: Some(50.0),
+            dispatch_latency_ns: Some(5000.0),
+            ..reduced("vulkan")
+        };
+        assert_eq!((&record, operations_per_joule(&record)), (&empty, None));
+        let mut record = reduced("cpu");
+        fill(&mut record, Some(&roofline()), 0);
+        assert_eq!((record.percent_of_peak, &*record.limited_by), (Some(50.0), "compute"));
+        assert_eq!(operations_per_joule(&record), Some(1e6));
     }
 
     #[test]

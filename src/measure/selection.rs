@@ -378,9 +378,8 @@ impl Selection {
                         for &precision in
                             self.precisions.iter().filter(|p| Precision::SGD.contains(p))
                         {
-                            let runs = self.algorithms.iter().copied();
-                            let runs = runs.filter(|a| a.runs(precision));
-                            let works = runs.flat_map(|algorithm| {
+                            // One that does not exist at the precision is a row that says so.
+                            let works = self.algorithms.iter().flat_map(|&algorithm| {
                                 schedules.iter().map(move |&schedule| Work::Sgd {
                                     data,
                                     batch,

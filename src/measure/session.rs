@@ -21,6 +21,7 @@ use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
 use crate::hexadecimal::hexadecimal;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
 use crate::workload::matmul::throughput_unit;
+use crate::workload::sgd::Algorithm;
 
 /// Timing samples of a stage that criterion does not draw.
 const SIDE_SAMPLES: usize = 11;
@@ -338,10 +339,7 @@ impl Prepared {
         let per_second = |count: u64| count as f64 / median * 1e9;
         record.steps_per_second = record.steps.map(per_second);
         record.examples_per_second = self.examples.map(per_second);
-        let steps = record.steps.unwrap_or(1) as f64;
-        for point in &mut self.trajectory {
-            point.elapsed_ns = Some(median * point.step as f64 / steps);
-        }
+        fill_elapsed(&mut self.trajectory, record);
     }
 
     fn fill_side(&mut self, stage: Stage, summary: &Summary) {
@@ -365,6 +363,17 @@ pub fn fill_times(record: &mut Record, samples: &[(u64, f64)], summary: &Summary
     record.median_ci95_high_ns = Some(summary.median_ci95_high_ns);
     record.q3_ns = Some(summary.q3_ns);
     record.mad_ns = Some(summary.mad_ns);
+}
+
+/// The times of the points of a run, which share its median.
+pub(super) fn fill_elapsed(trajectory: &mut [TrajectoryPoint], record: &Record) {
+    let algorithm: Algorithm = record.algorithm.parse().unwrap_or_default();
+    let [n, batch] = [record.examples, record.batch].map(|count| count.unwrap_or(1) as usize);
+    let units = |steps: u64| algorithm.time_units(n, batch, steps as u32) as f64;
+    let all = units(record.steps.unwrap_or(1));
+    for point in trajectory {
+        point.elapsed_ns = record.median_ns.map(|median| median * units(point.step) / all);
+    }
 }
 
 /// Median and interval of the conversion, or of the total.

@@ -24,12 +24,31 @@ use crate::workload::sgd::{
 pub struct SgdCache {
     data: Option<Rc<Inputs>>,
     /// By batch, steps and the bits of the learning rate.
-    trajectories: Vec<((usize, u32, u32), Rc<Snapshots>)>,
+    trajectories: Vec<((usize, u32, u32), Rc<Exact>)>,
     alter: Option<Alteration>,
 }
 
 /// The model after some numbers of steps.
 type Snapshots = Vec<(u32, Vec<f64>)>;
+
+/// What the steps reach in f64.
+struct Exact {
+    snapshots: Snapshots,
+    /// Of the models that [`Algorithm::AveragedSgd`] averages.
+    mean: Vec<f64>,
+}
+
+impl Exact {
+    /// The trajectory with the model that an algorithm returns in the place of the last: the mean where
+    /// models are averaged.
+    fn of(&self, algorithm: Algorithm) -> Snapshots {
+        let mut snapshots = self.snapshots.clone();
+        if let (Algorithm::AveragedSgd, Some((_, last))) = (algorithm, snapshots.last_mut()) {
+            last.clone_from(&self.mean);
+        }
+        snapshots
+    }
+}
 
 struct Inputs {
     data: Dataset,
@@ -86,12 +105,13 @@ impl Session {
         let case = SgdCase { seed, trial, learning_rate, ..auto };
         case.check(data)?;
         check_schedule(schedule, batch)?;
+        algorithm.check(precision)?;
         describe(&case, algorithm, &inputs, record);
         let Some(context) = context else {
             if algorithm.is_variance_reduced() {
                 return svrg::prepare_cpu(&case, algorithm, &inputs, record);
             }
-            let truth = self.sgd.trajectory(&case, &inputs);
+            let truth = self.sgd.trajectory(&case, &inputs).of(algorithm);
             return prepare_cpu(&case, algorithm, &inputs, &truth, record);
         };
         check_device(&context, algorithm)?;
@@ -103,7 +123,7 @@ impl Session {
         if algorithm.is_variance_reduced() {
             return svrg::prepare_gpu(&case, &inputs, context, options, alter, record);
         }
-        let truth = self.sgd.trajectory(&case, &inputs);
+        let truth = self.sgd.trajectory(&case, &inputs).of(algorithm);
         let alter = self.sgd.alter.as_deref().unwrap_or(unaltered);
         prepare_gpu(&case, &inputs, &truth, context, options, alter, record)
     }
@@ -184,7 +204,7 @@ impl SgdCache {
     }
 
     /// The f64 trajectory, which all precisions and devices share.
-    fn trajectory(&mut self, case: &SgdCase, inputs: &Inputs) -> Rc<Snapshots> {
+    fn trajectory(&mut self, case: &SgdCase, inputs: &Inputs) -> Rc<Exact> {
         let name = (case.batch, case.steps, case.learning_rate.to_bits());
         if let Some((_, found)) = self.trajectories.iter().find(|(n, _)| *n == name) {
             return found.clone();
@@ -192,9 +212,11 @@ impl SgdCache {
         let grids = crate::workload::sgd::Grids::new(Precision::D32fM32f, &inputs.data);
         let plan = Plan::new(case, &inputs.data, &grids);
         let objective = Objective::new(case, &inputs.data);
-        let snapshots = Rc::new(objective.trajectory(case, &plan));
-        self.trajectories.push((name, snapshots.clone()));
-        snapshots
+        let window = Algorithm::window(inputs.data.n, case.batch, case.steps);
+        let (snapshots, mean) = objective.trajectory_and_mean(case, &plan, window);
+        let exact = Rc::new(Exact { snapshots, mean });
+        self.trajectories.push((name, exact.clone()));
+        exact
     }
 }
 

@@ -229,8 +229,8 @@ pub struct Record {
     /// Arithmetic operations of one iteration that the workload's definition asks for; a
     /// product-add counts as two.
     pub operations: Option<u64>,
-    /// Bytes that one iteration must move at least: each input read once, each output written once.
-    /// Unit: bytes.
+    /// Bytes that one iteration must move at least: each input read once, each output written once;
+    /// of sgd what each step and each full gradient reads and writes. Unit: bytes.
     pub bytes: Option<u64>,
     /// Rate at `median_ns`. Unit: see `throughput_unit`.
     pub throughput: Option<f64>,
@@ -241,24 +241,28 @@ pub struct Record {
     /// `operations` over `bytes`. Unit: 1/byte.
     pub arithmetic_intensity: Option<f64>,
     /// Unit of the device whose measured peak counts here: `f32_fma`, `f16_fma`, `dot4`,
-    /// `dot4+f32_fma` (half of the operations each) or `cooperative`; empty where the roofline was not
-    /// measured.
+    /// `dot4+f32_fma` (half of the operations each, as in the gradient; the update's, one in
+    /// `batch` + 1, count as mixed alike) or `cooperative`; empty where the roofline was not
+    /// measured, and for `lp-svrg` and `halp` on a GPU, whose full gradients are the host's and no
+    /// unit's of the GPU.
     pub peak_unit: String,
     /// Measured peak of `peak_unit`, in billions of operations a second. Unit: GOP/s.
     pub peak_throughput: Option<f64>,
-    /// Operations a second over `peak_throughput`. Unit: %.
+    /// Operations a second over `peak_throughput`; empty with it. Unit: %.
     pub percent_of_peak: Option<f64>,
-    /// Measured bandwidth of the device's memory: of reading for sgd and on the CPU, else of a copy,
-    /// whose bytes are those read and those written. Unit: GB/s.
+    /// Measured bandwidth of the device's memory: of reading for sgd and on the CPU, else of a
+    /// copy, whose bytes are those read and those written. Empty for `lp-svrg` and `halp` on a GPU,
+    /// whose full gradients the host reads from its own memory. Unit: GB/s.
     pub peak_bandwidth_gbs: Option<f64>,
-    /// `bandwidth_gbs` over `peak_bandwidth_gbs`; over 100 where the data stayed in a cache. Unit:
-    /// %.
+    /// `bandwidth_gbs` over `peak_bandwidth_gbs`; over 100 where the data stayed in a cache; empty
+    /// with `peak_bandwidth_gbs`. Unit: %.
     pub percent_of_bandwidth: Option<f64>,
     /// Measured time of a dispatch that does nothing; 0 on the CPU. Unit: ns.
     pub dispatch_latency_ns: Option<f64>,
-    /// Which of the least times is the longest: of `operations` at `peak_throughput` (`compute`), of
-    /// `bytes` at `peak_bandwidth_gbs` (`bandwidth`), or of one iteration's dispatches doing nothing
-    /// (`latency`).
+    /// Which of the least times is the longest: of `operations` at `peak_throughput` (`compute`),
+    /// of `bytes` at `peak_bandwidth_gbs` (`bandwidth`), or of one iteration's dispatches doing
+    /// nothing (`latency`); empty where one of them is not known, and so for `lp-svrg` and `halp`
+    /// on a GPU.
     pub limited_by: String,
     /// Clock of the device before sampling. Unit: MHz.
     pub clock_before_mhz: Option<f64>,
@@ -282,7 +286,8 @@ pub struct Record {
     /// Energy of one iteration: of the whole device while it ran without a pause for half a second
     /// after sampling, over the iterations. Unit: J.
     pub energy_j: Option<f64>,
-    /// `operations` over `energy_j`. Unit: 1/J.
+    /// `operations` over `energy_j`; empty for `lp-svrg` and `halp` on a GPU, where
+    /// `energy_j` is the GPU's alone. Unit: 1/J.
     pub operations_per_joule: Option<f64>,
     /// Median of the time in which the operands are converted from f32 to their storage format.
     /// Unit: ns.
@@ -314,14 +319,17 @@ pub struct Record {
     pub reference: String,
     /// Fraction of the entries of the result that were compared with the truth. Unit: 1.
     pub reference_fraction: Option<f64>,
-    /// Fraction of the rows of the result that were compared with the mirror. Unit: 1.
+    /// Fraction of the rows of the result that were compared with the mirror; of sgd on the CPU,
+    /// where the mirror itself is measured, of the steps that were compared with their definition
+    /// (`sgd`, `averaged-sgd`) or with what f64 allows (`lp-svrg`, `halp`). Unit: 1.
     pub verified_fraction: Option<f64>,
     /// Name of the column that is the workload's primary error.
     pub primary_error_metric: String,
     /// Value of the primary error. Unit: as its column.
     pub primary_error: Option<f64>,
-    /// SHA-256 of the result's bits, in hexadecimal: of C in f32, or of the last model as it is
-    /// stored.
+    /// SHA-256 of the result's bits, in hexadecimal: of C in f32, or in the wider form of `fp32x2`
+    /// (pairs of f32) and `fp64`; of the last model as it is stored, with the sums of models behind
+    /// it for `averaged-sgd`; for `lp-svrg` and `halp` of the model in f64.
     pub result_sha256: String,
     /// Frobenius norm of the error over that of the truth. Unit: 1.
     pub relative_frobenius: Option<f64>,
@@ -410,12 +418,16 @@ pub struct Record {
     /// Whether rows of C had equal bits when they were computed alone, in another tile and in another
     /// shape: `true` or `false`; empty where it was not asked.
     pub batch_invariant: Option<bool>,
-    /// Compared entries whose bits differ from the mirror's (all NaNs equal, +0 equal to −0).
+    /// Compared entries whose bits differ from the mirror's (all NaNs equal, +0 equal to −0). Of
+    /// `lp-svrg` and `halp` on the CPU: numbers stored by a step that are none to which the same
+    /// step in f64 may round within the error of f32, and coordinates of models that do not follow
+    /// from them.
     pub mirror_mismatches: Option<u64>,
     /// Compared entries that are +0 where the mirror has −0, or the reverse.
     pub mirror_signed_zero_mismatches: Option<u64>,
-    /// Distance of the last model from that of the same steps in f64, over the norm of the latter.
-    /// Unit: 1.
+    /// Distance of the last model from that of the same steps in f64, over the norm of the latter;
+    /// for `averaged-sgd` of the mean of models from the mean of the same in f64. Empty for
+    /// `lp-svrg` and `halp`. Unit: 1.
     pub distance_to_f64_trajectory: Option<f64>,
     /// Distance of the last model from the f64 optimum, over the norm of the latter. Unit: 1.
     pub distance_to_optimum: Option<f64>,
@@ -568,14 +580,17 @@ pub struct TrajectoryPoint {
     /// Minibatch steps done so far; 0 is the initial model.
     pub step: u64,
     /// Time of the steps so far, every step taken to last the same: the median time of the run
-    /// times `step` over its steps; no step is timed alone. Unit: ns.
+    /// times `step` over its steps; no step is timed alone. For `lp-svrg` and `halp` every row read
+    /// is taken to last the same, those of full gradients too: the median times the rows read so
+    /// far over all. Unit: ns.
     pub elapsed_ns: Option<f64>,
     /// Loss over the whole training set, in f64. Unit: 1.
     pub loss: Option<f64>,
     /// Loss less the loss at the f64 optimum. Unit: 1.
     pub loss_gap: Option<f64>,
-    /// Distance of the model from that of the same steps in f64, over the norm of the latter. Unit:
-    /// 1.
+    /// Distance of the model from that of the same steps in f64, over the norm of the latter; the
+    /// last model of `averaged-sgd` is a mean, and so is that in f64. Empty for `lp-svrg` and
+    /// `halp`. Unit: 1.
     pub distance_to_f64_trajectory: Option<f64>,
     /// Distance of the model from the f64 optimum, over the norm of the latter. Unit: 1.
     pub distance_to_optimum: Option<f64>,

@@ -133,11 +133,24 @@ impl<'a> Objective<'a> {
     /// The models that exact arithmetic would reach: at each checkpoint of the plan, from the zero
     /// model, with the case's learning rate and the plan's minibatches.
     pub fn trajectory(&self, case: &SgdCase, plan: &Plan) -> Vec<(u32, Vec<f64>)> {
+        self.trajectory_and_mean(case, plan, 1).0
+    }
+
+    /// [`Objective::trajectory`], and the mean of the models after the last `models` steps: outputs ×
+    /// d_padded.
+    pub fn trajectory_and_mean(
+        &self,
+        case: &SgdCase,
+        plan: &Plan,
+        models: u32,
+    ) -> (Vec<(u32, Vec<f64>)>, Vec<f64>) {
         let mut model = vec![0.0; self.data.outputs * self.data.d_padded];
         let mut order: Vec<u32> = (0..self.data.n as u32).collect();
         let mut snapshots = Vec::with_capacity(plan.checkpoints.len());
         let alpha = f64::from(case.learning_rate);
-        for now in &plan.steps {
+        let models = (models as usize).clamp(1, plan.steps.len().max(1));
+        let mut mean = vec![0.0; model.len()];
+        for (index, now) in plan.steps.iter().enumerate() {
             if plan.shuffles_before(now) {
                 shuffle(now, &mut order);
             }
@@ -148,8 +161,12 @@ impl<'a> Objective<'a> {
             if plan.checkpoints.contains(&(now.step + 1)) {
                 snapshots.push((now.step + 1, model.clone()));
             }
+            if index + models >= plan.steps.len() {
+                mean.iter_mut().zip(&model).for_each(|(sum, w)| *sum += w);
+            }
         }
-        snapshots
+        mean.iter_mut().for_each(|sum| *sum /= models as f64);
+        (snapshots, mean)
     }
 
     /// The minimiser: least squares by the normal equations, logistic by Newton's method; both by

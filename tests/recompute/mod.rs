@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tradeoff::measure::statistics::Summary;
 use tradeoff::record::{Record, Sample, Stage, Status, read, read_samples, read_trajectory};
-use tradeoff::workload::sgd::rows_drawn;
+use tradeoff::workload::sgd::Algorithm;
 
 /// Checks every row of the run in `folder`, and returns how many were `ok`. A row that was not has
 /// neither times nor samples.
@@ -25,8 +25,11 @@ pub fn check(folder: &Path) -> usize {
             assert_eq!((record.median_ns, own.len()), (None, 0), "{}", record.case_id);
         }
         for point in points.iter().filter(|point| point.case_id == record.case_id) {
-            let steps = record.steps.expect("only SGD has a trajectory") as f64;
-            let elapsed_ns = record.median_ns.map(|median| median * point.step as f64 / steps);
+            let steps = record.steps.expect("only SGD has a trajectory");
+            let (n, batch) = (record.examples.unwrap() as usize, record.batch.unwrap() as usize);
+            let units = |steps| algorithm(record).time_units(n, batch, steps as u32) as f64;
+            let elapsed = |median| median * units(point.step) / units(steps);
+            let elapsed_ns = record.median_ns.map(elapsed);
             assert_eq!(point.elapsed_ns, elapsed_ns, "{}, step {}", record.case_id, point.step);
         }
     }
@@ -34,6 +37,11 @@ pub fn check(folder: &Path) -> usize {
     assert!(samples.iter().all(|sample| known(&sample.case_id)), "samples of no row");
     assert!(points.iter().all(|point| known(&point.case_id)), "a trajectory of no row");
     timed
+}
+
+/// Plain SGD where the row, of an earlier schema, names none.
+fn algorithm(record: &Record) -> Algorithm {
+    record.algorithm.parse().unwrap_or_default()
 }
 
 fn check_row(r: &Record, samples: &[&Sample]) {
@@ -57,7 +65,7 @@ fn check_row(r: &Record, samples: &[&Sample]) {
     let per_second = |count: u64| count as f64 / median * 1e9;
     let work = if r.workload == "sgd" {
         let [n, d, batch, steps] = [r.examples, r.features, r.batch, r.steps].map(Option::unwrap);
-        let rows = rows_drawn(n as usize, batch as usize, steps as u32);
+        let rows = algorithm(r).rows_read(n as usize, batch as usize, steps as u32);
         assert_eq!(r.steps_per_second, Some(per_second(steps)), "{id}");
         assert_eq!(r.examples_per_second, Some(per_second(rows)), "{id}");
         assert_eq!(r.gnps, r.throughput, "{id}");

@@ -95,8 +95,17 @@ fn describe(
     record.operations = Some(entries * (4 * rows + 6 * u64::from(case.steps)));
     let model = case.precision.accumulator().bytes(entries);
     let read = case.precision.storage().bytes(rows * data.d as u64);
-    record.bytes = Some(read + 2 * model * u64::from(case.steps));
+    let (step, full) = (2 * model + CENTRE_BYTES * entries, FULL_GRADIENT_BYTES * entries);
+    let gradients = case.steps.div_ceil(Algorithm::period(data.n, case.batch));
+    record.bytes = Some(read + step * u64::from(case.steps) + full * u64::from(gradients));
 }
+
+/// Bytes that a step reads for each coordinate beside the model: of the centre and the full gradient, in
+/// f32.
+const CENTRE_BYTES: u64 = 2 * 4;
+/// Bytes that a full gradient moves for each coordinate beside the data: the model read and the gradient
+/// written in f64, and what the steps read of either written.
+const FULL_GRADIENT_BYTES: u64 = 2 * 8 + CENTRE_BYTES;
 
 /// Fills what is known of the result, and readies the case to be timed.
 fn judged(

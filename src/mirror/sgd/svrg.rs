@@ -301,10 +301,11 @@ mod tests {
         let reached = centred.iter().copied().fold(f64::INFINITY, f64::min);
         assert!(reached <= 10.0 * roundoff, "{reached:e} against {roundoff:e}");
         assert!(roundoff < 1e-16, "{roundoff:e}");
-        // In between it converges linearly: at least by half between full gradients.
+        // In between it converges linearly: at least by half between full gradients. No theorem gives that
+        // constant; the mean over other problems is 0.40 (docs/VALIDATION.md).
         let pairs = centred.windows(2).take_while(|pair| pair[1] > 1e3 * roundoff);
         let worst = pairs.map(|pair| pair[1] / pair[0]).fold(0.0, f64::max);
-        assert!(worst < 0.7, "{worst}");
+        assert!(worst < 0.5, "{worst}");
     }
 
     #[test]

@@ -62,6 +62,10 @@ impl Member<'_> {
     /// by whatever units follow.
     #[inline(always)]
     pub(super) fn share(&mut self, units: u32, mut unit: impl FnMut(usize)) {
+        // Without a unit nobody would open the next part.
+        if units == 0 {
+            return;
+        }
         while let Some(claim) = self.claim(units) {
             unit(claim as usize);
             self.finish(units);
@@ -95,13 +99,13 @@ impl Member<'_> {
         }
     }
 
-    /// A unit that nobody has claimed, and what claiming it adds to `claimed`. Of the others' units the
+    /// A unit of at least one that nobody has claimed, and what claiming it adds to `claimed`. Of the others' units the
     /// last comes first, since they begin with their first.
     fn next(&self, claimed: u32, units: u32) -> Option<(u32, u32)> {
         if units > OWNED {
             return (claimed < units).then_some((claimed, 1));
         }
-        let free = !claimed & (u32::MAX >> (OWNED - units.max(1)));
+        let free = !claimed & (u32::MAX >> (OWNED - units));
         let unit = match free & self.own {
             0 => free.checked_ilog2()?,
             own => own.trailing_zeros(),
@@ -182,6 +186,7 @@ mod tests {
                         assert_eq!(count[0], round);
                         count[0] += 1;
                     });
+                    member.share(0, |unit| panic!("there is no unit {unit}"));
                     member.share(3, |_| {
                         // SAFETY: nobody writes in this part.
                         let all = unsafe { shared.read(0..units) };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::rows_drawn;
+use super::{SgdError, rows_drawn};
 use crate::number::{Format, Precision, Rounding};
 
 /// The column `algorithm`.
@@ -48,6 +48,16 @@ impl Algorithm {
         !self.is_variance_reduced() || precision.storage() == Format::F32 && fixed && stochastic
     }
 
+    /// Refuses a setting at which it does not exist.
+    ///
+    /// # Errors
+    /// [`SgdError::Algorithm`].
+    pub fn check(self, precision: Precision) -> Result<(), SgdError> {
+        let remedy = "D32fM8-SR";
+        let refused = SgdError::Algorithm { algorithm: self, precision, remedy };
+        if self.runs(precision) { Ok(()) } else { Err(refused) }
+    }
+
     /// Whether full gradients correct its steps.
     pub const fn is_variance_reduced(self) -> bool {
         matches!(self, Self::LpSvrg | Self::Halp)
@@ -85,6 +95,12 @@ impl Algorithm {
             }
         }
     }
+
+    /// What the time of a run is shared out by, of its first so many steps: the steps, each as long as the
+    /// others; with full gradients the rows read, each as long as the others.
+    pub fn time_units(self, n: usize, batch: usize, steps: u32) -> u64 {
+        if self.is_variance_reduced() { self.rows_read(n, batch, steps) } else { steps.into() }
+    }
 }
 
 impl fmt::Display for Algorithm {
@@ -116,6 +132,9 @@ mod tests {
         assert_eq!(Algorithm::Halp.rows_read(1000, 1, 2001), 4001);
         assert_eq!(Algorithm::Sgd.rows_read(1000, 1, 2001), 2001);
         assert_eq!(Algorithm::Halp.parameters(1000, 1, 9), "mu=0.03 period=2000");
+        let units = [0, 1, 2000].map(|steps| Algorithm::Halp.time_units(1000, 1, steps));
+        assert_eq!(units, [0, 1001, 3000], "the first step waits for the full gradient");
+        assert_eq!(Algorithm::AveragedSgd.time_units(1000, 7, 2000), 2000);
         assert_eq!(Algorithm::window(100, 10, 1000), 10);
         assert_eq!(Algorithm::window(100, 10, 7), 4);
     }

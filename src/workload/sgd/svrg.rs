@@ -78,8 +78,8 @@ impl Outer {
         if !algorithm.is_variance_reduced() {
             return refuse("lp-svrg or halp");
         }
-        let fixed = Grids::new(precision, data).model;
-        let (true, Some(fixed)) = (algorithm.runs(precision), fixed) else {
+        algorithm.check(precision)?;
+        let Some(fixed) = Grids::new(precision, data).model else {
             return refuse("D32fM8-SR");
         };
         let grid = match algorithm {
