@@ -874,7 +874,7 @@ fn a_run_measures_the_roofline_of_its_devices_once() {
             let [f32, int8] =
                 ["f32_fma", "dot4"].map(|unit| roofline[unit]["gops"].as_f64().unwrap());
             let (unit, peak) = match &*row.precision {
-                "fp32" => ("f32_fma", f32),
+                "fp32" | "D32fM32f" => ("f32_fma", f32),
                 "int8" => ("dot4", int8),
                 _ => ("dot4+f32_fma", 2.0 / (1.0 / int8 + 1.0 / f32)),
             };
