@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::convert::Operands;
 use super::matmul::shared;
-use crate::number::arithmetic::Ops;
+use crate::number::arithmetic::{Ops, two_sum};
 use crate::number::lanes::{LANES, Lanes, WithLanes, dispatch};
 use crate::number::{Arithmetic, Entries, Precision};
 use crate::problem::layout::Layout;
@@ -232,15 +232,6 @@ trait Accumulate<T, const P: usize, const Q: usize> {
     fn value(sum: [T; Q]) -> f64;
     /// Entries in the format that says what they are.
     fn entries(entries: Vec<Self::Entry>) -> Entries;
-}
-
-/// a + b and what its rounding leaves (Knuth).
-#[inline(always)]
-fn two_sum<O: Ops>(a: f32, b: f32) -> [f32; 2] {
-    let sum = O::add(a, b);
-    let of_b = O::add(sum, -a);
-    let of_a = O::add(sum, -of_b);
-    [sum, O::add(O::add(a, -of_a), O::add(b, -of_b))]
 }
 
 /// The upper 12 bits of a significand.

@@ -130,3 +130,12 @@ macro_rules! with_ops {
         }
     }};
 }
+
+/// a + b and what its rounding leaves (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B).
+#[inline(always)]
+pub(crate) fn two_sum<O: Ops>(a: f32, b: f32) -> [f32; 2] {
+    let sum = O::add(a, b);
+    let of_b = O::add(sum, -a);
+    let of_a = O::add(sum, -of_b);
+    [sum, O::add(O::add(a, -of_a), O::add(b, -of_b))]
+}

@@ -1,6 +1,6 @@
 //! Sums of models as `kernels/sgd/apply_averaged.wgsl` keeps them: unevaluated pairs of f32.
 
-use crate::number::arithmetic::Ops;
+use crate::number::arithmetic::{Ops, two_sum};
 
 /// A sum for each coordinate, its upper part the rounded sum and its lower what that leaves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,15 +52,6 @@ pub(super) fn add<O: Ops>(upper: &mut [f32], lower: &mut [f32], weights: &[f32])
         let [sum, error] = two_sum::<O>(*upper, w);
         [*upper, *lower] = two_sum::<O>(sum, O::add(*lower, error));
     }
-}
-
-/// a + b and what its rounding leaves (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B).
-#[inline(always)]
-fn two_sum<O: Ops>(a: f32, b: f32) -> [f32; 2] {
-    let sum = O::add(a, b);
-    let of_b = O::add(sum, -a);
-    let of_a = O::add(sum, -of_b);
-    [sum, O::add(O::add(a, -of_a), O::add(b, -of_b))]
 }
 
 #[cfg(test)]
