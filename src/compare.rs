@@ -131,6 +131,14 @@ pub enum CompareError {
         /// Rows that were measured.
         rows: usize,
     },
+    /// No two rows of one problem.
+    #[error(
+        "each of the {rows} rows with status ok is alone with its problem, so there is nothing to compare it with; measure another precision, kernel or device on the same sizes, such as `tradeoff run matmul --precision fp32,fp16`"
+    )]
+    Alone {
+        /// Rows that were measured.
+        rows: usize,
+    },
     /// The same case ids on both sides, and yet no case in common.
     #[error(
         "no case is on both sides: `{case_id}` is on both, but differs in {columns}; name results that agree there"

@@ -652,7 +652,7 @@ fn processes_are_told_apart() {
     assert_eq!((status, &*line["interval"], &*line["verdict"]), (0, "processes", "undecided"));
     let high: f64 = line["ratio_ci95_high"].parse().unwrap();
     assert!(high > 1.05 * 120.0 / 110.0, "the processes' scatter is in it: {high}");
-    let told = "warning: the intervals of 1 cases are of fewer than 5 processes on a side";
+    let told = "warning: the intervals of 1 case are of fewer than 5 processes on a side";
     assert!(err.starts_with(told), "{err}");
     let (_, out, _) = of_two(&a, &b, &[]);
     assert!(out.contains("bootstrap over processes and the samples within"), "{out}");
@@ -755,7 +755,7 @@ fn devices_and_backends() {
     // No kernel in common: the fastest of each.
     let (with_cpu, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu"]);
     assert_eq!(with_cpu, ["tiled mirror 10.0"]);
-    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
+    assert!(err.contains("1 case only in A; -v lists them\n"), "{err}");
     let (_, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu", "-v"]);
     assert!(err.contains(".csv`, line 2: matmul/fp16/naive/8x8x8/gpu-vulkan\n"), "{err}");
     let (best, _) = ratios(&["--by", "backend", "gl", "vulkan", "--best-kernel"]);
@@ -869,7 +869,7 @@ fn rows_that_failed_are_no_cases() {
     let (status, out, err) = of_two(&a, &b, &["--csv"]);
     assert_eq!((status, table(&out).len()), (0, 1));
     assert!(err.contains("rows left out of B: 1 wrong; -v lists them\n"), "{err}");
-    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
+    assert!(err.contains("1 case only in A; -v lists them\n"), "{err}");
 }
 
 #[test]

@@ -351,6 +351,8 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--time", "10"], "write a time over 0 with its unit, such as 500ms"),
         (vec!["--time", "0s"], "write a time over 0"),
         (vec!["--time", "-1s"], "-1"),
+        (vec!["--time", "8761h"], "of a year at most"),
+        (vec!["--seed", "1\n2"], "--seed: `1\\n2` is no whole number"),
         (vec!["--samples", "0"], "0 is not in 1.."),
         (vec!["--interval", "5"], "write a percentage over 0, such as 2%, or off"),
         (vec!["--interval", "0%"], "write a percentage over 0"),
@@ -472,7 +474,7 @@ fn a_run_survives_being_killed() {
     // Nothing is missing any more, so nothing is written.
     let whole = fs::read(run.join("measurements.csv")).unwrap();
     let (_, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
-    assert!(err.contains("0 cases are missing"), "{err}");
+    assert!(err.contains("0 cases missing"), "{err}");
     assert_eq!(fs::read(run.join("measurements.csv")).unwrap(), whole);
 }
 
@@ -658,7 +660,7 @@ fn a_partial_merge_takes_the_rest_later() {
     );
     assert!(!some.exists());
     let (_, err) = ends(0, &merge(&[&parts[0], &parts[1]], &some, &["--partial"]));
-    assert!(err.contains("warning: 2 of 6 cases are missing"), "{err}");
+    assert!(err.contains("warning: 2 of 6 cases missing"), "{err}");
     ends(0, &merge(&[&some, &parts[2]], &all, &[]));
     assert_eq!(check_tables(&all).len(), 6);
     assert_eq!(read_provenance(&all).unwrap().parts.len(), 3);
@@ -838,7 +840,7 @@ fn the_script_of_fleet_md_works() {
     let third = only_run(&root.path().join("shards/3"));
     edit_lines(&third.join("measurements.csv"), |lines| lines.truncate(2));
     let output = shell(&script, 3).output().unwrap();
-    assert!(text(&output.stderr).contains("1 cases are missing"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 case missing"), "{}", text(&output.stderr));
     let merge = submit.split("--wrap '").nth(1).unwrap().split('\'').next().unwrap();
     let output = shell(merge, 0).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -929,10 +931,7 @@ fn repeats_pool_the_samples_of_processes() {
     }
     let (out, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
     assert!(out.contains("6 rows in ") && err.contains("process 2 of 2"), "{out}{err}");
-    assert!(
-        err.contains("\n0 cases are missing") && err.contains("\n4 cases are missing"),
-        "{err}"
-    );
+    assert!(err.contains("\n0 cases missing") && err.contains("\n4 cases missing"), "{err}");
     assert_eq!(check_tables(&run).len(), 6);
     assert_eq!(fs::read_dir(&run).unwrap().count(), 4);
 }

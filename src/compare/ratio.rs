@@ -259,7 +259,11 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
         }
     }
     if found.is_empty() {
-        return Err(CompareError::NoRatio { rows: side.rows.len() });
+        let rows = side.rows.len();
+        return Err(match which {
+            Which::Fastest => CompareError::Alone { rows },
+            Which::Settings { .. } => CompareError::NoRatio { rows },
+        });
     }
     Ok(found)
 }

@@ -5,9 +5,10 @@ use tradeoff::mirror::matmul::multiply;
 use tradeoff::number::{Arithmetic, Precision};
 use tradeoff::problem::distribution::parse_list;
 use tradeoff::problem::matrix::{MatmulProblem, Matrix};
+use tradeoff::record::Status;
 use tradeoff::truth::matmul::exact_dot;
 
-use super::{SEED, draw};
+use super::{SEED, draw, row, rows};
 
 /// Mean of f over the elements.
 fn mean(matrix: &Matrix, f: impl Fn(f64) -> f64) -> f64 {

@@ -6,6 +6,41 @@ use tradeoff::record::{Record, Status};
 
 use super::{npy, row, rows};
 
+/// The names of the precisions beside those of a plain run, between commas.
+fn others() -> String {
+    let others = Precision::NARROW.into_iter().chain(Precision::WIDE);
+    others.map(Precision::name).collect::<Vec<_>>().join(",")
+}
+
+/// What a measured row's error is made of: conversion, accumulation and output, which add up in squares
+/// as its column says. With the square of that sum over the error's.
+fn parts(row: &Record) -> ([f64; 3], f64) {
+    assert_eq!(row.status, Status::Ok, "{}", row.reason);
+    let parts = [row.conversion_error, row.accumulation_error, row.output_rounding_error];
+    let parts = parts.map(Option::unwrap);
+    let over = row.parts_over_error.unwrap();
+    let expected =
+        parts.iter().map(|x| x * x).sum::<f64>().sqrt() / row.relative_frobenius.unwrap();
+    assert!((over / expected - 1.0).abs() < 1e-9, "{}: {over} of {parts:?}", row.precision);
+    (parts, over * over)
+}
+
+/// The ratio of a measured row's error to each bound that holds with a probability: for sums rounded to
+/// nearest, and for those rounded at random. That it holds, with the usual chance, where `is_kept`.
+fn bounded(row: &Record, is_kept: bool) -> [Option<f64>; 2] {
+    assert_eq!(row.status, Status::Ok, "{}", row.reason);
+    let nearest = (row.measured_over_probabilistic, row.probabilistic_failure);
+    let stochastic = (row.measured_over_stochastic, row.stochastic_failure);
+    [nearest, stochastic].map(|(ratio, failure)| {
+        assert_eq!(ratio.is_some(), failure.is_some(), "{}", row.precision);
+        let (ratio, failure) = (ratio?, failure?);
+        let told = format!("{}: {ratio} {failure}", row.precision);
+        assert!((failure - 0.01).abs() < 1e-9, "{told}");
+        assert!(ratio > 0.0 && (ratio <= 1.0 || !is_kept), "{told}");
+        Some(ratio)
+    })
+}
+
 /// The parts of the error are what the docs of each say, and add up in squares. Over N = 1600 entries
 /// two independent parts are off by 5/√N = 0.125 of the square less than once in 10⁶ times; where
 /// only one is not 0 there is nothing to be off.
@@ -13,15 +48,9 @@ use super::{npy, row, rows};
 fn errors_split_by_cause() {
     let rows = rows(&[("TRADEOFF_SIZES", "40x40x300"), ("TRADEOFF_SEED", "5")]);
     for row in &rows {
-        assert_eq!(row.status, Status::Ok, "{}", row.reason);
-        let parts = [row.conversion_error, row.accumulation_error, row.output_rounding_error];
-        let [conversion, accumulation, output] = parts.map(Option::unwrap);
-        let told = format!("{}: {parts:?} of {:?}", row.precision, row.relative_frobenius);
-        let over = row.parts_over_error.unwrap();
-        assert!((over * over - 1.0).abs() < 0.125, "{told}");
-        let sum = conversion.powi(2) + accumulation.powi(2) + output.powi(2);
-        let expected = sum.sqrt() / row.relative_frobenius.unwrap();
-        assert!((over / expected - 1.0).abs() < 1e-9, "{told}");
+        let ([conversion, accumulation, output], square) = parts(row);
+        let told = format!("{}: {:?} of {:?}", row.precision, parts(row), row.relative_frobenius);
+        assert!((square - 1.0).abs() < 0.125, "{told}");
         match row.precision.as_str() {
             "fp32" => assert!(conversion == 0.0 && output == 0.0 && accumulation > 0.0, "{told}"),
             "fp16" | "bf16" => {
@@ -42,26 +71,19 @@ fn errors_split_by_cause() {
 /// that, less than once in 10⁶ times.
 #[test]
 fn errors_of_every_precision_split_by_cause() {
-    let others: Vec<&str> =
-        Precision::NARROW.into_iter().chain(Precision::WIDE).map(Precision::name).collect();
+    let others = others();
     let rows = rows(&[
         ("TRADEOFF_SIZES", "40x40x300"),
         ("TRADEOFF_SEED", "5"),
-        ("TRADEOFF_PRECISIONS", &others.join(",")),
+        ("TRADEOFF_PRECISIONS", &others),
     ]);
-    assert_eq!(rows.len(), others.len());
+    assert_eq!(rows.len(), others.split(',').count());
     let u = 2f64.powi(-24);
     for row in &rows {
-        assert_eq!(row.status, Status::Ok, "{}", row.reason);
-        let parts = [row.conversion_error, row.accumulation_error, row.output_rounding_error];
-        let [conversion, accumulation, output] = parts.map(Option::unwrap);
-        let told = format!("{}: {parts:?} of {:?}", row.precision, row.relative_frobenius);
-        let pairs = [conversion, accumulation, output].iter().filter(|part| **part > 0.0).count();
-        let over = row.parts_over_error.unwrap();
-        assert!((over * over - 1.0).abs() < 0.125 * (pairs as f64 - 1.0) + 1e-9, "{told}");
-        let sum = conversion.powi(2) + accumulation.powi(2) + output.powi(2);
-        let expected = sum.sqrt() / row.relative_frobenius.unwrap();
-        assert!((over / expected - 1.0).abs() < 1e-9, "{told}");
+        let ([conversion, accumulation, output], square) = parts(row);
+        let told = format!("{}: {:?} of {:?}", row.precision, parts(row), row.relative_frobenius);
+        let made = [conversion, accumulation, output].iter().filter(|part| **part > 0.0).count();
+        assert!((square - 1.0).abs() < 0.125 * (made as f64 - 1.0) + 1e-9, "{told}");
         match row.precision.as_str() {
             "bf16-sr" => assert!(accumulation > conversion && output == 0.0, "{told}"),
             "fp16x2" => assert!(conversion > 0.0 && accumulation > 0.0, "{told}"),
@@ -119,26 +141,20 @@ fn errors_of_batches_and_layouts_split_by_cause() {
 fn bounds_with_a_probability_stand_beside_the_others() {
     let rows = rows(&[("TRADEOFF_SIZES", "16x16x2048"), ("TRADEOFF_DISTRIBUTIONS", "uniform01")]);
     for row in &rows {
-        assert_eq!(row.status, Status::Ok, "{}", row.reason);
-        let nearest = (row.measured_over_probabilistic, row.probabilistic_failure);
-        let stochastic = (row.measured_over_stochastic, row.stochastic_failure);
-        let holds = |(ratio, failure): (Option<f64>, Option<f64>)| {
-            let (ratio, failure) = (ratio.unwrap(), failure.unwrap());
-            assert!(ratio > 0.0 && ratio <= 1.0 && (failure - 0.01).abs() < 1e-9, "{ratio}");
-        };
-        let vacuous = ["fp16-acc16", "fp16-sr"].contains(&row.precision.as_str());
-        assert_eq!(row.bound_vacuous, Some(vacuous), "{}", row.precision);
-        match row.precision.as_str() {
-            "fp16-sr" => holds(stochastic),
-            // It stagnates: its errors are not independent, so the model need not hold.
-            "fp16-acc16" => assert!(nearest.0.is_some() && stochastic.0.is_none()),
-            "fp32" | "fp16" | "bf16" => {
-                holds(nearest);
-                // √k against k roundings: the bound is the closer.
-                assert!(nearest.0 > row.measured_over_bound || row.precision != "fp32");
+        let precision = row.precision.as_str();
+        let vacuous = ["fp16-acc16", "fp16-sr"].contains(&precision);
+        assert_eq!(row.bound_vacuous, Some(vacuous), "{precision}");
+        // fp16-acc16 stagnates: its errors are not independent, so the model need not hold.
+        let [nearest, stochastic] = bounded(row, precision != "fp16-acc16");
+        match precision {
+            "fp16-sr" => assert!(stochastic.is_some()),
+            "fp32" | "fp16" | "bf16" | "fp16-acc16" => {
+                assert!(nearest.is_some() && stochastic.is_none());
             }
-            _ => assert!(nearest.0.is_none() && stochastic.0.is_none()),
+            _ => assert!(nearest.is_none() && stochastic.is_none()),
         }
+        // √k against k roundings: the bound is the closer.
+        assert!(nearest > row.measured_over_bound || precision != "fp32");
     }
 }
 
@@ -146,37 +162,26 @@ fn bounds_with_a_probability_stand_beside_the_others() {
 /// of blocks too, bf16-sr the other, and those that carry their own errors neither.
 #[test]
 fn bounds_with_a_probability_of_every_precision() {
-    let others: Vec<&str> =
-        Precision::NARROW.into_iter().chain(Precision::WIDE).map(Precision::name).collect();
     let rows = rows(&[
         ("TRADEOFF_SIZES", "16x16x2048"),
         ("TRADEOFF_DISTRIBUTIONS", "uniform01"),
-        ("TRADEOFF_PRECISIONS", &others.join(",")),
+        ("TRADEOFF_PRECISIONS", &others()),
     ]);
     for row in &rows {
-        assert_eq!(row.status, Status::Ok, "{}", row.reason);
-        let nearest = (row.measured_over_probabilistic, row.probabilistic_failure);
-        let stochastic = (row.measured_over_stochastic, row.stochastic_failure);
-        let holds = |(ratio, failure): (Option<f64>, Option<f64>)| {
-            let (ratio, failure) = (ratio.unwrap(), failure.unwrap());
-            let told = format!("{}: {ratio} {failure}", row.precision);
-            assert!(ratio > 0.0 && ratio <= 1.0 && (failure - 0.01).abs() < 1e-9, "{told}");
-        };
-        assert_eq!(row.bound_vacuous, Some(row.precision == "bf16-sr"), "{}", row.precision);
-        match row.precision.as_str() {
-            "bf16-sr" => {
-                holds(stochastic);
-                assert_eq!(nearest, (None, None));
-            }
-            "fp32-comp" | "fp32x2" => {
-                assert_eq!((nearest, stochastic), ((None, None), (None, None)));
-            }
-            name => {
-                holds(nearest);
-                assert_eq!(stochastic, (None, None));
+        let precision = row.precision.as_str();
+        assert_eq!(row.bound_vacuous, Some(precision == "bf16-sr"), "{precision}");
+        let [nearest, stochastic] = bounded(row, true);
+        match precision {
+            "bf16-sr" => assert!(nearest.is_none() && stochastic.is_some()),
+            "fp32-comp" | "fp32x2" => assert!(nearest.is_none() && stochastic.is_none()),
+            _ => {
+                assert!(nearest.is_some() && stochastic.is_none());
                 // √k against k roundings, where these are what the bound is made of.
-                let closer = nearest.0 > row.measured_over_bound;
-                assert!(closer || !["fp16x2", "bf16x3", "fp64"].contains(&name), "{name}");
+                let closer = nearest > row.measured_over_bound;
+                assert!(
+                    closer || !["fp16x2", "bf16x3", "fp64"].contains(&precision),
+                    "{precision}"
+                );
             }
         }
     }
@@ -216,10 +221,8 @@ fn stagnation_is_counted_at_every_precision() {
     std::fs::write(path("a.npy"), npy("<f4", "False", "(2, 400)", bytes.clone())).unwrap();
     std::fs::write(path("b.npy"), npy("<f4", "False", "(400, 2)", bytes)).unwrap();
     let (a, b) = (path("a.npy"), path("b.npy"));
-    let others: Vec<&str> =
-        Precision::NARROW.into_iter().chain(Precision::WIDE).map(Precision::name).collect();
-    let rows =
-        rows(&[("TRADEOFF_A", &a), ("TRADEOFF_B", &b), ("TRADEOFF_PRECISIONS", &others.join(","))]);
+    let files = [("TRADEOFF_A", a.as_str()), ("TRADEOFF_B", &b)];
+    let rows = rows(&[&files[..], &[("TRADEOFF_PRECISIONS", &others())]].concat());
     for row in &rows {
         let stagnated = row.stagnated_fraction.unwrap();
         if row.precision != "bf16-sr" {
@@ -236,11 +239,7 @@ fn stagnation_is_counted_at_every_precision() {
     let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     std::fs::write(path("a.npy"), npy("<f4", "False", "(1, 400)", bytes)).unwrap();
     let stagnated = |precision| {
-        let rows = self::rows(&[
-            ("TRADEOFF_A", &a),
-            ("TRADEOFF_B", &b),
-            ("TRADEOFF_PRECISIONS", precision),
-        ]);
+        let rows = super::rows(&[&files[..], &[("TRADEOFF_PRECISIONS", precision)]].concat());
         (rows[0].stagnated_fraction.unwrap(), rows[0].accumulation_error.unwrap())
     };
     let error = 399.0 / (2f64.powi(25) + 399.0);
