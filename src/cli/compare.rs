@@ -33,7 +33,7 @@ Exit status: 0; 1 if --fail-if-slower found a case; 2 on bad input.")]
 pub struct Compare {
     /// What is compared: A and B are results (run), or names within RESULTS (device, backend,
     /// implementation).
-    #[arg(long, value_enum, default_value = "run")]
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "run")]
     by: ByArg,
     /// Results, or the name of a device, backend or implementation: what ratios are over.
     a: PathBuf,

@@ -16,7 +16,7 @@ use super::output::counted;
 #[command(after_help = "\
 Examples:
   tradeoff merge shards/* -o results/merged                all shards of a plan
-  tradeoff merge shards/* -o results/so-far --partial      what there is of them")]
+  tradeoff merge shards/* -o so-far --partial              what there is of them")]
 pub struct Merge {
     /// Folders of the parts.
     #[arg(required = true, value_name = "RUN")]

@@ -26,8 +26,7 @@ use super::selection::{SelectionArgs, Variables};
 /// interval of its median is narrow enough (--interval), or --time or --samples is reached. The
 /// cases of one problem are sampled in turn, so that drift cancels in their ratios; `tradeoff ratio`
 /// prints those. Ctrl-C stops after the current sample and keeps each case that has enough samples
-/// for an interval. Exit code 0; 1 if a case was wrong
-/// (a run of SGD that diverged is) or failed; 2 on bad input; 130 if stopped.
+/// for an interval.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,12 +38,15 @@ Examples:
   tradeoff run matmul --cache cold                      operands from memory, not from a cache
   tradeoff run sgd --repeats 5                          in five processes, whose variance is told
   tradeoff run --shard 2/4 -o shards                    the second of four machines
-  tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run")]
+  tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run
+
+Exit status: 0; 1 if a case was wrong (a run of SGD that diverged is) or failed; 2 on bad input; 130 if
+stopped.")]
 pub struct Run {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Most time for the samples of one case, such as 500ms, 10s or 2m.
-    #[arg(long, default_value = "1s", value_parser = parse_time)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_time)]
     time: Duration,
     /// Most samples of one case [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -54,11 +56,11 @@ pub struct Run {
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = parse_interval)]
     interval: Wanted,
     /// Sample the cases of one problem in turn (rounds), or one case after the other (none).
-    #[arg(long, value_enum, default_value = "rounds")]
+    #[arg(long, value_enum, value_name = "HOW", default_value = "rounds")]
     interleave: InterleaveArg,
     /// Let an iteration find its buffers in the caches (warm), or go through copies of them that
     /// together are twice the last-level cache (cold).
-    #[arg(long, value_enum, default_value = "warm")]
+    #[arg(long, value_enum, value_name = "STATE", default_value = "warm")]
     cache: CacheArg,
     /// Measure in so many processes, one after the other, and report their variance.
     #[arg(long, value_name = "N", default_value = "1")]
