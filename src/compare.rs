@@ -15,27 +15,29 @@
 //! much a median differs from one process to the next is not in it.
 
 mod bootstrap;
+mod case;
 mod difference;
 mod fingerprints;
+mod pair;
 mod ratio;
 mod side;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
-use crate::frontier::{self, Interval};
-use crate::measure::Caches;
+use crate::frontier::Interval;
 use crate::record::{LoadError, Record, precision_label};
+use pair::pair;
 
 pub use bootstrap::{
     LEAST_PROCESSES, LEAST_SAMPLES, RESAMPLES, bootstrap, bootstrap_median,
     bootstrap_median_processes, bootstrap_processes, from_medians,
 };
+pub use case::CaseName;
 pub use difference::Difference;
 pub use fingerprints::FingerprintDifference;
+pub use pair::{Bits, Method, Pair, Verdict};
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
 
@@ -131,6 +133,14 @@ pub enum CompareError {
         /// Rows that were measured.
         rows: usize,
     },
+    /// No two rows of one problem.
+    #[error(
+        "nothing to compare: no two rows with status ok ({rows} in all) are of one problem; measure another precision, kernel or device on the same sizes, such as `tradeoff run matmul --precision fp32,fp16`"
+    )]
+    Alone {
+        /// Rows that were measured.
+        rows: usize,
+    },
     /// The same case ids on both sides, and yet no case in common.
     #[error(
         "no case is on both sides: `{case_id}` is on both, but differs in {columns}; name results that agree there"
@@ -163,273 +173,6 @@ fn listed(names: &[String]) -> String {
         [name] => format!("is {name}"),
         names => format!("are {}", names.join(", ")),
     }
-}
-
-/// Whether B takes longer than A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// B is faster: the interval of the ratio lies below 1.
-    Faster,
-    /// B is slower: it lies above 1.
-    Slower,
-    /// It holds 1, or there are too few samples for one.
-    Undecided,
-}
-
-impl Verdict {
-    /// The word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Faster => "faster",
-            Self::Slower => "slower",
-            Self::Undecided => "undecided",
-        }
-    }
-
-    fn of(interval: Option<Interval>) -> Self {
-        match interval {
-            Some(interval) if interval.low > 1.0 => Self::Slower,
-            Some(interval) if interval.high < 1.0 => Self::Faster,
-            _ => Self::Undecided,
-        }
-    }
-}
-
-/// Where the interval of a ratio is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// [`bootstrap`] over both sides' samples.
-    Bootstrap,
-    /// [`bootstrap_processes`]: a side has the samples of several processes.
-    Processes,
-    /// [`from_medians`].
-    Medians,
-    /// There is none: a side has fewer than [`LEAST_SAMPLES`] samples.
-    None,
-}
-
-/// What the two rows say about bits; `None` where a row does not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bits {
-    /// A's entries that were compared with its mirror all have the mirror's bits.
-    pub mirror_a: Option<bool>,
-    /// The same of B.
-    pub mirror_b: Option<bool>,
-    /// The two results have the same bits; `None` too where they are of other inputs, seeds or
-    /// trials, of which other bits say nothing.
-    pub same_result: Option<bool>,
-    /// The inputs are the same bytes.
-    pub same_inputs: Option<bool>,
-    /// The WGSL is the same text.
-    pub same_wgsl: Option<bool>,
-}
-
-impl Bits {
-    fn of(a: &Record, b: &Record) -> Self {
-        let same = |a: &str, b: &str| (!a.is_empty() || !b.is_empty()).then_some(a == b);
-        let alike = (a.seed, a.trial, &a.inputs_sha256) == (b.seed, b.trial, &b.inputs_sha256);
-        let known = ![a, b].iter().any(|row| row.result_sha256.is_empty());
-        Self {
-            same_result: (alike && known).then(|| a.result_sha256 == b.result_sha256),
-            mirror_a: a.mirror_mismatches.map(|count| count == 0),
-            mirror_b: b.mirror_mismatches.map(|count| count == 0),
-            same_inputs: same(&a.inputs_sha256, &b.inputs_sha256),
-            same_wgsl: same(&a.wgsl_sha256, &b.wgsl_sha256),
-        }
-    }
-}
-
-/// One case on both sides.
-#[derive(Clone, Debug)]
-pub struct Pair {
-    /// What the two have in common.
-    pub case: CaseName,
-    /// A's row: a position in [`Side::rows`].
-    pub a: usize,
-    /// B's row.
-    pub b: usize,
-    /// B's median time over A's. Unit: 1.
-    pub ratio: f64,
-    /// Its 95 % interval.
-    pub interval: Option<Interval>,
-    /// Where that is from.
-    pub method: Method,
-    /// What it says of B.
-    pub verdict: Verdict,
-    /// B's primary error over A's: 1 if both are 0, `None` if one is missing or of another column.
-    /// Unit: 1.
-    pub error_ratio: Option<f64>,
-    /// What the rows say about bits.
-    pub bits: Bits,
-}
-
-/// What the rows of one case agree in, apart from the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CaseName {
-    /// Workload.
-    pub workload: String,
-    /// Precision.
-    pub precision: String,
-    /// Random bits of one stochastic rounding, where they are not the usual 16.
-    pub rounding_bits: Option<u32>,
-    /// Shape.
-    pub shape: String,
-    /// Device, unless devices or backends are compared.
-    pub device: Option<String>,
-    /// Implementation without its version, unless implementations are compared.
-    pub implementation: Option<String>,
-    /// Distribution or data set, or where else the inputs come from.
-    pub problem: String,
-    /// What of it the shape does not tell, and what else of the conditions is not the default: see
-    /// [`CaseName::conditions`].
-    conditions: String,
-    /// How the operands are stored, and the number of products at once.
-    layout: (String, u64),
-    /// How an sgd case descends, and with which parameters, if not by plain SGD.
-    algorithm: Option<[String; 2]>,
-    /// Seed of the inputs.
-    pub seed: Option<u64>,
-    /// Repetition with other rounding bits.
-    pub trial: Option<u32>,
-    /// Whether the caches were cold.
-    pub cold: bool,
-    /// Steps, loss function, learning rate and regularisation.
-    training: (Option<u64>, String, [Option<u64>; 2]),
-}
-
-impl CaseName {
-    fn of(record: &Record, by: By) -> Self {
-        let numbers = [record.learning_rate, record.regularisation].map(|x| x.map(f64::to_bits));
-        Self {
-            workload: record.workload.clone(),
-            precision: record.precision.clone(),
-            rounding_bits: record.fewer_rounding_bits(),
-            shape: record.shape.clone(),
-            device: matches!(by, By::Run | By::Implementation).then(|| record.device.clone()),
-            implementation: (by != By::Implementation)
-                .then(|| without_version(implementation(record)).to_owned()),
-            problem: inputs(record),
-            conditions: conditions(record),
-            layout: (frontier::layout(record).to_owned(), frontier::batch_count(record)),
-            algorithm: frontier::algorithm(record).map(|words| words.map(str::to_owned)),
-            seed: record.seed,
-            trial: record.trial,
-            cold: record.cache == Caches::Cold.name(),
-            training: (record.steps, record.loss_function.clone(), numbers),
-        }
-    }
-}
-
-impl CaseName {
-    /// The columns that make a case, and what they hold.
-    fn columns(&self) -> Vec<(&'static str, String)> {
-        let (steps, loss, numbers) = &self.training;
-        let number = |value: Option<u64>| value.map(|n| n.to_string()).unwrap_or_default();
-        let [learning_rate, regularisation] =
-            numbers.map(|bits| bits.map(|bits| shortest(f64::from_bits(bits))).unwrap_or_default());
-        let algorithm = self.algorithm.as_ref().map(|words| words.join(" ")).unwrap_or_default();
-        vec![
-            ("workload", self.workload.clone()),
-            ("precision", self.precision.clone()),
-            ("rounding_bits", number(self.rounding_bits.map(u64::from))),
-            ("shape", self.shape.clone()),
-            ("device", self.device.clone().unwrap_or_default()),
-            ("implementation", self.implementation.clone().unwrap_or_default()),
-            ("problem", self.problem.clone()),
-            ("operand_layout", self.layout.0.clone()),
-            ("batch_count", self.layout.1.to_string()),
-            ("algorithm", algorithm),
-            ("seed", number(self.seed)),
-            ("trial", number(self.trial.map(u64::from))),
-            ("cache", if self.cold { "cold" } else { "warm" }.to_owned()),
-            ("steps", number(*steps)),
-            ("loss_function", loss.clone()),
-            ("learning_rate", learning_rate),
-            ("regularisation", regularisation),
-        ]
-    }
-
-    /// Inputs, as far as the shape does not tell them, and what else is not the default: random bits,
-    /// algorithm, layout, number of products, caches. `cancel(digits=4), r=8`.
-    pub fn conditions(&self) -> &str {
-        &self.conditions
-    }
-
-    /// Inputs and training, which the name does not tell: `normal seed 1 trial 0`.
-    pub fn details(&self) -> String {
-        let (steps, loss, [learning_rate, regularisation]) = &self.training;
-        let number = |name, value: Option<String>| value.map(|value| format!("{name} {value}"));
-        let float = |bits: &Option<u64>| bits.map(|bits| shortest(f64::from_bits(bits)));
-        let parts = [
-            self.implementation.clone().filter(|name| name != "tradeoff"),
-            Some(self.problem.clone()),
-            number("seed", self.seed.map(|seed| seed.to_string())),
-            number("trial", self.trial.map(|trial| trial.to_string())),
-            self.cold.then(|| "cold".to_owned()),
-            Some(loss.clone()),
-            number("steps", steps.map(|steps| steps.to_string())),
-            number("learning rate", float(learning_rate)),
-            number("regularisation", float(regularisation)),
-        ];
-        let said = parts.into_iter().flatten().filter(|part| !part.is_empty());
-        said.collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// A number that was an f32 in the digits of one.
-fn shortest(value: f64) -> String {
-    let short = value as f32;
-    if f64::from(short) == value { short.to_string() } else { value.to_string() }
-}
-
-/// As a bench id spells it, without the kernel.
-impl fmt::Display for CaseName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.workload, self.precision, self.shape)?;
-        self.rounding_bits.iter().try_for_each(|bits| write!(f, "-r{bits}"))?;
-        self.device.iter().try_for_each(|device| write!(f, "/{device}"))
-    }
-}
-
-/// See [`CaseName::conditions`].
-fn conditions(record: &Record) -> String {
-    let inputs = frontier::problem(record);
-    let inputs = if record.shape.contains(&inputs) { String::new() } else { inputs };
-    // The name's precision is told already.
-    let setting = frontier::name(record);
-    let setting = setting.strip_prefix(record.precision.as_str()).unwrap_or_default();
-    let setting = setting.trim().to_owned();
-    let parts = [inputs, setting, frontier::conditions(record)];
-    let parts = parts.into_iter().filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-/// Distribution or data set, or where else the inputs come from.
-fn inputs(record: &Record) -> String {
-    let inputs =
-        [&record.problem, &record.distribution, &record.distribution_parameters, &record.data_set];
-    let inputs = inputs.map(String::as_str).into_iter().filter(|text| !text.is_empty());
-    inputs.collect::<Vec<_>>().join(" ")
-}
-
-/// Shape, inputs, key and training of a row in words: what two settings of one problem share.
-fn key_words(record: &Record) -> Vec<String> {
-    let words = [&record.workload, &record.shape, &record.loss_function].map(String::clone);
-    let numbers = [record.seed, record.trial.map(u64::from), record.steps, record.batch_count];
-    let numbers = numbers.map(|number| format!("{number:?}"));
-    let checks = record.regularisation.map(|number| number.to_string()).unwrap_or_default();
-    let algorithm = frontier::algorithm(record).map(|texts| texts.join(" ")).unwrap_or_default();
-    words.into_iter().chain(numbers).chain([inputs(record), checks, algorithm]).collect()
-}
-
-/// The key of a bootstrap's random bits, so that an interval does not depend on what else is
-/// compared.
-fn bootstrap_key(name: &str) -> [u32; 2] {
-    let digest = Sha256::digest(name.as_bytes());
-    let word = |at: usize| digest[at..at + 4].iter().fold(0, |word, &b| word << 8 | u32::from(b));
-    [word(0), word(4)]
 }
 
 /// Geometric mean of the ratios of one precision.
@@ -603,53 +346,4 @@ fn cases(side: &Side, by: By) -> (Vec<CaseName>, HashMap<CaseName, Vec<usize>>) 
         rows.entry(case).or_default().push(index);
     }
     (order, rows)
-}
-
-fn pair(case: CaseName, (a, i): (&Side, usize), (b, j): (&Side, usize)) -> Pair {
-    let (row_a, row_b) = (&a.rows[i], &b.rows[j]);
-    let (interval, method) = interval(&case, row_a, row_b);
-    Pair {
-        ratio: row_b.median_ns / row_a.median_ns,
-        interval,
-        method,
-        verdict: Verdict::of(interval),
-        error_ratio: error_ratio(&row_a.record, &row_b.record),
-        bits: Bits::of(&row_a.record, &row_b.record),
-        case,
-        a: i,
-        b: j,
-    }
-}
-
-fn interval(case: &CaseName, a: &Measurement, b: &Measurement) -> (Option<Interval>, Method) {
-    let few = |row: &Measurement| row.sample_count.is_some_and(|n| n < LEAST_SAMPLES as u64);
-    if few(a) || few(b) {
-        return (None, Method::None);
-    }
-    if a.times_ns.is_empty() || b.times_ns.is_empty() {
-        return (Some(from_medians(a.median_ci, b.median_ci)), Method::Medians);
-    }
-    let key = bootstrap_key(&format!("{case:?} {} {}", a.record.kernel, b.record.kernel));
-    resampled(a, b, key)
-}
-
-/// From the samples of both sides.
-fn resampled(a: &Measurement, b: &Measurement, key: [u32; 2]) -> (Option<Interval>, Method) {
-    let (of_a, of_b) = (a.processes_ns(), b.processes_ns());
-    let (interval, method) = if of_a.len().max(of_b.len()) > 1 {
-        (bootstrap_processes(&of_a, &of_b, RESAMPLES, key), Method::Processes)
-    } else {
-        (bootstrap(&a.times_ns, &b.times_ns, RESAMPLES, key), Method::Bootstrap)
-    };
-    (interval, if interval.is_some() { method } else { Method::None })
-}
-
-fn error_ratio(a: &Record, b: &Record) -> Option<f64> {
-    if a.primary_error_metric != b.primary_error_metric {
-        return None;
-    }
-    match (a.primary_error?, b.primary_error?) {
-        (a, b) if a == b => Some(1.0),
-        (a, b) => Some(b / a),
-    }
 }

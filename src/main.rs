@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         }
     };
     cli.run().unwrap_or_else(|error| {
-        eprintln!("error: {}", causes(&error));
+        eprintln!("error: {}", escaped(&causes(&error)));
         ExitCode::from(2)
     })
 }
@@ -45,7 +45,17 @@ fn in_one_line(message: &str) -> String {
     };
     let parts = parts.filter(|part| !dropped(part));
     let line = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    parts.map(line).collect::<Vec<_>>().join("; ") + "; see --help"
+    escaped(&(parts.map(line).collect::<Vec<_>>().join("; ") + "; see --help"))
+}
+
+/// On one line whatever a value holds that the message repeats: a line break in it as `\n`, and what
+/// steers a terminal as `\u{1b}`.
+fn escaped(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// An error and what caused it, each once: many errors of the library tell their cause themselves.

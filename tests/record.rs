@@ -432,6 +432,13 @@ fn a_cell_that_does_not_fit_is_refused() {
         bad_measurements([header.as_bytes(), b"1,\xff,2.5,1,true,ok\n"].concat()),
         @"line 2, column `case_id`: not UTF-8: cut short, or saved in another encoding; delete the line or save as UTF-8"
     );
+    // What breaks a line or has no end is shown as far as it serves.
+    let broken = bad_measurements(format!("{header}1,a,\"2.5\n\",1,true,ok\n"));
+    assert!(broken.starts_with("line 2, column `median_ns`: `2.5\\n` does not fit"), "{broken}");
+    let long = bad_measurements(format!("{header}1,a,{},1,true,ok\n", "x".repeat(10_000)));
+    assert!(long.contains(&format!("`{}…` does not fit", "x".repeat(60))), "{long}");
+    let column = bad_measurements("schema_version,case_id,\"\u{1b}[2J\",status\n1,a,b,ok\n");
+    assert!(column.starts_with("line 1, column `\\u{1b}[2J`: unknown to schema"), "{column}");
     // In the long tables no number may be missing.
     let samples = "schema_version,case_id,stage,sample,iterations,elapsed_ns\n1,a,product,0,1,\n";
     let message = refusal("samples.csv", samples, |path| read_samples(path).map(drop));

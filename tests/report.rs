@@ -461,10 +461,13 @@ fn a_page_cites_the_line_of_every_row() {
 #[test]
 fn texts_of_others_stay_texts() {
     let odd = "</script><img src=x onerror=alert(1)>\\input{x}_%$";
+    // Longer than the name of a file may be.
+    let shape = "8x".repeat(400);
     let rows = [
         Record {
             device: odd.into(),
             device_name: odd.into(),
+            shape: shape.clone(),
             ..product("d", "fp32", "a", 64, 1e5, 1e-7)
         },
         Record {
@@ -473,6 +476,7 @@ fn texts_of_others_stay_texts() {
             precision: odd.into(),
             kernel: odd.into(),
             case_id: odd.into(),
+            shape,
             ..product("d", "fp16", "a", 64, 5e4, 1e-3)
         },
     ];

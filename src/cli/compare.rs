@@ -11,7 +11,7 @@ use tradeoff::compare::{
 };
 use tradeoff::record;
 
-use super::output::{self, Form, significant, time};
+use super::output::{self, Form, counted, significant, time};
 
 /// Compares B with A on the cases that both have.
 ///
@@ -33,7 +33,7 @@ Exit status: 0; 1 if --fail-if-slower found a case; 2 on bad input.")]
 pub struct Compare {
     /// What is compared: A and B are results (run), or names within RESULTS (device, backend,
     /// implementation).
-    #[arg(long, value_enum, default_value = "run")]
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "run")]
     by: ByArg,
     /// Results, or the name of a device, backend or implementation: what ratios are over.
     a: PathBuf,
@@ -129,7 +129,7 @@ impl Compare {
         {
             self.tell_side(name, side);
             if !only.is_empty() {
-                eprintln!("{} cases are only in {name}{}", only.len(), self.hint());
+                eprintln!("{} only in {name}{}", counted(only.len(), "case"), self.hint());
             }
             for &row in only.iter().filter(|_| self.verbose) {
                 let row = &side.rows[row];
@@ -139,13 +139,15 @@ impl Compare {
         let few = comparison.pairs.iter().filter(|pair| pair.method == Method::None).count();
         if few > 0 {
             eprintln!(
-                "warning: {few} cases are undecided because a side has fewer than {LEAST_SAMPLES} samples; measure them for longer"
+                "warning: {} undecided because a side has fewer than {LEAST_SAMPLES} samples; measure for longer",
+                counted(few, "case")
             );
         }
         let few = comparison.of_few_processes();
         if few > 0 {
             eprintln!(
-                "warning: the intervals of {few} cases are of fewer than {LEAST_PROCESSES} processes on a side and too narrow; measure with --repeats {LEAST_PROCESSES} or more"
+                "warning: the intervals of {} are of fewer than {LEAST_PROCESSES} processes on a side and too narrow; measure with --repeats {LEAST_PROCESSES} or more",
+                counted(few, "case")
             );
         }
     }
@@ -163,15 +165,15 @@ impl Compare {
             eprintln!("rows left out of {name}: {}{}", counts.join(", "), self.hint());
         }
         if let Some(first) = side.superseded.first() {
-            let count = side.superseded.len();
             eprintln!(
-                "warning: {count} rows of {name} are of cases that were measured again, such as {first}; the latest count"
+                "warning: {} of {name} of cases that were measured again, such as {first}; the latest count",
+                counted(side.superseded.len(), "row")
             );
         }
         if let Some(first) = side.stale.first() {
-            let count = side.stale.len();
             eprintln!(
-                "warning: {count} rows of {name} have samples in samples.csv that do not give their median, such as {first}; the intervals of the medians are used"
+                "warning: {} of {name} with samples in samples.csv that do not give the median, such as {first}; the intervals of the medians are used",
+                counted(side.stale.len(), "row")
             );
         }
     }
@@ -199,8 +201,8 @@ fn tell_slower(comparison: &Comparison, percent: f64) -> bool {
     }
     let tested = comparison.pairs.iter().filter(|pair| pair.interval.is_some()).count();
     eprintln!(
-        "--fail-if-slower tested {tested} of {} cases; a case of two equal sides fails by chance in 2.5 % of comparisons at 0 %, less often above",
-        comparison.pairs.len()
+        "--fail-if-slower tested {tested} of {}; a case of two equal sides fails by chance in 2.5 % of comparisons at 0 %, less often above",
+        counted(comparison.pairs.len(), "case")
     );
     any
 }
@@ -229,9 +231,8 @@ fn table(comparison: &Comparison) -> String {
     text += &output::table(&cells, &[3, 4, 5, 8]);
     text += "\ngeometric mean of B/A\n";
     let mean = |mean: GeometricMean| {
-        let cases = if mean.cases == 1 { "1 case" } else { &format!("{} cases", mean.cases) };
         let name = format!("{}/{}", mean.workload, mean.precision);
-        vec![name, significant(mean.ratio, 4), cases.to_owned()]
+        vec![name, significant(mean.ratio, 4), counted(mean.cases, "case")]
     };
     let means: Vec<_> = comparison.geometric_means().into_iter().map(mean).collect();
     text + &output::table(&means, &[1]) + &methods(comparison)

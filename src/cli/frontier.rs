@@ -35,7 +35,7 @@ pub struct FrontierArgs {
     #[arg(long)]
     device: Option<String>,
     /// Name the fastest setting whose error is at most this.
-    #[arg(long, value_parser = max_error, allow_negative_numbers = true)]
+    #[arg(long, value_name = "ERROR", value_parser = max_error, allow_negative_numbers = true)]
     max_error: Option<f64>,
     /// Error column [default: each workload's primary error].
     #[arg(long, value_name = "COLUMN")]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tradeoff::measure::limits::{available_host_bytes, foreseen_skip};
 use tradeoff::record::Shard;
 
+use super::output::counted;
 use super::selection::SelectionArgs;
 
 /// Lists the cases of a selection and why some will be skipped; measures nothing.
@@ -71,7 +72,7 @@ impl List {
             entries.iter().map(line).collect()
         })?;
         let skipped = entries.iter().filter(|entry| entry.skipped.is_some()).count();
-        eprintln!("{} cases, {skipped} of them to be skipped", entries.len());
+        eprintln!("{}, {skipped} of them to be skipped", counted(entries.len(), "case"));
         Ok(ExitCode::SUCCESS)
     }
 }

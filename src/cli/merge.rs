@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tradeoff::record::{self, Record, Row};
 
+use super::output::counted;
+
 /// Joins the parts of a run that was split with --shard.
 ///
 /// Each row keeps the id of the run that measured it, and run.json the provenance of every part.
@@ -14,7 +16,7 @@ use tradeoff::record::{self, Record, Row};
 #[command(after_help = "\
 Examples:
   tradeoff merge shards/* -o results/merged                all shards of a plan
-  tradeoff merge shards/* -o results/so-far --partial      what there is of them")]
+  tradeoff merge shards/* -o so-far --partial              what there is of them")]
 pub struct Merge {
     /// Folders of the parts.
     #[arg(required = true, value_name = "RUN")]
@@ -35,10 +37,11 @@ impl Merge {
         }
         let rows = merged.rows.len();
         if rows < merged.planned {
-            eprintln!("warning: {} of {} cases are missing", merged.planned - rows, merged.planned);
+            let (missing, planned) = (merged.planned - rows, counted(merged.planned, "case"));
+            eprintln!("warning: {missing} of {planned} missing");
         }
         let table = self.output.join(Record::FILE);
-        super::output::print(&format!("{rows} rows in {}\n", table.display()))?;
+        super::output::print(&format!("{} in {}\n", counted(rows, "row"), table.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

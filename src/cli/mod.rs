@@ -22,7 +22,16 @@ use std::process::ExitCode;
 
 /// Measures what accuracy a speed costs, on every GPU present and on the CPU.
 #[derive(clap::Parser)]
-#[command(version)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  tradeoff devices                      what could be measured here
+  tradeoff run matmul --size 256,512    measures it, into a folder of results/
+  tradeoff frontier results             which settings are worth having
+  tradeoff report results -o report     figures, tables and a page"
+)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,

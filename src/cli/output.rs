@@ -39,7 +39,13 @@ pub fn csv<R: Serialize + Default>(rows: &[R]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Columns two spaces apart; those named in `right` (numbers) end flush. No line ends in spaces.
+/// `1 case`, `2 cases`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Columns two spaces apart; those named in `right` (numbers) end flush. No line ends in spaces, and
+/// no cell breaks one or steers the terminal: a results file may hold anything.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -51,6 +57,7 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = widths[column];
+            let cell = cell.replace(char::is_control, "\u{FFFD}");
             if right.contains(&column) {
                 format!("{cell:>width$}")
             } else {
@@ -101,6 +108,11 @@ mod tests {
     }
 
     #[test]
+    fn one_is_one() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "case")), ["0 cases", "1 case", "2 cases"]);
+    }
+
+    #[test]
     fn times_have_units() {
         assert_eq!(
             [0.5, 1.0, 1500.0, 2.5e6, 6e10].map(time).join(", "),
@@ -112,5 +124,6 @@ mod tests {
     fn numbers_end_flush_and_lines_have_no_tail() {
         let rows = [["µ", "10", ""], ["long", "9", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows, &[1]), "µ     10\nlong   9\n");
+        assert_eq!(table(&[vec!["a\nb\u{1b}[2J".to_owned()]], &[]), "a\u{FFFD}b\u{FFFD}[2J\n");
     }
 }

@@ -15,6 +15,7 @@ use tradeoff::record::{
     self, Provenance, Record, Repairs, Resumption, Row, RunFolder, RunPlan, Shard, Status, summary,
 };
 
+use super::output::counted;
 use super::progress::{Progress, STOPPED_CODE, listen_to_ctrl_c, stop_when_stdin_ends};
 use super::repeat::Repeat;
 use super::selection::{SelectionArgs, Variables};
@@ -25,8 +26,7 @@ use super::selection::{SelectionArgs, Variables};
 /// interval of its median is narrow enough (--interval), or --time or --samples is reached. The
 /// cases of one problem are sampled in turn, so that drift cancels in their ratios; `tradeoff ratio`
 /// prints those. Ctrl-C stops after the current sample and keeps each case that has enough samples
-/// for an interval. Exit code 0; 1 if a case was wrong
-/// (a run of SGD that diverged is) or failed; 2 on bad input; 130 if stopped.
+/// for an interval.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,12 +38,15 @@ Examples:
   tradeoff run matmul --cache cold                      operands from memory, not from a cache
   tradeoff run sgd --repeats 5                          in five processes, whose variance is told
   tradeoff run --shard 2/4 -o shards                    the second of four machines
-  tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run")]
+  tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run
+
+Exit status: 0; 1 if a case was wrong (a run of SGD that diverged is) or failed; 2 on bad input; 130 if
+stopped.")]
 pub struct Run {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Most time for the samples of one case, such as 500ms, 10s or 2m.
-    #[arg(long, default_value = "1s", value_parser = parse_time)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_time)]
     time: Duration,
     /// Most samples of one case [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -53,11 +56,11 @@ pub struct Run {
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = parse_interval)]
     interval: Wanted,
     /// Sample the cases of one problem in turn (rounds), or one case after the other (none).
-    #[arg(long, value_enum, default_value = "rounds")]
+    #[arg(long, value_enum, value_name = "HOW", default_value = "rounds")]
     interleave: InterleaveArg,
     /// Let an iteration find its buffers in the caches (warm), or go through copies of them that
     /// together are twice the last-level cache (cold).
-    #[arg(long, value_enum, default_value = "warm")]
+    #[arg(long, value_enum, value_name = "STATE", default_value = "warm")]
     cache: CacheArg,
     /// Measure in so many processes, one after the other, and report their variance.
     #[arg(long, value_name = "N", default_value = "1")]
@@ -159,7 +162,7 @@ impl Run {
         provenance.plan = Some(plan);
         let root = self.output.as_ref().unwrap_or(&session.selection.results);
         let folder = RunFolder::create(root, provenance)?;
-        eprintln!("{} cases to {}", missing.len(), folder.path().display());
+        eprintln!("{} to {}", counted(missing.len(), "case"), folder.path().display());
         Ok(Job { session, missing, rows: vec![], folder, options, processes })
     }
 
@@ -167,7 +170,7 @@ impl Run {
         let before = record::read_provenance(&path.join(Provenance::FILE))?;
         let cannot = || format!("cannot resume `{}`", path.display());
         let plan = resumable(&before).with_context(cannot)?;
-        let (session, cases, now) = Variables::of_plan(&plan.selection).session()?;
+        let (session, cases, now) = Variables::of_plan(&plan.selection)?.session()?;
         let mut changes = before.changes(&now);
         self.refuse(&changes).with_context(cannot)?;
         let own = own_cases(plan, &cases).with_context(cannot)?;
@@ -182,7 +185,7 @@ impl Run {
             !rows.iter().any(|row| row.case_id == id)
         };
         let missing: Vec<Case> = own.into_iter().filter(is_missing).collect();
-        eprintln!("{} cases are missing of {}", missing.len(), path.display());
+        eprintln!("{} missing of {}", counted(missing.len(), "case"), path.display());
         if !missing.is_empty() {
             let host = now.host.clone().filter(|_| now.host != before.host);
             let resumption = Resumption { utc: now.utc, host, changes };
@@ -241,15 +244,15 @@ impl Job {
         let gap = if table.is_empty() { "" } else { "\n" };
         let place = self.folder.path().join(Record::FILE);
         super::output::print(&format!(
-            "{table}{gap}{} rows in {}\n",
-            self.rows.len(),
+            "{table}{gap}{} in {}\n",
+            counted(self.rows.len(), "row"),
             place.display()
         ))?;
         if let Some(faults) = summary::faults(&self.rows) {
             eprintln!("{faults}");
         }
         if ending == Ending::Stopped {
-            eprintln!("stopped with {left} cases left; {go_on}");
+            eprintln!("stopped with {} left; {go_on}", counted(left, "case"));
             return Ok(ExitCode::from(STOPPED_CODE));
         }
         let bad = |row: &Record| matches!(row.status, Status::Wrong | Status::Failed);
@@ -284,11 +287,15 @@ fn parse_interval(text: &str) -> Result<Wanted, String> {
     wanted.ok_or_else(|| "write a percentage over 0, such as 2%, or off".to_owned())
 }
 
+/// The longest time for a case: a year. More is a slip of the pen, and soon more than a clock counts.
+const LONGEST_TIME: Duration = Duration::from_hours(365 * 24);
+
 /// A time with its unit, over 0.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let time = text.parse::<jiff::SignedDuration>().ok().and_then(|t| Duration::try_from(t).ok());
-    time.filter(|time| !time.is_zero())
-        .ok_or_else(|| "write a time over 0 with its unit, such as 500ms, 10s or 2m".to_owned())
+    time.filter(|time| !time.is_zero() && *time <= LONGEST_TIME).ok_or_else(|| {
+        "write a time over 0 with its unit, such as 500ms, 10s or 2m, of a year at most".to_owned()
+    })
 }
 
 /// The cases of a shard; there is at least one.
@@ -331,9 +338,12 @@ fn tell(repairs: &Repairs) {
     let Repairs { cut_lines, rows, samples, points } = *repairs;
     if *repairs != Repairs::default() {
         eprintln!(
-            "took out what an interruption had left: {cut_lines} lines cut short, {rows} rows \
-             without all of their samples, {samples} samples and {points} points of unfinished \
-             cases"
+            "took out what an interruption had left: {} cut short, {} without all of their samples, \
+             {} and {} of unfinished cases",
+            counted(cut_lines, "line"),
+            counted(rows, "row"),
+            counted(samples, "sample"),
+            counted(points, "point"),
         );
     }
 }

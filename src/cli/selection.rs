@@ -111,11 +111,7 @@ pub struct SelectionArgs {
 impl SelectionArgs {
     /// The variables of the environment with those that flags override.
     pub fn variables(&self) -> anyhow::Result<Variables> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("TRADEOFF_"))
-            .map(|(name, value)| (name, value.to_string_lossy().into_owned()));
-        let mut variables = Variables { values: environment.collect(), flags: BTreeMap::new() };
+        let mut variables = Variables { values: Selection::environment()?, flags: BTreeMap::new() };
         let workloads =
             self.workload.as_deref().map(|name| if name == "all" { "matmul,sgd" } else { name });
         for (flag, name, value) in [
@@ -159,11 +155,10 @@ pub struct Variables {
 impl Variables {
     /// Those of a plan, where no flag stands behind any, and the cache's place, which is no part of
     /// a plan.
-    pub fn of_plan(selection: &BTreeMap<String, String>) -> Self {
+    pub fn of_plan(selection: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut values = selection.clone();
-        let cache = std::env::var("TRADEOFF_CACHE").ok();
-        values.extend(cache.map(|folder| ("TRADEOFF_CACHE".to_owned(), folder)));
-        Self { values, flags: BTreeMap::new() }
+        values.extend(Selection::environment()?.remove_entry("TRADEOFF_CACHE"));
+        Ok(Self { values, flags: BTreeMap::new() })
     }
 
     fn expand_sizes(&mut self) -> anyhow::Result<()> {
@@ -181,7 +176,7 @@ impl Variables {
                 Some(flag) => anyhow::anyhow!("{flag}: {reason}"),
                 None => error.into(),
             },
-            SelectionError::Variable(_) => error.into(),
+            SelectionError::Variable(_) | SelectionError::NotUtf8 { .. } => error.into(),
         })
     }
 

@@ -12,7 +12,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::bootstrap::{LEAST_SAMPLES, RESAMPLES, bootstrap_median, bootstrap_median_processes};
-use super::{By, CompareError, Measurement, Side, key_words};
+use super::case::key_words;
+use super::pair::{bootstrap_key, resampled};
+use super::{By, CompareError, Measurement, Side};
 use crate::frontier::Interval;
 use crate::number::Precision;
 use crate::number::round::ROUNDING_BITS;
@@ -259,7 +261,11 @@ pub fn ratios(runs: &[LoadedRun], which: &Which) -> Result<Vec<Ratio>, CompareEr
         }
     }
     if found.is_empty() {
-        return Err(CompareError::NoRatio { rows: side.rows.len() });
+        let rows = side.rows.len();
+        return Err(match which {
+            Which::Fastest => CompareError::Alone { rows },
+            Which::Settings { .. } => CompareError::NoRatio { rows },
+        });
     }
     Ok(found)
 }
@@ -320,13 +326,13 @@ impl Groups {
         let together = group(of).is_some() && group(of) == group(to);
         let pairs = if together { paired(of, to) } else { BTreeMap::new() };
         let pairs: Vec<Vec<f64>> = pairs.into_values().collect();
-        let key = super::bootstrap_key(&format!("{} {}", of.record.case_id, to.record.case_id));
+        let key = bootstrap_key(&format!("{} {}", of.record.case_id, to.record.case_id));
         let (basis, count, speed, interval) =
             if let Some((speed, interval)) = by_rounds(&pairs, key) {
                 (Basis::Rounds, pairs.iter().map(Vec::len).sum(), speed, interval)
             } else {
                 let count = of.times_ns.len().min(to.times_ns.len());
-                let interval = (count >= LEAST_SAMPLES).then(|| super::resampled(of, to, key).0);
+                let interval = (count >= LEAST_SAMPLES).then(|| resampled(of, to, key).0);
                 (Basis::Medians, count, to.median_ns / of.median_ns, interval.flatten())
             };
         Ratio { of: of.clone(), to: to.clone(), speed, interval, basis, count }

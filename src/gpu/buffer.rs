@@ -125,7 +125,8 @@ impl Context {
         }
         // WGSL rounds the size of a uniform struct up to 16 bytes: a binding may not be shorter.
         let size = record_bytes.next_multiple_of(16);
-        let stride = size.next_multiple_of(limits.min_uniform_buffer_offset_alignment as usize);
+        let alignment = limits.min_uniform_buffer_offset_alignment.max(1) as usize;
+        let stride = size.next_multiple_of(alignment);
         let count = records.len() / record_bytes;
         let mut padded = vec![0; stride * count];
         for (slot, record) in

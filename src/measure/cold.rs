@@ -1,12 +1,12 @@
 //! Cold caches: iterations go through copies of a case's buffers that together are at least twice
 //! the last-level cache, so that no iteration finds what an earlier one left there.
 
-use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::case::Case;
+use super::last_level_cache;
 use super::limits::available_host_bytes;
 use super::session::{Clocked, Commands, Runner, Unmeasured};
 use crate::gpu::{Command, Context, DeviceInfo, GpuError, buffer_bytes};
@@ -18,61 +18,21 @@ const TIMES_THE_CACHE: u64 = 2;
 /// A case that would need more copies is too small to be measured cold.
 const MOST_COPIES: u64 = 4096;
 
-/// What the last-level cache of a CPU is taken to be where nothing says. Unit: bytes.
-const CPU_CACHE_BYTES: u64 = 64 << 20;
-
-/// What it is taken to be on a GPU, whose driver does not tell: an integrated one shares the
-/// processor's and may have one of its own; a discrete one has up to 128 MiB (RTX 5090), but for
-/// AMD's MI300X with 256 MiB, of which twice this is the whole. Unit: bytes.
+/// What the last-level cache is taken to be on a GPU, whose driver does not tell: an integrated one
+/// shares the processor's and may have one of its own; a discrete one has up to 128 MiB (RTX 5090),
+/// but for AMD's MI300X with 256 MiB, of which twice this is the whole. Unit: bytes.
 const INTEGRATED_CACHE_BYTES: u64 = 64 << 20;
 const DISCRETE_CACHE_BYTES: u64 = 128 << 20;
 
 /// Last-level cache of a device. Unit: bytes.
 pub(super) fn last_level_cache_bytes(info: &DeviceInfo, root: &Path) -> u64 {
-    let host = || host_cache_bytes(root).unwrap_or(CPU_CACHE_BYTES);
+    let host = || last_level_cache::host_bytes(root);
     match info.device_type.as_str() {
         "cpu" => host(),
         _ if info.backend == "cpu" => host(),
         "integrated" => host().max(INTEGRATED_CACHE_BYTES),
         _ => DISCRETE_CACHE_BYTES,
     }
-}
-
-/// All caches of the highest level that Linux lists, each once: threads may run on every core.
-fn host_cache_bytes(root: &Path) -> Option<u64> {
-    let mut found: Vec<(u32, String, u64)> = vec![];
-    for cpu in fs::read_dir(root.join("sys/devices/system/cpu")).ok()?.flatten() {
-        let Ok(caches) = fs::read_dir(cpu.path().join("cache")) else { continue };
-        for cache in caches.flatten() {
-            let text = |file| {
-                let text = fs::read_to_string(cache.path().join(file)).ok()?;
-                Some(text.trim().to_owned())
-            };
-            let level = text("level").and_then(|level| level.parse().ok());
-            let bytes = text("size").and_then(|size| parse_size(&size));
-            if let (Some(level), Some(bytes), Some(cpus)) = (level, bytes, text("shared_cpu_list"))
-                && text("type").is_none_or(|kind| kind != "Instruction")
-                && !found.iter().any(|(l, c, _)| (*l, c) == (level, &cpus))
-            {
-                found.push((level, cpus, bytes));
-            }
-        }
-    }
-    let last = found.iter().map(|(level, ..)| *level).max()?;
-    Some(found.iter().filter(|(level, ..)| *level == last).map(|(.., bytes)| bytes).sum())
-}
-
-/// `32768K` as bytes.
-fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Has `runner` go through copies of its buffers. Returns the size of all of them, in bytes.
@@ -312,29 +272,6 @@ mod tests {
     use crate::gpu::discover;
     use crate::measure::{Caches, Selection, Session};
     use crate::record::Provenance;
-
-    #[test]
-    fn the_last_level_is_summed_over_its_caches() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(host_cache_bytes(root.path()), None);
-        let caches = [
-            ("cpu0", "index0", "1", "32K", "0"),
-            ("cpu0", "index3", "3", "16384K", "0-1"),
-            ("cpu1", "index3", "3", "16384K", "0-1"),
-            ("cpu2", "index3", "3", "16M", "2-3"),
-            ("cpu3", "index2", "2", "99999K", "3"),
-        ];
-        for (cpu, index, level, size, shared) in caches {
-            let folder =
-                root.path().join("sys/devices/system/cpu").join(cpu).join("cache").join(index);
-            fs::create_dir_all(&folder).unwrap();
-            for (file, text) in [("level", level), ("size", size), ("shared_cpu_list", shared)] {
-                fs::write(folder.join(file), format!("{text}\n")).unwrap();
-            }
-        }
-        assert_eq!(host_cache_bytes(root.path()), Some(32 << 20));
-        assert_eq!(parse_size("12x"), None);
-    }
 
     /// On every device: the copies outgrow the cache, their times are counted, and the result stays
     /// the one that was verified; a case that is too small is skipped, with its reason.

@@ -7,7 +7,7 @@ use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
 use crate::workload::matmul::{KernelSource, Shape, output_format, takes, upload_format};
-use crate::workload::sgd::{Chunks, check_schedule, check_shape};
+use crate::workload::sgd::{Chunks, Step, check_schedule, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
 pub fn available_host_bytes() -> u64 {
@@ -37,10 +37,13 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
                 matmul_skip(shape, &source, device).map(|error| error.to_string())
             })
         }
-        Work::Sgd { data, batch, schedule, algorithm, .. } => sgd_skip(data, batch, case.precision)
-            .or_else(|| check_schedule(schedule, batch).err().map(|error| error.to_string()))
-            .or_else(|| algorithm.check(case.precision).err().map(|error| error.to_string()))
-            .or_else(|| data_set_skip(data, device).map(|error| error.to_string())),
+        Work::Sgd { data, batch, steps, schedule, algorithm, .. } => {
+            sgd_skip(data, batch, case.precision)
+                .or_else(|| check_schedule(schedule, batch).err().map(|error| error.to_string()))
+                .or_else(|| algorithm.check(case.precision).err().map(|error| error.to_string()))
+                .or_else(|| steps_skip(steps, host_bytes))
+                .or_else(|| data_set_skip(data, device).map(|error| error.to_string()))
+        }
     }
 }
 
@@ -92,6 +95,21 @@ fn sgd_skip(data: DatasetSpec, batch: usize, precision: Precision) -> Option<Str
         Err(error) => Some(error.to_string()),
         Ok(()) => check_shape(data, precision, batch).err().map(|error| error.to_string()),
     }
+}
+
+/// Plans of all steps that are there at a time, at most: of the f64 run, of the device and of its mirror,
+/// and one on its way to the device.
+const PLANS: u64 = 4;
+
+/// More steps than the host has memory to plan.
+pub(super) fn steps_skip(steps: u32, host_bytes: u64) -> Option<String> {
+    let needed = PLANS * u64::from(steps) * size_of::<Step>() as u64;
+    (needed > host_bytes).then(|| {
+        format!(
+            "{steps} steps need {needed} bytes of host memory, over the {host_bytes} available; \
+             choose fewer"
+        )
+    })
 }
 
 /// A data set that, in f32, is over as many buffers as a kernel reads it from.
@@ -150,6 +168,15 @@ mod tests {
         let wide = host_skip(Shape::square(64), Precision::Fp64, 1 << 18);
         assert!(skip(Shape::square(64), 1 << 18).is_none() && wide.is_some());
         assert!(skip(Shape { m: u32::MAX as usize, ..square }, u64::MAX / 4).is_none());
+    }
+
+    #[test]
+    fn steps_are_planned_in_memory() {
+        let bytes = 4 * size_of::<Step>() as u64;
+        assert_eq!(steps_skip(1000, 1000 * bytes), None);
+        let reason = steps_skip(1001, 1000 * bytes).unwrap();
+        assert!(reason.starts_with("1001 steps need ") && reason.ends_with("; choose fewer"));
+        assert!(steps_skip(u32::MAX, 64 << 30).is_some());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod grade;
 mod group;
 mod integers;
 mod judge;
+mod last_level_cache;
 pub mod limits;
 mod matmul;
 mod plan;

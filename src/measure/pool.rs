@@ -90,7 +90,7 @@ fn fill_rates(record: &mut Record, before_ns: Option<f64>) {
         }
         _ => None,
     };
-    let numbers = record.features.zip(drawn).map(|(features, rows)| features * rows);
+    let numbers = record.features.zip(drawn).map(|(features, rows)| features.saturating_mul(rows));
     let work = numbers.or(record.operations).map(|work| work as f64);
     record.throughput = work.map(|work| work / median);
     record.gnps = numbers.and(record.throughput);

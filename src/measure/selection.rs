@@ -1,6 +1,7 @@
 //! Which cases to measure: the `TRADEOFF_*` environment variables, and the plan that they mean.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +24,14 @@ pub enum SelectionError {
     /// Not one of this program's variables.
     #[error("unknown variable {0}; valid are {names}", names = VARIABLES.join(", "))]
     Variable(String),
+    /// The value is no text, so nothing that is written could name it again.
+    #[error("{variable}: `{value}` is not UTF-8; write it so, or use another name")]
+    NotUtf8 {
+        /// The variable.
+        variable: String,
+        /// What of its value is text.
+        value: String,
+    },
     /// The value is not valid.
     #[error("{variable}: {reason}")]
     Value {
@@ -172,12 +181,30 @@ impl Default for Selection {
 
 impl Selection {
     /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`SelectionError`] for a variable that is unknown, or whose value is not valid.
     pub fn from_env() -> Result<Self, SelectionError> {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("TRADEOFF_"))
-            .map(|(name, value)| (name, value.to_string_lossy().into_owned()));
-        Self::from_variables(variables.collect())
+        Self::from_variables(Self::environment()?)
+    }
+
+    /// The `TRADEOFF_*` variables of the environment, whether they are known or not.
+    ///
+    /// # Errors
+    /// [`SelectionError::NotUtf8`] for a value that is not UTF-8: results would go to a folder of another
+    /// name than the one given.
+    pub fn environment() -> Result<BTreeMap<String, String>, SelectionError> {
+        let text = |(name, value): (OsString, OsString)| {
+            let variable = name.to_string_lossy().into_owned();
+            variable.starts_with("TRADEOFF_").then(|| match value.into_string() {
+                Ok(value) => Ok((variable, value)),
+                Err(value) => {
+                    let value = value.to_string_lossy().into_owned();
+                    Err(SelectionError::NotUtf8 { variable, value })
+                }
+            })
+        };
+        std::env::vars_os().filter_map(text).collect()
     }
 
     /// Reads variables; one that is absent or empty leaves what a plain `cargo bench` measures.

@@ -5,6 +5,7 @@ mod svrg;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::limits::{available_host_bytes, steps_skip};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
@@ -106,6 +107,9 @@ impl Session {
         case.check(data)?;
         check_schedule(schedule, batch)?;
         algorithm.check(precision)?;
+        if let Some(reason) = steps_skip(steps, available_host_bytes()) {
+            return Err(Unmeasured::new(Status::Skipped, reason));
+        }
         describe(&case, algorithm, &inputs, record);
         let Some(context) = context else {
             if algorithm.is_variance_reduced() {

@@ -2,12 +2,12 @@
 //! order, in any version of the format that NumPy writes (1.0, 2.0, 3.0).
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray_npy::ReadableElement;
-use ndarray_npy::npy::header::Header;
+use ndarray_npy::npy::header::{Header, ReadHeaderError};
 
 use super::matrix::{Matrix, identity, identity_f64};
 
@@ -33,7 +33,7 @@ pub enum NpyError {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is no `.npy` file, or not a whole one.
     #[error("{path} is no .npy file that can be read ({reason}); save it with numpy.save",
@@ -43,6 +43,21 @@ pub enum NpyError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// More numbers than the system has memory for.
+    #[error(
+        "{path} is a matrix of {rows}x{columns}, and the system refused {bytes} bytes of memory to read \
+         it; cut it, or use a machine with more memory", path = .path.display()
+    )]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        columns: usize,
+        /// Bytes of all that reading it takes.
+        bytes: u128,
     },
     /// Numbers of another type.
     #[error(
@@ -157,7 +172,7 @@ impl Loaded {
         let io = |source| NpyError::Io { path: path.to_owned(), source };
         let format = |reason: String| NpyError::Format { path: path.to_owned(), reason };
         let mut file = BufReader::new(File::open(path).map_err(io)?);
-        let header = Header::from_reader(&mut file).map_err(|e| format(e.to_string()))?;
+        let header = header(&mut file).map_err(format)?;
         let [rows, columns] = header.shape[..] else {
             let (dimensions, shape) = (header.shape.len(), header.shape);
             return Err(NpyError::Dimensions { path: path.to_owned(), dimensions, shape });
@@ -184,6 +199,13 @@ impl Loaded {
             )));
         }
         let fortran = header.layout.is_fortran();
+        // The elements, once more by rows where they lie by columns, and those of f64 in f32 too.
+        let copies = if fortran { 2 } else { 1 };
+        let bytes = copies * needed + if width == 8 { needed / 2 } else { 0 };
+        if !has_memory(bytes) {
+            let path = path.to_owned();
+            return Err(NpyError::OutOfMemory { path, rows, columns, bytes });
+        }
         if width == 4 {
             let data = elements::<f32>(file, &header, rows * columns).map_err(format)?;
             let matrix =
@@ -207,6 +229,40 @@ impl Loaded {
         let value = self.given_f64.map_or(f64::from(self.matrix.data[at]), |given| given[at]);
         Err(NpyError::Element { path: path.to_owned(), row, column, value })
     }
+}
+
+/// The longest header that is read, in bytes: NumPy's own limit (`max_header_size`). A file may claim 4 GiB,
+/// for which memory would be taken.
+const LONGEST_HEADER: u64 = 10_000;
+
+/// The header, once its length is known to be that of one.
+fn header(file: &mut impl Read) -> Result<Header, String> {
+    // The magic string (6 bytes), the version (2), and the length: 2 bytes in version 1, else 4.
+    let mut bytes = vec![];
+    let mut take = |count: u64, bytes: &mut Vec<u8>| {
+        file.take(count).read_to_end(bytes).map_err(|error| error.to_string())
+    };
+    take(10, &mut bytes)?;
+    if bytes.get(6).is_some_and(|&version| version > 1) {
+        take(2, &mut bytes)?;
+    }
+    let length = bytes.get(8..).unwrap_or_default().iter().rev();
+    let length = length.fold(0, |length, &byte| length << 8 | u64::from(byte));
+    // A file of another kind has any bytes there; it is told by its first ones, below.
+    take(length.min(LONGEST_HEADER), &mut bytes)?;
+    if bytes.starts_with(b"\x93NUMPY") && length > LONGEST_HEADER {
+        return Err(format!(
+            "its header has {length} bytes, and NumPy reads at most {LONGEST_HEADER}"
+        ));
+    }
+    // The parser draws where it stopped, on lines of its own.
+    let told = |error: ReadHeaderError| error.to_string().lines().next().unwrap_or_default().into();
+    Header::from_reader(&mut &bytes[..]).map_err(told)
+}
+
+/// Whether the system gives so many bytes; they are given back at once.
+fn has_memory(bytes: u128) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
 }
 
 fn elements<T: ReadableElement>(
@@ -287,6 +343,27 @@ mod tests {
         assert_eq!(seen, 24);
     }
 
+    /// A file with a hole may be larger than any memory, as far as the file system and the system's
+    /// promises of memory let one be made.
+    #[test]
+    fn a_file_over_the_memory_is_refused_before_it_is_read() {
+        assert!(has_memory(1) && !has_memory(u128::from(u64::MAX)));
+        let folder = Folder(tempfile::tempdir().unwrap());
+        for exponent in (40..=62).rev() {
+            let (columns, held) = (1u64 << 30, 1u64 << exponent);
+            let bytes = npy(1, "<f8", "True", &format!("({}, {columns})", held / 8 / columns), &[]);
+            let path = folder.file("x.npy", &bytes);
+            let file = File::options().write(true).open(&path).unwrap();
+            let made = file.set_len(bytes.len() as u64 + held).is_ok();
+            if !made || has_memory(5 * u128::from(held) / 2) {
+                continue;
+            }
+            let message = Loaded::read(&path).err().unwrap().to_string();
+            assert!(message.contains("bytes of memory to read it"), "{message}");
+            return;
+        }
+    }
+
     #[test]
     fn a_product_of_f32_and_f64_is_given_in_f64() {
         let folder = Folder(tempfile::tempdir().unwrap());
@@ -323,12 +400,23 @@ mod tests {
             (b"PK\x03\x04 a zip archive".to_vec(), "is no .npy file"),
             (npy(9, "<f4", "False", "(2, 3)", &six), "is no .npy file"),
             (vec![], "is no .npy file"),
+            (b"\x93NUMPY".to_vec(), "is no .npy file"),
+            (npy(1, "<f4", "False", "(2, 3)", &six)[..20].to_vec(), "is no .npy file"),
+            (npy(1, "|O", "False", "(2, 3)", b"\x80\x04N."), "type O; f32 and f64"),
+            (npy(1, "<f8", "False", "(-1, 3)", &six), "is no .npy file"),
+            (npy(1, "<f8", "False", "(99999999999999999999, 3)", &six), "is no .npy file"),
+            (npy(2, "<f4", "False", &"(".repeat(5000), &six), "is no .npy file"),
+            (npy(3, "<f4", "False", &"2,".repeat(6000), &six), "NumPy reads at most 10000"),
         ] {
             let path = folder.file("x.npy", &bytes);
             let message = Loaded::read(&path).err().unwrap().to_string();
             assert!(message.contains(told) && message.contains("x.npy"), "{message}");
             assert!(!message.contains('\n'), "{message}");
         }
+        // A header of 4 GiB is not even taken for one.
+        let long = [b"\x93NUMPY\x02\0".as_slice(), &u32::MAX.to_le_bytes(), b"{'descr'"].concat();
+        let message = Loaded::read(&folder.file("long.npy", &long)).err().unwrap().to_string();
+        assert!(message.contains("its header has 4294967295 bytes"), "{message}");
         let row = folder.file("row.npy", &npy(1, "<f4", "False", "(2, 3)", &six));
         let message = FileOperands::read(&row, &row).unwrap_err().to_string();
         assert!(message.contains("A is 2x3 and B 2x3"), "{message}");

@@ -187,7 +187,7 @@ fn split(bytes: &[u8]) -> Result<Vec<(u64, StringRecord)>, Wrong> {
 }
 
 fn name(header: &StringRecord, column: usize) -> String {
-    header.get(column).map_or_else(|| format!("number {}", column + 1), str::to_owned)
+    header.get(column).map_or_else(|| format!("number {}", column + 1), shown)
 }
 
 /// A header may lack columns (an older schema), but not those that every schema has, and may have
@@ -209,10 +209,10 @@ fn check_header<R: Row>(
     let known = R::columns();
     for (index, column) in header.iter().enumerate() {
         if !known.iter().any(|other| other == column) {
-            return Err((1, column.into(), Fault::UnknownColumn));
+            return Err((1, shown(column), Fault::UnknownColumn));
         }
         if header.iter().take(index).any(|other| other == column) {
-            return Err((1, column.into(), Fault::DuplicateColumn));
+            return Err((1, shown(column), Fault::DuplicateColumn));
         }
     }
     Ok(())
@@ -224,8 +224,21 @@ fn check_version(line: u64, header: &StringRecord, row: &StringRecord) -> Result
     let Some(text) = column.and_then(|column| row.get(column)) else { return Ok(()) };
     match text.parse::<u32>() {
         Ok(version) if (1..=SCHEMA_VERSION).contains(&version) => Ok(()),
-        _ => Err((line, "schema_version".into(), Fault::UnknownSchema(text.into()))),
+        _ => Err((line, "schema_version".into(), Fault::UnknownSchema(shown(text)))),
     }
+}
+
+/// Enough of what a cell holds to find it by, on one line: a file that is no table may hold anything.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// The first cell of a row that does not fit its column. Each is tried alone, as the row's own
@@ -241,7 +254,7 @@ fn bad_cell<R: Row>(
             csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
             _ => error.to_string(),
         };
-        (line, column.to_owned(), Fault::Cell { value: value.to_owned(), why })
+        (line, shown(column), Fault::Cell { value: shown(value), why })
     };
     for (column, value) in header.iter().zip(row) {
         let alone = StringRecord::from(vec![value]);

@@ -96,12 +96,11 @@ fn cut<R: Row>(folder: &Path, repairs: &mut Repairs) -> Result<(), RecordError> 
         return fs::write(&path, header).map_err(write);
     }
     // A file without any line break that begins otherwise is not ours: reading it says so.
-    if whole > 0 && whole < bytes.len() {
-        repairs.cut_lines += 1;
-        let file = File::options().write(true).open(&path).map_err(write)?;
-        file.set_len(whole as u64).map_err(write)?;
+    if whole == 0 {
+        return Ok(());
     }
-    if whole > 0 && !bytes.starts_with(header.as_bytes()) {
+    // Before anything is cut: a file that is not ours stays as it is.
+    if !bytes.starts_with(header.as_bytes()) {
         let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let columns = first.split(|&byte| byte == b',').count();
         let why = format!(
@@ -110,6 +109,11 @@ fn cut<R: Row>(folder: &Path, repairs: &mut Repairs) -> Result<(), RecordError> 
             R::FILE
         );
         return Err(RecordError::Resume { path: folder.to_owned(), why });
+    }
+    if whole < bytes.len() {
+        repairs.cut_lines += 1;
+        let file = File::options().write(true).open(&path).map_err(write)?;
+        file.set_len(whole as u64).map_err(write)?;
     }
     Ok(())
 }
@@ -403,9 +407,12 @@ mod tests {
         fs::write(&table, format!("{text}{line}\n")).unwrap();
         let message = RunFolder::resume(&path).unwrap_err().to_string();
         assert!(message.contains("line 5: case `a` was measured in line 2 already"), "{message}");
-        fs::write(&table, text.replacen("schema_version,", "", 1)).unwrap();
+        // Nothing is cut off a table that is not ours.
+        let foreign = text.replacen("schema_version,", "", 1) + "half a line";
+        fs::write(&table, &foreign).unwrap();
         let message = RunFolder::resume(&path).unwrap_err().to_string();
         assert!(message.contains("the header of measurements.csv has"), "{message}");
         assert_eq!(message.lines().count(), 1);
+        assert_eq!(fs::read_to_string(&table).unwrap(), foreign);
     }
 }

@@ -311,10 +311,14 @@ fn distinct(series: &[Series], value: impl Fn(&Mark) -> f64) -> usize {
     values.len()
 }
 
+/// Longest name of a figure, in bytes: file systems allow 255, endings included, and a table of someone
+/// else's may name a shape as it likes.
+const LONGEST_ID: usize = 160;
+
 fn figure(id: &[&str], title: String, caption: String, panels: Vec<Panel>) -> Option<Figure> {
     let slug = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let parts: Vec<&str> = id.iter().copied().filter(|part| !part.is_empty()).collect();
-    let id: String = parts.join("-").chars().map(slug).collect();
+    let id: String = parts.join("-").chars().map(slug).take(LONGEST_ID).collect();
     let id = id.trim_end_matches('-').to_owned();
     let kind = ""; // `Figures::add` knows
     (!panels.is_empty()).then_some(Figure { id, kind, title, caption, panels })

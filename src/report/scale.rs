@@ -52,8 +52,9 @@ impl Scale {
         let room = (0.08 * decades).max((0.5 - decades) / 2.0).max(0.06);
         let (low, high) = (low.log10() - room, high.log10() + room);
         Self {
-            low: 10_f64.powf(low.max(-307.0)),
-            high: 10_f64.powf(high.min(308.0)),
+            // Within what f64 holds without loss, and never one end upon the other.
+            low: 10_f64.powf(low.clamp(-307.0, 307.0)),
+            high: 10_f64.powf(high.clamp(-306.0, 308.0)),
             floor_lane,
             never_lane,
         }
@@ -193,6 +194,17 @@ mod tests {
         let scale = Scale::of([1.0, f64::NAN]);
         assert!(!scale.floor_lane && !scale.never_lane);
         assert!(Scale::of([]).low < 1.0);
+    }
+
+    /// At the ends of f64 a value may lie beside the scale, but the scale is one.
+    #[test]
+    fn the_largest_and_the_least_numbers_leave_a_scale() {
+        for values in [[f64::MAX, f64::MAX], [5e-324, 5e-324], [5e-324, f64::MAX]] {
+            let scale = Scale::of(values);
+            assert!(0.0 < scale.low && scale.low < scale.high && scale.high.is_finite());
+            assert!(values.map(|value| scale.position(value)).iter().all(|at| at.is_finite()));
+            assert!(!scale.ticks().is_empty());
+        }
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! The roofline of the CPU, with all threads of the pool that the mirrors run on, under the widest
 //! vector instructions that they run under.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
@@ -11,6 +9,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{Bandwidth, Peak, Roofline};
+use crate::measure::last_level_cache;
 use crate::measure::limits::available_host_bytes;
 use crate::mirror::sgd::vectorise;
 use crate::record::utc_now;
@@ -24,8 +23,6 @@ const FINAL_TRIES: usize = 60;
 const RUN_NS: f64 = 2e6;
 /// Passes over the memory.
 const PASSES: usize = 6;
-/// A cache that the system does not describe. Bytes.
-const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 /// Bytes of int8 of an operand: a few of them stay in every first-level cache.
 const INT8_LENGTH: usize = 2048;
 
@@ -190,49 +187,6 @@ fn dot4(f32_fma: Option<&Peak>) -> Option<Peak> {
     integers.into_iter().chain(exact).max_by(|a, b| a.gops.total_cmp(&b.gops))
 }
 
-/// Size of all last-level caches together, in bytes, as Linux describes them.
-pub(super) fn last_level_cache_bytes() -> u64 {
-    cache_bytes_below(Path::new("/sys/devices/system/cpu")).unwrap_or(UNKNOWN_CACHE_BYTES)
-}
-
-fn cache_bytes_below(root: &Path) -> Option<u64> {
-    let below = |path: &Path, prefix: &str| -> Vec<_> {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let named = |name: &str| name.starts_with(prefix);
-        entries.filter(|e| named(&e.file_name().to_string_lossy())).map(|e| e.path()).collect()
-    };
-    let word =
-        |path: &Path, name: &str| Some(fs::read_to_string(path.join(name)).ok()?.trim().to_owned());
-    // A cache that several processors share is listed by each of them.
-    let mut caches: BTreeMap<(u32, String), u64> = BTreeMap::new();
-    for cpu in below(root, "cpu") {
-        for index in below(&cpu.join("cache"), "index") {
-            let level = word(&index, "level").and_then(|level| level.parse().ok());
-            let size = word(&index, "size").and_then(|size| parse_size(&size));
-            let shared = word(&index, "shared_cpu_list");
-            if let (Some(level), Some(size), Some(shared)) = (level, size, shared) {
-                caches.insert((level, shared), size);
-            }
-        }
-    }
-    let last = caches.keys().map(|(level, _)| *level).max()?;
-    let bytes = caches.iter().filter(|((level, _), _)| *level == last).map(|(_, size)| size);
-    Some(bytes.sum()).filter(|&bytes| bytes > 0)
-}
-
-/// `32768K`, `32M`.
-fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
 /// Two buffers far over the last-level cache: four times, as STREAM (McCalpin 1995) asks for.
 struct Memory {
     source: Vec<u64>,
@@ -242,9 +196,10 @@ struct Memory {
 impl Memory {
     /// `None` where the host has no memory for them.
     fn new() -> Option<Self> {
-        let wanted = (4 * last_level_cache_bytes()).clamp(256 << 20, 4 << 30);
+        let cache_bytes = last_level_cache::host_bytes(Path::new("/"));
+        let wanted = cache_bytes.saturating_mul(4).clamp(256 << 20, 4 << 30);
         let bytes = wanted.min(available_host_bytes() / 4);
-        if bytes < 2 * last_level_cache_bytes() {
+        if bytes < cache_bytes.saturating_mul(2) {
             return None;
         }
         let mut source = vec![0u64; bytes as usize / 8];
@@ -386,26 +341,6 @@ mod tests {
             memory.copy(chunk);
             assert_eq!(memory.target, memory.source);
         }
-    }
-
-    #[test]
-    fn caches_are_counted_once_each() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(cache_bytes_below(root.path()), None);
-        let cache = |cpu: usize, index: usize, level: &str, size: &str, shared: &str| {
-            let folder = root.path().join(format!("cpu{cpu}/cache/index{index}"));
-            fs::create_dir_all(&folder).unwrap();
-            for (name, text) in [("level", level), ("size", size), ("shared_cpu_list", shared)] {
-                fs::write(folder.join(name), format!("{text}\n")).unwrap();
-            }
-        };
-        for cpu in 0..4 {
-            cache(cpu, 0, "1", "48K", &cpu.to_string());
-            cache(cpu, 3, "3", "32768K", if cpu < 2 { "0-1" } else { "2-3" });
-        }
-        assert_eq!(cache_bytes_below(root.path()), Some(64 << 20));
-        assert_eq!(parse_size("32M"), Some(32 << 20));
-        assert_eq!(parse_size("many"), None);
     }
 
     /// A core of today starts at most two vectors of 16 a cycle, at no more than 7 GHz, and no core

@@ -341,7 +341,7 @@ fn rate(ready: &Ready) -> Result<(f64, u32), GpuError> {
 }
 
 fn most_workgroups(context: &Context, candidate: &Candidate) -> u32 {
-    let most = MOST_INVOCATIONS / candidate.workgroup_size;
+    let most = MOST_INVOCATIONS / candidate.workgroup_size.max(1); // 0: a driver that tells no limit
     most.min(context.info.max_workgroups_per_dimension).max(1)
 }
 
@@ -516,7 +516,8 @@ pub(super) fn measure(
     let peaks = [of(Unit::F32Fma)?, of(Unit::F16Fma)?, of(Unit::Dot4)?];
     let matrices = [of(Unit::CooperativeF32)?, of(Unit::CooperativeF16)?];
     let software = context.info.device_type == "cpu";
-    let bytes = if software { (4 * cache_bytes).clamp(128 << 20, 1 << 30) } else { GPU_BYTES };
+    let bytes =
+        if software { cache_bytes.saturating_mul(4).clamp(128 << 20, 1 << 30) } else { GPU_BYTES };
     let (mut read, mut copy) = (None, None);
     match Memory::new(context, bytes)? {
         Some(memory) => {

@@ -1,5 +1,6 @@
 //! Rooflines of a session's devices: taken from the cache or measured, each once.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::{Roofline, cpu, gpu};
 use crate::gpu::{DeviceInfo, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::measure::cache::{Cache, CacheError, Policy, host};
-use crate::measure::{Case, Session};
+use crate::measure::{Case, Session, last_level_cache};
 use crate::record::Record;
 
 /// Name of the cache's files.
@@ -131,7 +132,7 @@ impl Session {
 
     fn measured(&mut self, position: usize) -> Result<(Roofline, Vec<String>), GpuError> {
         let Some(context) = self.opened_at(position)? else { return Ok(cpu::measure()) };
-        let measured = gpu::measure(&context, cpu::last_level_cache_bytes());
+        let measured = gpu::measure(&context, last_level_cache::host_bytes(Path::new("/")));
         if measured.is_err() {
             // A device that a probe lost is opened again for the cases.
             self.forget(position);

@@ -3,7 +3,9 @@
 use kuva::render::color::Color;
 use kuva::render::render::{Primitive, TextAnchor};
 
-use super::{Area, Canvas, Describe, Item, text_width};
+use super::Item;
+use super::canvas::{Area, Canvas, Describe};
+use super::text::text_width;
 use crate::report::figure::{Bar, CAUSES, Panel};
 
 /// Distance of two bars over the size of their text.

@@ -2,7 +2,9 @@
 
 use kuva::render::render::TextAnchor;
 
-use super::{Axes, Canvas, text_width};
+use super::axes::Axes;
+use super::canvas::Canvas;
+use super::text::text_width;
 use crate::report::figure::{Fit, Panel, Series, Style};
 
 /// Height of a line of the key over the size of its text.

@@ -1,147 +1,21 @@
 //! Intervals of a ratio of medians against what theory says of them, and `tradeoff compare` as a
 //! user and a CI job run it.
 
+mod intervals;
+mod refusals;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
-use tradeoff::compare::{
-    By, Comparison, LEAST_SAMPLES, Method, RESAMPLES, Verdict, bootstrap, bootstrap_processes,
-    compare, from_medians, sides,
-};
-use tradeoff::frontier::Interval;
+use tradeoff::compare::{By, Comparison, LEAST_SAMPLES, Method, Verdict, compare, sides};
 use tradeoff::measure::statistics::Summary;
-use tradeoff::number::philox::philox4x32;
-use tradeoff::record::{
-    Provenance, Record, RunFolder, Sample, Stage, Status, TrajectoryPoint, load,
-};
+use tradeoff::record::{Provenance, Record, RunFolder, Sample, Stage, Status, load};
 
-// ---- intervals
-
-/// P(Binomial(n, p) ≥ least).
-fn binomial_tail(n: u32, p: f64, least: u32) -> f64 {
-    let coefficient = |k: u32| (0..k).fold(1.0, |c, i| c * f64::from(n - i) / f64::from(i + 1));
-    let term = |k: u32| coefficient(k) * p.powi(k as i32) * (1.0 - p).powi((n - k) as i32);
-    (least..=n).map(term).sum()
-}
-
-/// With one side constant the bootstrap has a closed form: of n = 2h + 1 values, a resample's median
-/// is at most the k-th if at least h + 1 of its n draws are, so the interval's ends are the order
-/// statistics at which that probability passes 2.5 % and 97.5 %.
-#[test]
-fn a_bootstrap_interval_is_the_one_of_theory() {
-    for n in [11_u32, 29, 69] {
-        let at_most = |k: u32| binomial_tail(n, f64::from(k) / f64::from(n), n / 2 + 1);
-        let rank = (1..=n).find(|&k| at_most(k) > 0.025).unwrap();
-        // Enough resamples that chance does not move the rank: 4 standard deviations.
-        let deviation = (0.025 * 0.975 / f64::from(RESAMPLES)).sqrt();
-        for k in [rank - 1, rank] {
-            assert!((at_most(k) - 0.025).abs() > 4.0 * deviation, "choose another n than {n}");
-        }
-        let values: Vec<f64> = (1..=n).map(|k| f64::from(k * k)).collect();
-        let order = |k: u32| f64::from(k * k);
-        let got = bootstrap(&[2.0; 6], &values, RESAMPLES, [1, n]);
-        let expected = Interval { low: order(rank) / 2.0, high: order(n + 1 - rank) / 2.0 };
-        assert_eq!(got, Some(expected), "n = {n}");
-        let got = bootstrap(&values, &[2.0; 6], RESAMPLES, [2, n]);
-        let expected = Interval { low: 2.0 / order(n + 1 - rank), high: 2.0 / order(rank) };
-        assert_eq!(got, Some(expected), "n = {n}");
-    }
-}
-
-/// Times of a skewed distribution, 1 + an exponential of mean 0.2, on one side of a simulation.
-fn skewed(n: u32, simulation: u32, side: u32) -> Vec<f64> {
-    let uniform = |i| f64::from(philox4x32([i, simulation, side, 0], [9, n])[0]) + 0.5;
-    (0..n).map(|i| 1.0 - 0.2 * (uniform(i) / 2_f64.powi(32)).ln()).collect()
-}
-
-/// How often intervals hold the known ratio of two medians.
-fn coverage(n: u32, simulations: u32, interval: impl Fn(&[f64], &[f64], u32) -> Interval) -> f64 {
-    let ratio = 1.3;
-    let holds = |&simulation: &u32| {
-        let a = skewed(n, simulation, 0);
-        let b: Vec<f64> = skewed(n, simulation, 1).iter().map(|time| ratio * time).collect();
-        let interval = interval(&a, &b, simulation);
-        interval.low <= ratio && ratio <= interval.high
-    };
-    f64::from((0..simulations).filter(holds).count() as u32) / f64::from(simulations)
-}
-
-/// The interval misses a known ratio in 5 % of the simulations. It may miss less often: a median's
-/// percentile bootstrap is known to err to that side, as its distribution is discrete. So the
-/// misses are held between half of the nominal rate and the rate, each widened by the binomial's 4
-/// standard deviations.
-#[test]
-fn a_bootstrap_interval_holds_a_known_ratio_as_often_as_it_says() {
-    let simulations = 2000;
-    let deviation = |p: f64| (p * (1.0 - p) / f64::from(simulations)).sqrt();
-    for n in [10, 31, 60] {
-        let misses = 1.0
-            - coverage(n, simulations, |a, b, simulation| {
-                bootstrap(a, b, 999, [simulation, 7]).unwrap()
-            });
-        assert!(misses < 0.05 + 4.0 * deviation(0.05), "n = {n}: {misses}");
-        assert!(misses > 0.025 - 4.0 * deviation(0.025), "n = {n}: {misses}");
-    }
-}
-
-/// Times of 8 processes of 9 samples: normal, 3 % between the processes and 0.5 % within.
-fn of_processes(simulation: u32, side: u32) -> Vec<Vec<f64>> {
-    let normal = |process: u32, sample: u32| {
-        let words = philox4x32([sample, process, simulation, side], [11, 13]);
-        let [u, v] = [words[0], words[1]].map(|word| (f64::from(word) + 0.5) / 2_f64.powi(32));
-        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    let process = |p| {
-        let own = 1.0 + 0.03 * normal(p, 0);
-        (1..=9).map(|sample| own * (1.0 + 0.005 * normal(p, sample))).collect()
-    };
-    (0..8).map(process).collect()
-}
-
-/// Two equal sides of several processes are called different in 5 % of the simulations, within the
-/// limits of the test above; taken for independent, the same samples are in half of them.
-#[test]
-fn equal_sides_of_several_processes_are_rarely_different() {
-    let simulations = 1500;
-    let deviation = |p: f64| (p * (1.0 - p) / f64::from(simulations)).sqrt();
-    let (mut misses, mut pooled) = (0, 0);
-    let excludes_1 = |interval: Interval| u32::from(interval.low > 1.0 || interval.high < 1.0);
-    for simulation in 0..simulations {
-        let (a, b) = (of_processes(simulation, 0), of_processes(simulation, 1));
-        misses += excludes_1(bootstrap_processes(&a, &b, 399, [simulation, 8]).unwrap());
-        pooled += excludes_1(bootstrap(&a.concat(), &b.concat(), 399, [simulation, 9]).unwrap());
-    }
-    let [misses, pooled] = [misses, pooled].map(|n| f64::from(n) / f64::from(simulations));
-    assert!(misses < 0.05 + 4.0 * deviation(0.05), "{misses}");
-    assert!(misses > 0.025 - 4.0 * deviation(0.025), "{misses}");
-    assert!(pooled > 0.3, "{pooled}");
-}
-
-fn median_ci(times: &[f64]) -> Interval {
-    let summary = Summary::of(times.iter().map(|&time| (1, time))).unwrap();
-    Interval { low: summary.median_ci95_low_ns, high: summary.median_ci95_high_ns }
-}
-
-/// Without samples the interval is wider than the bootstrap's, so it misses less often.
-#[test]
-fn the_interval_from_medians_is_conservative() {
-    let simulations = 2000;
-    let of_medians = |a: &[f64], b: &[f64], _| from_medians(median_ci(a), median_ci(b));
-    assert!(coverage(31, simulations, of_medians) > 0.95);
-    let width = |interval: Interval| interval.high - interval.low;
-    let (mut medians, mut resampled) = (0.0, 0.0);
-    for simulation in 0..200 {
-        let (a, b) = (skewed(31, simulation, 0), skewed(31, simulation, 1));
-        medians += width(of_medians(&a, &b, 0));
-        resampled += width(bootstrap(&a, &b, 999, [simulation, 7]).unwrap());
-    }
-    assert!(medians > resampled, "{medians} {resampled}");
-}
-
-// ---- runs
+use intervals::{median_ci, skewed};
+use refusals::refused;
 
 /// A case measured with these times of one iteration.
 fn row(precision: &str, times_ns: &[f64]) -> (Record, Vec<f64>) {
@@ -652,7 +526,7 @@ fn processes_are_told_apart() {
     assert_eq!((status, &*line["interval"], &*line["verdict"]), (0, "processes", "undecided"));
     let high: f64 = line["ratio_ci95_high"].parse().unwrap();
     assert!(high > 1.05 * 120.0 / 110.0, "the processes' scatter is in it: {high}");
-    let told = "warning: the intervals of 1 cases are of fewer than 5 processes on a side";
+    let told = "warning: the intervals of 1 case are of fewer than 5 processes on a side";
     assert!(err.starts_with(told), "{err}");
     let (_, out, _) = of_two(&a, &b, &[]);
     assert!(out.contains("bootstrap over processes and the samples within"), "{out}");
@@ -755,7 +629,7 @@ fn devices_and_backends() {
     // No kernel in common: the fastest of each.
     let (with_cpu, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu"]);
     assert_eq!(with_cpu, ["tiled mirror 10.0"]);
-    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
+    assert!(err.contains("1 case only in A; -v lists them\n"), "{err}");
     let (_, err) = ratios(&["--by", "device", "gpu-vulkan", "cpu", "-v"]);
     assert!(err.contains(".csv`, line 2: matmul/fp16/naive/8x8x8/gpu-vulkan\n"), "{err}");
     let (best, _) = ratios(&["--by", "backend", "gl", "vulkan", "--best-kernel"]);
@@ -792,178 +666,4 @@ fn the_latest_of_several_measurements_counts() {
     let expected =
         format!("measured again, such as `{}`, line 2; the latest count", first.display());
     assert!(err.contains(&expected), "{err}");
-}
-
-/// Status 2, nothing on stdout, and this on stderr.
-fn refused(arguments: &[&str], expected: &str) {
-    let (status, out, err) = cli(arguments);
-    assert_eq!((status, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains(expected), "{err}");
-}
-
-#[test]
-fn bad_arguments() {
-    let root = tempfile::tempdir().unwrap();
-    let path = three_devices(&root);
-    let path = path.to_str().unwrap();
-    refused(
-        &["--by", "device", "gpu-vulkan", "tpu", path],
-        "no row has device `tpu`; there are cpu, gpu-gl, gpu-vulkan",
-    );
-    refused(&["--by", "backend", "gl", "gl", path], "both sides are backend `gl`; name two");
-    refused(&["--by", "device", "cpu", "gpu-gl"], "no results are named; write --by device A B");
-    refused(&[path, path, path], "1 paths too many: A and B are the results");
-    refused(&[path, path], "measurements.csv` is given twice; name it once");
-    refused(&[path, "none"], "cannot read `none`");
-
-    let other = tempfile::tempdir().unwrap();
-    let second = edited(row("fp16", &[1.0; 10]), |r| {
-        r.case_id = "matmul/fp16/naive/8x8x8/other-vulkan".into();
-        r.device = "other-vulkan".into();
-    });
-    let second = run(&other, "b", &[second]);
-    let second = second.to_str().unwrap();
-    refused(
-        &["--by", "backend", "vulkan", "gl", path, second],
-        "backend `vulkan` has several devices here: gpu-vulkan, other-vulkan; compare by device",
-    );
-    refused(
-        &[path, second],
-        "A has 5, such as `matmul/fp16/naive/8x8x8/gpu-vulkan`; B has 1, such as",
-    );
-}
-
-/// The ids are the same: what is not is named.
-#[test]
-fn one_id_of_two_cases() {
-    let root = tempfile::tempdir().unwrap();
-    let a = run(&root, "a", &[row("fp16", &[1.0; 10])]);
-    let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), |r| r.seed = Some(2))]);
-    refused(
-        &[a.to_str().unwrap(), b.to_str().unwrap()],
-        "`matmul/fp16/naive/8x8x8/gpu-vulkan` is on both, but differs in column `seed`: A has `1`, \
-         B has `2`; name results that agree there",
-    );
-}
-
-#[test]
-fn a_ratio_of_an_unknown_value() {
-    let root = tempfile::tempdir().unwrap();
-    let path = run(&root, "a", &[row("fp16", &[1.0; 10]), row("fp32", &[1.0; 10])]);
-    for flags in [["precision=fp61", "precision=fp32"], ["precision=fp32", "precision=fp61"]] {
-        let mut command = Command::cargo_bin("tradeoff").unwrap();
-        let command = command.arg("ratio").arg(&path).args(["--of", flags[0], "--to", flags[1]]);
-        let output = command.output().unwrap();
-        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]));
-        let told = "error: no row has precision `fp61`; there are fp16, fp32\n";
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
-    }
-}
-
-#[test]
-fn rows_that_failed_are_no_cases() {
-    let root = tempfile::tempdir().unwrap();
-    let a = run(&root, "a", &[row("fp16", &[1.0; 10]), row("fp32", &[1.0; 10])]);
-    let wrong = edited(row("fp16", &[1.0; 10]), |r| r.status = Status::Wrong);
-    let b = run(&root, "b", &[wrong, row("fp32", &[1.0; 10])]);
-    let (status, out, err) = of_two(&a, &b, &["--csv"]);
-    assert_eq!((status, table(&out).len()), (0, 1));
-    assert!(err.contains("rows left out of B: 1 wrong; -v lists them\n"), "{err}");
-    assert!(err.contains("1 cases are only in A; -v lists them\n"), "{err}");
-}
-
-#[test]
-fn bad_files() {
-    let root = tempfile::tempdir().unwrap();
-    let a = run(&root, "a", &[row("fp16", &[1.0; 10])]);
-    let a = a.to_str().unwrap();
-    for (edit, column) in [
-        ((|r: &mut Record| r.median_ns = Some(f64::NAN)) as fn(&mut Record), "median_ns`: `NaN`"),
-        (|r| r.median_ci95_low_ns = None, "median_ci95_low_ns`: empty"),
-        (|r| r.median_ci95_high_ns = Some(-1.0), "median_ci95_high_ns`: `-1`"),
-    ] {
-        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), edit)]);
-        let file = b.join("measurements.csv");
-        let expected = format!("`{}`, line 2, column `{column}, but a row", file.display());
-        refused(&[a, b.to_str().unwrap()], &expected);
-    }
-    for (edit, told) in [
-        (
-            (|r: &mut Record| r.median_ci95_low_ns = Some(1.5)) as fn(&mut Record),
-            "median_ci95_low_ns`: `1.5`, but `median_ns` is below it: `1`",
-        ),
-        (
-            |r| r.median_ci95_high_ns = Some(0.5),
-            "median_ci95_high_ns`: `0.5`, but `median_ns` is above it: `1`",
-        ),
-        (
-            |r| r.primary_error = Some(-1e-3),
-            "primary_error`: `-0.001`, but relative_frobenius is never below 0",
-        ),
-        (
-            |r| r.measured_over_bound = Some(1.25),
-            "measured_over_bound`: `1.25`, but a row of status ok has at most 1 here",
-        ),
-    ] {
-        let b = run(&root, "b", &[edited(row("fp16", &[1.0; 10]), edit)]);
-        let file = b.join("measurements.csv");
-        let expected = format!("error: `{}`, line 2, column `{told}; restore", file.display());
-        refused(&[a, b.to_str().unwrap()], &expected);
-        // A row that is not ok may be anything.
-        let wrong = |r: &mut Record| {
-            edit(r);
-            r.status = Status::Wrong;
-        };
-        let rows = [row("fp16", &[1.0; 10]), edited(row("fp32", &[1.0; 10]), wrong)];
-        let b = run(&root, "b", &rows);
-        assert_eq!(of_two(Path::new(a), &b, &[]).0, 0);
-    }
-    let b = run(&root, "b", &[row("fp16", &[2.0; 10])]);
-    let samples = b.join("samples.csv");
-    let text = fs::read_to_string(&samples).unwrap();
-    fs::write(&samples, &text[..text.len() - 3]).unwrap();
-    let expected = format!("`{}`, line 11, column `elapsed_ns`: the file ends", samples.display());
-    refused(&[a, b.to_str().unwrap()], &expected);
-}
-
-/// Of a run of SGD with status ok some point must be a number; that of one that diverged need not.
-#[test]
-fn a_trajectory_without_numbers() {
-    let root = tempfile::tempdir().unwrap();
-    let sgd = |precision, status| {
-        edited(row(precision, &[1.0; 10]), move |r| {
-            r.workload = "sgd".into();
-            r.status = status;
-        })
-    };
-    let rows = [sgd("fp32", Status::Ok), sgd("fp16", Status::Wrong)];
-    let (a, b) = (run(&root, "a", &rows), run(&root, "b", &rows));
-    let file = b.join("trajectory.csv");
-    let write = |points: &[(&str, f64, f64)]| {
-        let mut writer = csv::Writer::from_path(&file).unwrap();
-        for (precision, loss, loss_gap) in points {
-            let case_id = format!("matmul/{precision}/naive/8x8x8/gpu-vulkan");
-            let [loss, loss_gap] = [loss, loss_gap].map(|x| Some(*x));
-            let point = TrajectoryPoint {
-                schema_version: 2,
-                case_id,
-                loss,
-                loss_gap,
-                ..Default::default()
-            };
-            writer.serialize(point).unwrap();
-        }
-    };
-    let nan = f64::NAN;
-    write(&[("fp16", nan, nan), ("fp32", nan, nan), ("fp32", 1.0, 0.5)]);
-    assert_eq!(of_two(&a, &b, &[]).0, 0, "only the first point of the row that is ok is none");
-    for (gap, column) in [(0.5, "loss"), (nan, "loss")] {
-        write(&[("fp16", nan, nan), ("fp32", nan, gap), ("fp32", nan, gap)]);
-        let told =
-            format!("`{}`, line 3, column `{column}`: `NaN`, but `matmul/fp32", file.display());
-        refused(&[a.to_str().unwrap(), b.to_str().unwrap()], &told);
-    }
-    write(&[("fp32", 1.0, nan), ("fp32", 1.0, nan)]);
-    let told = format!("`{}`, line 2, column `loss_gap`: `NaN`", file.display());
-    refused(&[a.to_str().unwrap(), b.to_str().unwrap()], &told);
 }

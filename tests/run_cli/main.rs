@@ -1,14 +1,15 @@
 //! The verbs around a measurement as a user calls them: run, resume after any interruption, shards
 //! and their merge, list, publish, completions. All on the CPU, with small cases.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod resume;
+mod shards;
+mod streams;
 
-use rand::{Rng, RngExt, SeedableRng};
-use rand_philox::Philox;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
 use tempfile::TempDir;
 use tradeoff::measure::statistics::Summary;
 use tradeoff::record::{
@@ -351,6 +352,8 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
         (vec!["--time", "10"], "write a time over 0 with its unit, such as 500ms"),
         (vec!["--time", "0s"], "write a time over 0"),
         (vec!["--time", "-1s"], "-1"),
+        (vec!["--time", "8761h"], "of a year at most"),
+        (vec!["--seed", "1\n2"], "--seed: `1\\n2` is no whole number"),
         (vec!["--samples", "0"], "0 is not in 1.."),
         (vec!["--interval", "5"], "write a percentage over 0, such as 2%, or off"),
         (vec!["--interval", "0%"], "write a percentage over 0"),
@@ -385,401 +388,6 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
     assert!(message.ends_with("; choose a results folder that can be written"), "{message}");
 }
 
-/// What a run with `arguments` does until it is killed after `delay`; whether it was still going.
-fn kill_after(arguments: &[&str], delay: Duration) -> bool {
-    let mut child: Child =
-        tradeoff(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(delay);
-    let was_going = child.try_wait().unwrap().is_none();
-    child.kill().unwrap(); // SIGKILL
-    child.wait().unwrap();
-    was_going
-}
-
-/// Takes up to 60 bytes off the end of a table, as a system that loses power does.
-fn tear(run: &Path, random: &mut impl Rng) {
-    let tables = ["measurements.csv", "samples.csv", "trajectory.csv"];
-    let path = run.join(tables[random.random_range(0..tables.len())]);
-    let Ok(file) = File::options().write(true).open(path) else { return };
-    let length = file.metadata().unwrap().len();
-    file.set_len(length.saturating_sub(random.random_range(1..60))).unwrap();
-}
-
-/// Killed at 20 random moments and resumed each time, a run holds its plan exactly once.
-#[test]
-fn a_run_survives_being_killed() {
-    let root = tempfile::tempdir().unwrap();
-    let results = root.path().join("results");
-    let selection = [
-        "--size",
-        "1..8;2,3,5;7,1,2;16;5,17,3;24",
-        "--data-set",
-        "figure2-16x8,logistic-20x4",
-        "--batch",
-        "1,2,3,5,8,n",
-        "--steps",
-        "6",
-        "--time",
-        "8ms",
-        "--samples",
-        "4",
-    ];
-    let place = ["-o", results.to_str().unwrap()];
-    let planned = ends(0, &with(&["list"], &selection[..8], &[])).0;
-    let planned: Vec<&str> = planned.lines().collect();
-    assert!(planned.len() > 150, "{}", planned.len());
-
-    let mut random = Philox::seed_from_u64(20);
-    let (mut kills, mut torn, mut run) = (0, 0, None::<PathBuf>);
-    while kills < 20 {
-        let begin = with(&["run"], &selection, &place);
-        let resume = run.as_ref().map(|run| ["run", "--resume", run.to_str().unwrap()]);
-        let arguments = resume.as_ref().map_or(&begin[..], |resume| &resume[..]);
-        let delay = Duration::from_millis(random.random_range(5..450));
-        assert!(kill_after(arguments, delay), "the plan is too short for 20 kills");
-        kills += 1;
-        if run.is_none() && results.exists() && fs::read_dir(&results).unwrap().next().is_some() {
-            let begun = only_run(&results);
-            // Killed before it could say what it is: nothing was measured, and it is begun anew.
-            if begun.join("run.json").exists() {
-                run = Some(begun);
-            } else {
-                fs::remove_dir_all(begun).unwrap();
-            }
-        }
-        if let Some(run) = run.as_ref().filter(|_| kills % 3 == 0) {
-            tear(run, &mut random);
-            torn += 1;
-        }
-    }
-    assert!(torn >= 5, "{torn}");
-    let run = run.unwrap();
-    let before = read_to_last_line(&run);
-    assert!(before < planned.len(), "something is left for the last time");
-    let (out, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
-    assert!(out.contains(&format!("{} rows in ", planned.len())), "{out}{err}");
-
-    let rows = check_tables(&run);
-    let measured: HashSet<&str> = ids(&rows).into_iter().collect();
-    assert_eq!(rows.len(), planned.len(), "each case once");
-    assert_eq!(measured, planned.into_iter().collect());
-    assert!(rows.iter().all(|row| row.status == Status::Ok));
-    let resumed = read_provenance(&run).unwrap().resumed;
-    assert!(!resumed.is_empty() && resumed.iter().all(|r| r.changes.is_empty()), "{resumed:?}");
-    let files = fs::read_dir(&run).unwrap().count();
-    assert_eq!(files, 4, "run.json, three tables and no draft");
-
-    // Nothing is missing any more, so nothing is written.
-    let whole = fs::read(run.join("measurements.csv")).unwrap();
-    let (_, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
-    assert!(err.contains("0 cases are missing"), "{err}");
-    assert_eq!(fs::read(run.join("measurements.csv")).unwrap(), whole);
-}
-
-/// Whole rows of a table whose last line may be torn.
-fn read_to_last_line(run: &Path) -> usize {
-    let bytes = fs::read(run.join("measurements.csv")).unwrap();
-    bytes.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1)
-}
-
-/// Returns once some `measurements.csv` below `folder` has a row, which on a busy machine takes a while.
-#[cfg(unix)]
-fn wait_for_a_row(folder: &Path) {
-    fn has_a_row(folder: &Path) -> bool {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).any(|path| {
-            if path.is_dir() {
-                return has_a_row(&path);
-            }
-            let rows = || fs::read_to_string(&path).unwrap_or_default().lines().count() > 1;
-            path.ends_with("measurements.csv") && rows()
-        })
-    }
-    let given_up = Instant::now() + Duration::from_mins(2);
-    while !has_a_row(folder) {
-        assert!(Instant::now() < given_up, "no row in two minutes");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_stops_and_says_how_to_go_on() {
-    let root = tempfile::tempdir().unwrap();
-    let results = root.path().join("results");
-    let place = ["run", "-o", results.to_str().unwrap()];
-    let arguments = with(&place, &["--size", "8..64", "--time", "300ms"], &[]);
-    let mut command = tradeoff(&arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_a_row(&results);
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupt.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let err = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{err}");
-    let run = only_run(&results);
-    let last = err.lines().last().unwrap();
-    let go_on = format!("go on with `tradeoff run --resume {}`", run.display());
-    assert!(last.starts_with("stopped with ") && last.ends_with(&go_on), "{err}");
-    let rows = check_tables(&run);
-    assert!(!rows.is_empty(), "{err}");
-    // A case that was under way has a row if it had enough samples for an interval.
-    for row in &rows {
-        let reasons = ["interval", "samples", "time", "interrupted"];
-        assert!(reasons.contains(&row.stop_reason.as_str()), "{}", row.stop_reason);
-        assert!(row.samples.unwrap() >= 6, "{}", row.case_id);
-    }
-    let begun = err.lines().filter(|line| line.starts_with('[')).count();
-    assert!(rows.len() <= begun && begun < 40, "{err}");
-}
-
-#[test]
-fn a_changed_machine_or_program_is_refused_by_name() {
-    let (_root, run) = run_few(&[]);
-    let path = run.to_str().unwrap();
-    edit_lines(&run.join("measurements.csv"), |lines| lines.truncate(4));
-    for (key, value, told) in [
-        ("git_revision", "0123", "the git revision was `0123` and is `"),
-        ("crate_version", "0.0.1", "the version of tradeoff was `0.0.1` and is `"),
-        ("rustc", "1.0.0", "the compiler was `1.0.0` and is `"),
-    ] {
-        let before = fs::read(run.join("run.json")).unwrap();
-        edit_json(&run, |json| json[key] = value.into());
-        let message = refused(&["run", "--resume", path]);
-        assert!(message.contains(told) && message.contains("--allow-changes"), "{message}");
-        fs::write(run.join("run.json"), before).unwrap();
-    }
-    let environment = tradeoff(&["run", "--resume", path]).env("RAYON_NUM_THREADS", "1").output();
-    let message = text(&environment.unwrap().stderr);
-    assert!(message.contains("RAYON_NUM_THREADS was `unset` and is `1`"), "{message}");
-    edit_json(&run, |json| json["devices"][0]["name"] = "Another CPU".into());
-    let message = refused(&["run", "--resume", path]);
-    assert!(message.contains("name of cpu was \"Another CPU\" and is "), "{message}");
-    assert_eq!(read(&run).unwrap().len(), 3, "a refusal leaves the rows");
-
-    ends(0, &["run", "--resume", path, "--allow-changes"]);
-    assert_eq!(check_tables(&run).len(), 6);
-    let resumed = read_provenance(&run).unwrap().resumed;
-    assert_eq!(resumed.len(), 1);
-    assert!(resumed[0].changes[0].contains("Another CPU"), "{resumed:?}");
-}
-
-#[test]
-fn what_cannot_be_resumed_says_why() {
-    let (_root, run) = run_few(&[]);
-    let path = run.to_str().unwrap().to_owned();
-    let resume = || refused(&["run", "--resume", &path]);
-    let json = fs::read(run.join("run.json")).unwrap();
-    edit_json(&run, |json| drop(json.as_object_mut().unwrap().remove("plan")));
-    assert!(resume().contains("run.json has no plan"), "{}", resume());
-    fs::write(run.join("run.json"), &json).unwrap();
-    edit_json(&run, |json| json["plan"]["cases"][0] = "matmul/fp32/naive/4x4x4/gone".into());
-    assert!(resume().contains("case `matmul/fp32/naive/4x4x4/gone` of its plan is none here"));
-    fs::write(run.join("run.json"), &json[..40]).unwrap();
-    assert!(resume().contains("run.json`, line "), "{}", resume());
-    fs::write(run.join("run.json"), &json).unwrap();
-
-    let table = run.join("measurements.csv");
-    let rows = fs::read(&table).unwrap();
-    edit_lines(&table, |lines| lines.push(lines[1].clone()));
-    assert!(
-        resume().contains("line 8: case `matmul/fp32/mirror/4x4x4/cpu` was measured in line 2")
-    );
-    fs::write(&table, "a,b\n1,2\n").unwrap();
-    assert!(resume().contains("the header of measurements.csv has 2 columns"), "{}", resume());
-
-    // A row that is bad stays, is not measured again, and is told by the exit code.
-    fs::write(&table, rows).unwrap();
-    edit_lines(&table, |lines| lines[2] = lines[2].replace(",ok,", ",failed,"));
-    ends(1, &["run", "--resume", &path]);
-}
-
-/// Shards of a few cases, in folders of their own.
-fn shards(root: &Path, count: usize, more: &[&str]) -> Vec<PathBuf> {
-    let run = |index: usize| {
-        let results = root.join(format!("shard-{index}"));
-        let shard = format!("{index}/{count}");
-        let place = ["-o", results.to_str().unwrap(), "--shard", &shard];
-        ends(0, &with(&["run"], &FEW, &[&place, more].concat()));
-        only_run(&results)
-    };
-    (1..=count).map(run).collect()
-}
-
-fn merge<'a>(parts: &[&'a Path], to: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-    let parts: Vec<&str> = parts.iter().map(|part| part.to_str().unwrap()).collect();
-    with(&["merge"], &parts, &[&["-o", to.to_str().unwrap()], more].concat())
-}
-
-#[test]
-fn shards_merge_into_the_plan() {
-    let root = tempfile::tempdir().unwrap();
-    let parts = shards(root.path(), 3, &[]);
-    let to = root.path().join("all/merged");
-    let paths: Vec<&Path> = parts.iter().map(PathBuf::as_path).collect();
-    let (out, _) = ends(0, &merge(&[paths[2], paths[0], paths[1]], &to, &[]));
-    assert_eq!(out, format!("6 rows in {}\n", to.join("measurements.csv").display()));
-    let rows = check_tables(&to);
-    let listed = ends(0, &with(&["list"], &FEW[..10], &[])).0;
-    assert_eq!(ids(&rows), listed.lines().collect::<Vec<_>>(), "in the order of the plan");
-
-    // Each row is the part's, bit for bit, with its own run id.
-    for part in &parts {
-        let (own, run_id) = (read(part).unwrap(), read_provenance(part).unwrap().run_id);
-        assert_eq!(own.len(), 2);
-        for row in own {
-            assert_eq!(row.run_id, run_id);
-            assert!(rows.contains(&row), "{}", row.case_id);
-        }
-    }
-    let whole = read_provenance(&to).unwrap();
-    assert_eq!(whole.run_id, "merged");
-    assert_eq!(whole.parts.len(), 3);
-    assert!(parts.iter().all(|part| whole.parts.contains(&read_provenance(part).unwrap())));
-    let plan = whole.plan.unwrap();
-    assert_eq!((plan.shard, plan.cases.len()), (None, 6));
-    assert!(!whole.cpu.is_empty() && whole.cpu == whole.parts[0].cpu);
-    let files: Vec<_> = fs::read_dir(to.parent().unwrap()).unwrap().collect();
-    assert_eq!(files.len(), 1, "no draft: {files:?}");
-
-    let message = refused(&["run", "--resume", to.to_str().unwrap()]);
-    assert!(message.contains("it is a merge; resume the part"), "{message}");
-}
-
-#[test]
-fn a_partial_merge_takes_the_rest_later() {
-    let root = tempfile::tempdir().unwrap();
-    let parts = shards(root.path(), 3, &[]);
-    let (some, all) = (root.path().join("some"), root.path().join("all"));
-    let message = refused(&merge(&[&parts[0], &parts[1]], &some, &[]));
-    assert!(
-        message.contains("2 of the 6 cases of the plan are in no part, such as `"),
-        "{message}"
-    );
-    assert!(!some.exists());
-    let (_, err) = ends(0, &merge(&[&parts[0], &parts[1]], &some, &["--partial"]));
-    assert!(err.contains("warning: 2 of 6 cases are missing"), "{err}");
-    ends(0, &merge(&[&some, &parts[2]], &all, &[]));
-    assert_eq!(check_tables(&all).len(), 6);
-    assert_eq!(read_provenance(&all).unwrap().parts.len(), 3);
-    let run_ids: HashSet<String> = read(&all).unwrap().into_iter().map(|row| row.run_id).collect();
-    assert_eq!(run_ids.len(), read_run_ids(&parts).len());
-}
-
-fn read_run_ids(parts: &[PathBuf]) -> HashSet<String> {
-    parts.iter().map(|part| read_provenance(part).unwrap().run_id).collect()
-}
-
-#[test]
-fn parts_that_do_not_fit_are_refused_by_file_and_line() {
-    let root = tempfile::tempdir().unwrap();
-    let parts = shards(root.path(), 2, &[]);
-    let (a, b) = (parts[0].as_path(), parts[1].as_path());
-    let to = root.path().join("merged");
-    let refusal = |parts: &[&Path]| {
-        let message = refused(&merge(parts, &to, &[]));
-        assert!(!to.exists(), "{message}");
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "no draft: {message}");
-        message
-    };
-    let table = |run: &Path, file: &str| run.join(file).display().to_string();
-
-    let message = refusal(&[a, b, a]);
-    let case = read(a).unwrap()[0].case_id.clone();
-    let measurements = table(a, "measurements.csv");
-    let told =
-        format!("`{measurements}`, line 2: case `{case}` is in `{measurements}`, line 2, too");
-    assert!(message.contains(&told), "{message}");
-
-    let (_other_root, other) = run_few(&["--seed", "7", "--shard", "2/2"]);
-    let message = refusal(&[a, &other]);
-    assert!(message.contains("TRADEOFF_SEED is its default in one and `7` in the other"));
-    let (_third_root, third) = run_few(&["--shard", "2/3"]);
-    assert!(refusal(&[a, &third]).contains("split into 2 shards and the other into 3"));
-
-    let json = fs::read(b.join("run.json")).unwrap();
-    edit_json(b, |json| drop(json.as_object_mut().unwrap().remove("plan")));
-    assert!(refusal(&[a, b]).contains(&format!("`{}`: no plan in it", table(b, "run.json"))));
-    fs::write(b.join("run.json"), json).unwrap();
-
-    let path = b.join("measurements.csv");
-    let rows = fs::read(&path).unwrap();
-    // The first column is the version of the schema.
-    let line = text(&rows).lines().nth(2).unwrap().to_owned();
-    let (_, rest) = line.split_once(',').unwrap();
-    edit_lines(&path, |lines| lines[2] = format!("9,{rest}"));
-    let message = refusal(&[a, b]);
-    assert!(message.contains(&table(b, "measurements.csv")) && message.contains("line 3"));
-    edit_lines(&path, |lines| lines[2] = line.replace("/cpu,", "/gone,"));
-    assert!(refusal(&[a, b]).contains("line 3: case `"), "{}", refusal(&[a, b]));
-    fs::write(&path, &rows[..rows.len() - 20]).unwrap();
-    assert!(refusal(&[a, b]).contains("the file ends within this row"), "{}", refusal(&[a, b]));
-    edit_lines(&path, |lines| lines.truncate(2));
-    let message = refusal(&[a, b]);
-    assert!(
-        message.contains(&table(b, "samples.csv"))
-            && message.contains("so it was cut short; finish")
-    );
-    fs::write(&path, rows).unwrap();
-
-    let message = refusal(&[a, &root.path().join("nothing")]);
-    assert!(message.contains("nothing/run.json`: No such file"), "{message}");
-    ends(0, &merge(&[a, b], &to, &[]));
-    assert!(refused(&merge(&[a, b], &to, &[])).contains("merged` exists already"));
-}
-
-#[test]
-fn shards_on_other_machines_are_warned_of() {
-    let root = tempfile::tempdir().unwrap();
-    let parts = shards(root.path(), 2, &[]);
-    edit_json(&parts[1], |json| json["cpu"] = "Another CPU".into());
-    let to = root.path().join("merged");
-    let (_, err) = ends(0, &merge(&[&parts[0], &parts[1]], &to, &[]));
-    assert!(err.contains("and is `Another CPU`; rows before and after"), "{err}");
-    assert_eq!(read_provenance(&to).unwrap().cpu, "differs, see `parts`");
-}
-
-#[test]
-fn a_published_merge_names_no_host() {
-    let root = tempfile::tempdir().unwrap();
-    let parts = shards(root.path(), 2, &[]);
-    for (part, host) in parts.iter().zip(["secret-one", "secret-two"]) {
-        let stamp = read_provenance(part).unwrap().run_id[..16].to_owned();
-        let run_id = format!("{stamp}-{host}");
-        edit_json(part, |json| {
-            json["host"] = host.into();
-            json["run_id"] = run_id.clone().into();
-            json["resumed"] = serde_json::json!([{"utc": "", "host": host, "changes": []}]);
-        });
-        edit_lines(&part.join("measurements.csv"), |lines| {
-            for line in &mut lines[1..] {
-                let mut cells: Vec<&str> = line.split(',').collect();
-                cells[1] = &run_id;
-                *line = cells.join(",");
-            }
-        });
-    }
-    let (merged, published) = (root.path().join("merged"), root.path().join("published"));
-    ends(0, &merge(&[&parts[0], &parts[1]], &merged, &[]));
-    let arguments = ["publish", merged.to_str().unwrap(), "-o", published.to_str().unwrap()];
-    let (out, _) = ends(0, &arguments);
-    let copy = only_run(&published);
-    assert_eq!(out, format!("{}\n", copy.display()));
-    for entry in fs::read_dir(&copy).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        assert!(!text.contains("secret"), "{text}");
-    }
-    let whole = read_provenance(&copy).unwrap();
-    let ids: HashSet<String> = whole.parts.iter().map(|part| part.run_id.clone()).collect();
-    let rows = check_tables(&copy);
-    assert_eq!(
-        rows.iter().map(|r| r.run_id.clone()).collect::<HashSet<_>>(),
-        ids,
-        "rows and parts"
-    );
-    assert_eq!(ids.len(), 2);
-}
-
 #[test]
 fn every_verb_has_examples_and_every_shell_completions() {
     let help = ends(0, &["--help"]).0;
@@ -805,7 +413,7 @@ fn every_verb_has_examples_and_every_shell_completions() {
 #[cfg(unix)]
 #[test]
 fn the_script_of_fleet_md_works() {
-    let document = include_str!("../docs/FLEET.md");
+    let document = include_str!("../../docs/FLEET.md");
     let blocks: Vec<&str> = document.split("```bash\n").skip(1).collect();
     let block = |i: usize| blocks[i].split("```").next().unwrap();
     let (script, submit) = (block(0), block(1));
@@ -838,7 +446,7 @@ fn the_script_of_fleet_md_works() {
     let third = only_run(&root.path().join("shards/3"));
     edit_lines(&third.join("measurements.csv"), |lines| lines.truncate(2));
     let output = shell(&script, 3).output().unwrap();
-    assert!(text(&output.stderr).contains("1 cases are missing"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("1 case missing"), "{}", text(&output.stderr));
     let merge = submit.split("--wrap '").nth(1).unwrap().split('\'').next().unwrap();
     let output = shell(merge, 0).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -929,10 +537,7 @@ fn repeats_pool_the_samples_of_processes() {
     }
     let (out, err) = ends(0, &["run", "--resume", run.to_str().unwrap()]);
     assert!(out.contains("6 rows in ") && err.contains("process 2 of 2"), "{out}{err}");
-    assert!(
-        err.contains("\n0 cases are missing") && err.contains("\n4 cases are missing"),
-        "{err}"
-    );
+    assert!(err.contains("\n0 cases missing") && err.contains("\n4 cases missing"), "{err}");
     assert_eq!(check_tables(&run).len(), 6);
     assert_eq!(fs::read_dir(&run).unwrap().count(), 4);
 }
@@ -946,7 +551,7 @@ fn ctrl_c_stops_the_processes_too() {
     let place = ["-o", results.to_str().unwrap(), "--size", "8..64", "--repeats", "3"];
     let mut command = tradeoff(&with(&["run"], &place, &[]));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_a_row(&results);
+    resume::wait_for_a_row(&results);
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     let output = child.wait_with_output().unwrap();
