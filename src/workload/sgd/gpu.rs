@@ -10,7 +10,7 @@ use super::{
 use super::{check_schedule, conversion_kernel, decode_model, kernels_with, model_bytes};
 use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
 use crate::mirror::sgd::{BLOCK, LANES, Sums, TILE};
-use crate::number::Format;
+use crate::number::{Format, Rounding};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 
 /// Bindings that the kernels give the data set.
@@ -586,12 +586,21 @@ impl Pipelines {
         let constants = |stage| match stage {
             Stage::Shuffle => shape.to_vec(),
             Stage::Draw => [&shape[..], &[("DRAWN", rows as f64)]].concat(),
-            Stage::Residual => [&shape[..], &split, &[("THREADS", THREADS as f64)]].concat(),
-            Stage::UpdateTiles => [&shape[..], &layout.tiles.constants(), &averaging].concat(),
+            Stage::Residual => {
+                [&shape[..], &split, &[("THREADS", THREADS as f64)], &rounding].concat()
+            }
+            Stage::UpdateTiles => {
+                [&shape[..], &layout.tiles.constants(), &averaging, &rounding].concat()
+            }
             Stage::Gradient => [&shape[..], &split, &layout.blocks.constants()].concat(),
             Stage::Update | Stage::Persistent => {
-                [&shape[..], &split, &layout.blocks.constants(), &averaging].concat()
+                [&shape[..], &split, &layout.blocks.constants(), &averaging, &rounding].concat()
             }
+        // Every kernel that reads or writes the model has the bits by which it is rounded.
+        let rounding: Vec<_> = match case.precision.rounding() {
+            Rounding::Nearest => vec![],
+            Rounding::Stochastic => vec![("ROUNDING_BITS", f64::from(case.rounding_bits))],
+        };
         };
         let compile = |(stage, Kernel { entry, composed })| {
             Ok((stage, context.compile(&composed, entry, &constants(stage), options.checks)?))

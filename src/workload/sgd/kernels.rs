@@ -130,6 +130,7 @@ pub(super) const TILE_ROWS: usize = BLOCK * TILE;
 const PHILOX: Source = wgsl!("shared/philox.wgsl");
 const STREAMS: Source = wgsl!("shared/streams.wgsl");
 const ROUNDING: Source = wgsl!("shared/rounding.wgsl");
+const ROUNDING_BITS: Source = wgsl!("shared/rounding_bits.wgsl");
 const INTEGERS: Source = wgsl!("sgd/integers.wgsl");
 const SHAPE: Source = wgsl!("sgd/shape.wgsl");
 const ORDER: Source = wgsl!("sgd/order.wgsl");
@@ -229,6 +230,9 @@ pub fn kernels_with(
     let mut weights = vec![model_format(model, precision.rounding()), wgsl!("sgd/model.wgsl")];
     if centred {
         weights.push(wgsl!("sgd/centre.wgsl"));
+    if precision.rounding() == Rounding::Stochastic {
+        weights.extend([ROUNDING_BITS, wgsl!("sgd/model_random.wgsl")]);
+    }
     }
     let small = |format| matches!(format, Format::Fixed4 | Format::Fixed8);
     let exact = small(storage) && small(model);
