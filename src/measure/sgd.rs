@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
-use crate::gpu::{Command, Context, GpuError, Source, TimingMethod, lost_errors};
+use crate::gpu::{Command, Context, GpuError, Source, TimingMethod};
 use crate::mirror::sgd::{Definition, Sums, differing};
 use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::dataset::{Dataset, DatasetSpec};
@@ -16,7 +16,7 @@ use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
     Algorithm, CpuSgd, GpuOptions, GpuSgd, KernelOverride, LearningRate, Plan, Schedule, SgdCase,
-    SgdError, Stage as KernelStage, check_schedule, rows_drawn, sources_sha256_with,
+    SgdError, Stage as KernelStage, check_schedule, lost_averages, rows_drawn, sources_sha256_with,
 };
 
 /// The last data set with its optimum, and what was computed on it.
@@ -145,7 +145,7 @@ fn check_device(context: &Context, algorithm: Algorithm) -> Result<(), Unmeasure
         ));
     }
     if algorithm == Algorithm::AveragedSgd
-        && let Some(answer) = lost_errors(context)?
+        && let Some(answer) = lost_averages(context)?
     {
         return skipped(format!("this device's compiler loses what roundings leave: {answer}"));
     }

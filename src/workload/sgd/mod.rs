@@ -17,10 +17,10 @@ mod svrg_gpu;
 pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
 pub(crate) use gpu::Chunks;
-pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
+pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, lost_averages, run_on_gpu};
 pub use kernels::{
-    Kernel, KernelOverride, Schedule, Stage, conversion_kernel, kernels, kernels_with,
-    sources_sha256, sources_sha256_with,
+    Kernel, KernelOverride, Schedule, Stage, averaging_probe, conversion_kernel, kernels,
+    kernels_with, sources_sha256, sources_sha256_with,
 };
 pub use rate::LearningRate;
 pub use svrg::{CpuSvrg, Outer, SvrgSnapshot};
