@@ -164,36 +164,114 @@ fn variance_reduced_steps_equal_their_mirror() {
                     trial: 5,
                     ..SgdCase::new(&data, Precision::D32fM8Sr, batch, steps)
                 };
-                let arithmetic = context.fingerprint.arithmetic;
-                let mut cpu = CpuSvrg::prepare(&case, &data, algorithm, arithmetic).unwrap();
-                let expected = cpu.run_trajectory(&data);
-                assert_eq!(cpu.run(&data).0, expected.last().unwrap().model);
-                let moved = expected.iter().any(|now| now.words.iter().any(|&word| word != 0));
-                assert!(moved, "{spec} {algorithm} batch {batch}: nothing moves");
-                for schedule in Schedule::ALL.into_iter().filter(|s| s.applies(batch)) {
-                    let options = GpuOptions {
-                        checks: batch == 7,
-                        chunk_bytes: (batch == 7).then_some(16 * 4 * data.d_padded as u64),
-                        schedule: Some(schedule),
-                        algorithm,
-                    };
-                    let gpu = GpuSvrg::prepare(context, &case, &data, options, &|_, _| {}).unwrap();
-                    let name = format!(
-                        "{} {spec} {} {algorithm} batch {batch} {}",
-                        context.info.slug,
-                        loss.name(),
-                        schedule.name()
-                    );
-                    let got = gpu.run_trajectory(context, &data).unwrap();
-                    assert_eq!(got.len(), expected.len(), "{name}");
-                    for (got, expected) in got.iter().zip(&expected) {
-                        let wrong = differing(&got.words, &expected.words);
-                        assert_eq!(wrong, 0, "{name}: words differ at step {}", expected.step);
-                        assert_eq!(got, expected, "{name}: models differ");
+                compare_reduced(context, &case, &data, algorithm);
+            }
+        }
+    }
+}
+
+/// A run by LP-SVRG or HALP under each schedule that applies, against the mirror's.
+fn compare_reduced(context: &Context, case: &SgdCase, data: &Dataset, algorithm: Algorithm) {
+    let SgdCase { loss, batch, rounding_bits, .. } = *case;
+    let arithmetic = context.fingerprint.arithmetic;
+    let mut cpu = CpuSvrg::prepare(case, data, algorithm, arithmetic).unwrap();
+    let expected = cpu.run_trajectory(data);
+    assert_eq!(cpu.run(data).0, expected.last().unwrap().model);
+    let name = format!(
+        "{} {} {} {algorithm} batch {batch} by {rounding_bits} bits",
+        context.info.slug,
+        data.spec,
+        loss.name()
+    );
+    let moved = expected.iter().any(|now| now.words.iter().any(|&word| word != 0));
+    assert!(moved, "{name}: nothing moves");
+    for schedule in Schedule::ALL.into_iter().filter(|s| s.applies(batch)) {
+        let options = GpuOptions {
+            checks: batch == 7,
+            chunk_bytes: (batch == 7).then_some(16 * 4 * data.d_padded as u64),
+            schedule: Some(schedule),
+            algorithm,
+        };
+        let gpu = GpuSvrg::prepare(context, case, data, options, &|_, _| {}).unwrap();
+        let name = format!("{name} {}", schedule.name());
+        let got = gpu.run_trajectory(context, data).unwrap();
+        assert_eq!(got.len(), expected.len(), "{name}");
+        for (got, expected) in got.iter().zip(&expected) {
+            let wrong = differing(&got.words, &expected.words);
+            assert_eq!(wrong, 0, "{name}: words differ at step {}", expected.step);
+            assert_eq!(got, expected, "{name}: models differ");
+        }
+        // A run leaves nothing that the next one would see.
+        let again = gpu.run(context, data).unwrap();
+        assert_eq!(again, expected.last().unwrap().model, "{name}: repeated");
+    }
+}
+
+/// Numbers of random bits that tests take.
+const FEWER_BITS: [u32; 4] = [1, 4, 8, 13];
+
+/// Fewer random bits than 16, of every setting that rounds by any, under every schedule and beyond one tile
+/// of rows, with and without sums of models; and few of them matter.
+#[test]
+fn fewer_random_bits_equal_their_mirror() {
+    let contexts = contexts();
+    let data = DatasetSpec::Figure2 { n: 300, d: 37 }.load(11).unwrap();
+    let stochastic = |p: &&Precision| p.rounding() == Rounding::Stochastic;
+    for &precision in Precision::SGD.iter().filter(stochastic) {
+        for batch in [7, 257] {
+            let auto = SgdCase::new(&data, precision, batch, 24);
+            let rate = 2.0 * auto.learning_rate;
+            let by = |rounding_bits| SgdCase {
+                learning_rate: rate,
+                seed: 3,
+                trial: 5,
+                rounding_bits,
+                ..auto
+            };
+            let result = |bits| {
+                let mut cpu = CpuSgd::prepare(&by(bits), &data, Arithmetic::host()).unwrap();
+                cpu.run();
+                cpu.model_words()
+            };
+            for bits in FEWER_BITS {
+                // Of 24·37 roundings one in 2·2^bits, at most, ends otherwise than by 16 bits.
+                assert!(bits > 4 || result(bits) != result(16), "{precision} by {bits} bits");
+                for context in &contexts {
+                    compare(context, &by(bits), &data, GpuOptions::default());
+                    if bits == 4 {
+                        let algorithm = Algorithm::AveragedSgd;
+                        let options = GpuOptions { algorithm, ..GpuOptions::default() };
+                        compare(context, &by(bits), &data, options);
                     }
-                    // A run leaves nothing that the next one would see.
-                    let again = gpu.run(context, &data).unwrap();
-                    assert_eq!(again, expected.last().unwrap().model, "{name}: repeated");
+                }
+            }
+        }
+    }
+}
+
+/// The same of LP-SVRG and HALP.
+#[test]
+fn fewer_random_bits_of_variance_reduced_steps_equal_their_mirror() {
+    let contexts = contexts();
+    for (spec, batch) in [
+        (DatasetSpec::Normalised { n: 60, d: 37 }, 7),
+        (DatasetSpec::Figure2 { n: 300, d: 9 }, 257),
+    ] {
+        let data = spec.load(11).unwrap();
+        let steps = 3 * Algorithm::period(data.n, batch) + 1;
+        let auto = SgdCase::new(&data, Precision::D32fM8Sr, batch, steps);
+        for algorithm in [Algorithm::LpSvrg, Algorithm::Halp] {
+            let result = |rounding_bits| {
+                let case = SgdCase { rounding_bits, ..auto };
+                let mut cpu =
+                    CpuSvrg::prepare(&case, &data, algorithm, Arithmetic::host()).unwrap();
+                cpu.run(&data).0
+            };
+            for rounding_bits in FEWER_BITS {
+                let matters = batch == 7 && rounding_bits <= 4; // of some 2,000 roundings
+                assert!(!matters || result(rounding_bits) != result(16), "{rounding_bits} bits");
+                for context in &contexts {
+                    compare_reduced(context, &SgdCase { rounding_bits, ..auto }, &data, algorithm);
                 }
             }
         }
@@ -507,11 +585,17 @@ fn digits_are_learnt() {
 
 /// One mirror step of an n = 1 least-squares problem from `model`, with rate and decay given.
 fn one_step<M: Number>(model: &mut [M], x: &[f32], y: f32, now: Step) {
+    one_step_by(16, model, x, y, now);
+}
+
+/// The same by so many random bits.
+fn one_step_by<M: Number>(rounding_bits: u32, model: &mut [M], x: &[f32], y: f32, now: Step) {
     let setting = Setting {
         d_padded: model.len(),
         outputs: 1,
         loss: Loss::LeastSquares,
         rounding: Rounding::Stochastic,
+        rounding_bits,
         arithmetic: Arithmetic::host(),
         shuffled: false,
         averaged_from: None,
@@ -556,6 +640,48 @@ fn stochastic_updates_are_unbiased_in_trial_and_coordinate() {
     for sum in sums {
         let mean = sum / f64::from(trials);
         assert!((mean - target).abs() <= tolerance, "{mean}");
+    }
+}
+
+/// By r random bits an update by f steps of the grid, 0 ≤ f < 1, moves a coordinate away from 0 with
+/// probability ⌊2ʳf⌋/2ʳ and towards it with ⌈2ʳf⌉/2ʳ: it is the magnitude that is cut to r bits before they
+/// decide. So what is below 2⁻ʳ of a step stalls away from 0, as rounding to nearest does below a half, and
+/// goes on too fast towards it; by 16 bits it does neither. Six standard deviations of the mean of 32,000
+/// draws are allowed, and nothing where the probability is 0 or 1.
+#[test]
+fn small_updates_stall_away_from_zero_by_few_bits() {
+    const D: usize = 64;
+    const TRIALS: u32 = 500;
+    // z = Σw = ±640 and r = ∓1: each coordinate goes by `f` from ±10, away from 0 or towards it.
+    let moved = |bits: u32, side: i8, away: bool, f: f32| {
+        let (mut moved, target) = (0, f32::from(side) * (640.0 + if away { 1.0 } else { -1.0 }));
+        for trial in 0..TRIALS {
+            let mut model = [10 * side; D];
+            let now = Step { trial, rate: f, ..Step::default() };
+            one_step_by(bits, &mut model, &[1.0; D], target, now);
+            moved += model.iter().filter(|&&w| w != 10 * side).count();
+        }
+        moved as f64 / (D as f64 * f64::from(TRIALS))
+    };
+    for bits in [1, 2, 4, 8, 16] {
+        let parts = 2f64.powi(bits);
+        let bits = bits as u32;
+        // Far enough from a multiple of 2⁻ʳ that the update's rounding, by 2⁻²¹ at most, crosses none.
+        let sizes = [0.9 / parts, 1.1 / parts, 0.3, 0.7].map(|f| f as f32);
+        for f in if bits == 16 { &sizes[2..] } else { &sizes[..] } {
+            for side in [1, -1] {
+                let product = f64::from(*f) * parts;
+                for (away, p) in [(true, product.floor() / parts), (false, product.ceil() / parts)]
+                {
+                    let p = p.min(1.0);
+                    let tolerance = 6.0 * (p * (1.0 - p) / (D as f64 * f64::from(TRIALS))).sqrt();
+                    let found = moved(bits, side, away, *f);
+                    let name = format!("{bits} bits, {f} steps, away: {away}");
+                    assert!((found - p).abs() <= tolerance, "{name}: {found}, not {p}");
+                    assert!(p == 0.0 || p == 1.0 || found > 0.0 && found < 1.0, "{name}: {found}");
+                }
+            }
+        }
     }
 }
 
@@ -632,6 +758,7 @@ fn updates_that_change_nothing_are_counted() {
             outputs: 1,
             loss: Loss::LeastSquares,
             rounding,
+            rounding_bits: 16,
             arithmetic: Arithmetic::host(),
             shuffled: false,
             averaged_from: None,
@@ -768,6 +895,7 @@ impl Quadratic {
             outputs: 1,
             loss: Loss::LeastSquares,
             rounding: self.rounding,
+            rounding_bits: 16,
             arithmetic: Arithmetic::host(),
             shuffled: false,
             averaged_from: Some(averaged),

@@ -12,7 +12,7 @@ use tradeoff::measure::roofline::{Probe, probes};
 use tradeoff::number::{Format, Precision};
 use tradeoff::problem::dataset::Loss;
 use tradeoff::workload::matmul::{F16Path, Kernel, KernelSource, Shape, conversion_sources};
-use tradeoff::workload::sgd::{Algorithm, Stage, conversion_kernel, kernels};
+use tradeoff::workload::sgd::{Algorithm, Stage, averaging_probe, conversion_kernel, kernels};
 
 /// f16 as a type of its own: wgpu's `SHADER_F16`, which many devices lack.
 const F16: Capabilities = Capabilities::SHADER_FLOAT16;
@@ -191,6 +191,12 @@ fn probe_modules() -> Vec<Module> {
         entry_points: vec!["error_free"],
         needs: Capabilities::empty(),
     };
+    let sums = Module {
+        name: "probe/two_sum.wgsl".into(),
+        composed: averaging_probe(),
+        entry_points: vec!["errors_of_sums"],
+        needs: Capabilities::empty(),
+    };
     let double = Module {
         name: DOUBLE.path.into(),
         composed: compose(&[DOUBLE]),
@@ -209,7 +215,7 @@ fn probe_modules() -> Vec<Module> {
         }
     });
     let all = PROBES.into_iter().chain(fingerprint::PROBES).map(module);
-    all.chain(units).chain([errors, double]).collect()
+    all.chain(units).chain([errors, sums, double]).collect()
 }
 
 /// The kernels that rooflines are measured with.

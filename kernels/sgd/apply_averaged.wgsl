@@ -3,6 +3,7 @@
 // 48 bits, since WGSL has no f64: exact for fixed-point and f16 models, unless they are very many.
 //
 // sums: the upper parts, OUTPUTS x GROUPS, then the lower parts.
+// Needs two_sum.wgsl.
 
 override AVERAGED_FROM: u32;
 
@@ -26,20 +27,4 @@ fn add_to_sum(at: u32, w: vec4<f32>) {
     let renewed = two_sum4(sum.hi, sums_of_models[lower] + sum.lo);
     sums_of_models[at] = renewed.hi;
     sums_of_models[lower] = renewed.lo;
-}
-
-// Passes x through an exclusive or with a zero that no compiler knows (half_bits is at most 16), so
-// that none turns (a + b) - a into b. A device is asked about the form in shared/error_free.wgsl, whose zero
-// is of a buffer of its own; that this one is kept too shows in the bits of the sums, which are compared with
-// the mirror's in every row.
-fn opaque4(x: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(step.half_bits >> 5u));
-}
-
-// The rounded sum and exactly what its rounding left, as in shared/error_free.wgsl.
-fn two_sum4(a: vec4<f32>, b: vec4<f32>) -> Pair4 {
-    let sum = opaque4(a + b);
-    let of_b = opaque4(sum - a);
-    let of_a = opaque4(sum - of_b);
-    return Pair4(sum, (a - of_a) + (b - of_b));
 }

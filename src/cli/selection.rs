@@ -32,11 +32,12 @@ pub struct SelectionArgs {
     /// [TRADEOFF_KERNELS; default: all of matmul, the one that suits of SGD]
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     kernel: Option<String>,
-    /// Random bits of one stochastic rounding of matmul, 1 to 16 [TRADEOFF_ROUNDING_BITS; default: 16]
+    /// Random bits of one stochastic rounding, 1 to 16 [TRADEOFF_ROUNDING_BITS; default: 16]
     ///
-    /// Several, such as 4,8,10,13,16, are several cases of each precision whose name has -sr; the others
-    /// are measured once. With r bits a rounding goes up too rarely, by 2^-r of a unit in the last place
-    /// at most; 13 to 16 bits round a normal number to f16 alike. SGD always draws 16.
+    /// Several, such as 4,8,10,13,16, are several cases of each precision whose name ends in -sr or -SR;
+    /// the others are measured once. With r bits a magnitude goes up too rarely, by 2^-r of a unit in the
+    /// last place at most; 13 to 16 bits round a normal number to f16 alike. In SGD an update away from 0
+    /// by less than 2^-r of a unit is lost.
     #[arg(long, value_name = "LIST", value_parser = NonEmptyStringValueParser::new())]
     rounding_bits: Option<String>,
     /// Distributions of the operands of matmul [TRADEOFF_DISTRIBUTIONS; default: normal]

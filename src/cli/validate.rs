@@ -11,10 +11,11 @@ use super::output;
 
 /// Measures what theory predicts of rounding errors, and prints both as Markdown.
 ///
-/// How errors grow with k, where f16 sums stagnate, what int8 costs, how biased few random bits are, where
-/// SGD stalls and how far averaging and bit centring take it: each beside its formula, with a confidence
-/// interval. Needs no GPU: the CPU computes it, nearly all by the mirrors to whose bits every kernel is held.
-/// Without names, from seed 1, the output is docs/VALIDATION.md; it takes a minute at most.
+/// How errors grow with k, where f16 sums stagnate, what int8 costs, how biased few random bits are and what
+/// they do to SGD, where it stalls and how far averaging and bit centring take it: each beside its formula,
+/// with a confidence interval. Needs no GPU: the CPU computes it, nearly all by the mirrors to whose bits
+/// every kernel is held. Without names, from seed 1, the output is docs/VALIDATION.md; it takes a minute at
+/// most.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,8 +26,8 @@ Examples:
 
 Exit status: 0; 1 if a row differs and it is not known why; 2 on bad input.")]
 pub struct Validate {
-    /// Experiments: growth, stagnation, rounding, random-bits, int8, stall, floor, halp, exact [default:
-    /// all]
+    /// Experiments: growth, stagnation, rounding, random-bits, int8, stall, floor, few-bits, halp, exact
+    /// [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// The seed of all random bits.

@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::error::GpuError;
-use super::kernel::{Source, compose};
+use super::kernel::{Composed, Source, compose};
 use crate::number::Arithmetic;
 use crate::wgsl;
 
@@ -12,6 +12,9 @@ pub const ERROR_FREE: [Source; 3] =
     [wgsl!("shared/pair4.wgsl"), wgsl!("shared/error_free.wgsl"), wgsl!("probe/error_free.wgsl")];
 /// The probe of f64, which needs `SHADER_F64`.
 pub const DOUBLE: Source = wgsl!("probe/double.wgsl");
+
+/// The probe of sums alone, behind the files of a kernel that has a `two_sum4` of its own.
+const SUMS: Source = wgsl!("probe/two_sum.wgsl");
 
 /// Cases of four numbers.
 const CASES: u32 = 256;
@@ -49,9 +52,43 @@ pub fn lost_errors(context: &Context) -> Result<Option<String>, GpuError> {
     Ok(judge_errors(&operands, &answers))
 }
 
-/// The first answer that is no sum or product with its exact error.
-fn judge_errors(operands: &[[f32; 4]], answers: &[[[f32; 4]; 4]]) -> Option<String> {
-    operands.iter().zip(answers).find_map(|(x, [sums, sum_errors, products, product_errors])| {
+/// The probe of the `two_sum4` that `files` give, which bind one uniform record at 0.
+pub fn sums_probe(files: &[Source]) -> Composed {
+    compose(&[files, &[SUMS]].concat())
+}
+
+/// Whether the sums of a [`sums_probe`] come with their errors, exact to the bit: `None`, or what came
+/// instead. `record` is what its files bind, `constants` what they leave open.
+///
+/// # Errors
+/// [`GpuError`] where the probe does not run.
+pub fn lost_sum_errors(
+    context: &Context,
+    probe: &Composed,
+    record: &[u8],
+    constants: &[(&str, f64)],
+) -> Result<Option<String>, GpuError> {
+    let operands = operands();
+    let from = context.buffer("probe operands", 16 * u64::from(CASES))?;
+    let to = context.buffer("probe results", 32 * u64::from(CASES))?;
+    context.upload(&from, bytemuck::cast_slice(&operands))?;
+    let uniforms = context.uniforms("probe record", record.len(), record)?;
+    let pipeline = context.compile(probe, "errors_of_sums", constants, false)?;
+    let grid = [CASES / WORKGROUP_SIZE, 1, 1];
+    let bindings = [(1, &from), (2, &to)];
+    let command = context.dispatch_with(&pipeline, &bindings, (0, &uniforms, 0), grid)?;
+    context.run(&[command], 1)?;
+    let raw = context.read(&to, 0, 32 * u64::from(CASES))?;
+    let answers: Vec<[[f32; 4]; 2]> = bytemuck::pod_collect_to_vec(&raw);
+    Ok(judge_errors(&operands, &answers))
+}
+
+/// The first answer that is no sum (or product, where these are asked for too) with its exact error.
+fn judge_errors<const N: usize>(
+    operands: &[[f32; 4]],
+    answers: &[[[f32; 4]; N]],
+) -> Option<String> {
+    operands.iter().zip(answers).find_map(|(x, answers)| {
         (0..4).find_map(|lane| {
             let (a, b) = (x[lane], x[(lane + 1) % 4]);
             // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
@@ -59,9 +96,9 @@ fn judge_errors(operands: &[[f32; 4]], answers: &[[[f32; 4]; 4]]) -> Option<Stri
             let sum_error = exact_sum_error(a, b);
             let product_error = (a64 * b64 - f64::from(a * b)) as f32;
             let expected = [a + b, sum_error, a * b, product_error];
-            let got = [sums[lane], sum_errors[lane], products[lane], product_errors[lane]];
+            let got = answers.map(|answer| answer[lane]);
             let what = ["sum", "error of the sum", "product", "error of the product"];
-            (0..4).find(|&i| got[i] != expected[i]).map(|i| {
+            (0..N).find(|&i| got[i] != expected[i]).map(|i| {
                 let ([got, expected], what) = ([got[i], expected[i]], what[i]);
                 format!("the {what} of {a:e} and {b:e} came out as {got:e}, not {expected:e}")
             })
@@ -151,6 +188,8 @@ mod tests {
             gone.iter_mut().for_each(|answer| answer[row] = [0.0; 4]);
             let told = judge_errors(&operands(), &gone).unwrap();
             assert!(told.starts_with("the error of the") && told.contains("not"), "{told}");
+            let sums: Vec<[[f32; 4]; 2]> = gone.iter().map(|&[a, b, ..]| [a, b]).collect();
+            assert_eq!(judge_errors(&operands(), &sums), (row == 1).then_some(told));
         }
         let mut off = all;
         off[200][3][2] = f32::from_bits(off[200][3][2].to_bits() ^ 1);

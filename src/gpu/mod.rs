@@ -18,7 +18,9 @@ pub use buffer::{Buffer, Uniforms};
 pub use context::{Command, Context, Pipeline};
 pub use duplicate::buffer_bytes;
 pub use error::{GpuError, SelectionError};
-pub use error_free::{DOUBLE, ERROR_FREE, double_differs, lost_errors};
+pub use error_free::{
+    DOUBLE, ERROR_FREE, double_differs, lost_errors, lost_sum_errors, sums_probe,
+};
 pub use fingerprint::Fingerprint;
 pub(crate) use fingerprint::{ARITHMETIC, CONVERT};
 pub use kernel::{Composed, Source, compose, compose_with};

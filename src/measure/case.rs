@@ -38,6 +38,8 @@ pub enum Work {
         schedule: Option<Schedule>,
         /// How it descends.
         algorithm: Algorithm,
+        /// Random bits of one stochastic rounding; the usual number where it rounds to nearest.
+        rounding_bits: u32,
     },
 }
 
@@ -82,7 +84,7 @@ impl Case {
 
     /// The shape as the case's id spells it: behind it the learning rate where that is not the data
     /// set's own, and the algorithm where that is not plain SGD; what the operands are, where they are
-    /// not normal deviates, and the random bits of a rounding, where they are not the usual 16.
+    /// not normal deviates; and the random bits of a rounding, where they are not the usual 16.
     pub fn shape_in_id(&self) -> String {
         let mut shape = self.shape();
         match &self.work {
@@ -94,28 +96,24 @@ impl Case {
                     shape += &format!("-{algorithm}");
                 }
             }
-            Work::Matmul { origin, rounding_bits, .. } => {
+            Work::Matmul { origin, .. } => {
                 let id = origin.id();
                 if !id.is_empty() {
                     shape += &format!("-{id}");
                 }
-                if *rounding_bits != round::ROUNDING_BITS {
-                    shape += &format!("-r{rounding_bits}");
-                }
             }
+        }
+        let (Work::Matmul { rounding_bits, .. } | Work::Sgd { rounding_bits, .. }) = self.work;
+        if rounding_bits != round::ROUNDING_BITS {
+            shape += &format!("-r{rounding_bits}");
         }
         shape
     }
 
-    /// Random bits of one stochastic rounding of a matrix product; `None` where it rounds to nearest,
-    /// and for SGD, which has no choice.
+    /// Random bits of one stochastic rounding; `None` where it rounds to nearest.
     pub fn rounding_bits(&self) -> Option<u32> {
-        match self.work {
-            Work::Matmul { rounding_bits, .. } => {
-                (self.precision.rounding() == Rounding::Stochastic).then_some(rounding_bits)
-            }
-            Work::Sgd { .. } => None,
-        }
+        let (Work::Matmul { rounding_bits, .. } | Work::Sgd { rounding_bits, .. }) = self.work;
+        (self.precision.rounding() == Rounding::Stochastic).then_some(rounding_bits)
     }
 
     /// Where the operands of a matrix product come from; `None` for SGD.
@@ -153,7 +151,8 @@ impl Case {
 
 /// The bench id, such as `matmul/fp16/register_tiled/512x512x512/llvmpipe-vulkan`,
 /// `matmul/fp16/register_tiled/512x512x512-cancel8/llvmpipe-vulkan`,
-/// `matmul/fp16-sr/naive/512x512x512-r8/llvmpipe-vulkan` or `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu`.
+/// `matmul/fp16-sr/naive/512x512x512-r8/llvmpipe-vulkan`, `sgd/D8M8/mirror/digits-b32-lr0.5x/cpu` or
+/// `sgd/D8M8-SR/mirror/digits-b32-averaged-sgd-r8/cpu`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (workload, kernel) = (self.workload(), self.kernel());

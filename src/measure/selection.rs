@@ -106,8 +106,8 @@ pub struct Selection {
     pub precisions: Vec<Precision>,
     /// Matmul kernels on a GPU.
     pub kernels: Vec<Kernel>,
-    /// Random bits of one stochastic rounding of matmul, one number after the other; the precisions that
-    /// round to nearest are measured once.
+    /// Random bits of one stochastic rounding of either workload, one number after the other; the
+    /// precisions that round to nearest are measured once.
     pub rounding_bits: Vec<u32>,
     /// SGD kernels on a GPU; none for the one that suits the shape.
     pub schedules: Vec<Schedule>,
@@ -342,6 +342,14 @@ impl Selection {
         }
     }
 
+    /// The numbers of random bits to measure a precision by: the usual one where it rounds by none.
+    fn rounding_bits_of(&self, precision: Precision) -> &[u32] {
+        match precision.rounding() {
+            Rounding::Nearest => &[round::ROUNDING_BITS],
+            Rounding::Stochastic => &self.rounding_bits,
+        }
+    }
+
     /// A product at a precision by each number of random bits, if it rounds by any.
     fn products(
         &self,
@@ -350,9 +358,8 @@ impl Selection {
         origin: &Origin,
         precision: Precision,
     ) -> impl Iterator<Item = Work> {
-        let stochastic = precision.rounding() == Rounding::Stochastic;
-        let bits = if stochastic { &self.rounding_bits[..] } else { &[round::ROUNDING_BITS] };
-        bits.iter().map(move |&rounding_bits| Work::Matmul {
+        let bits = self.rounding_bits_of(precision).iter();
+        bits.map(move |&rounding_bits| Work::Matmul {
             shape,
             kernel,
             origin: origin.clone(),
@@ -405,18 +412,23 @@ impl Selection {
                         for &precision in
                             self.precisions.iter().filter(|p| Precision::SGD.contains(p))
                         {
-                            // One that does not exist at the precision is a row that says so.
-                            let works = self.algorithms.iter().flat_map(|&algorithm| {
-                                schedules.iter().map(move |&schedule| Work::Sgd {
-                                    data,
-                                    batch,
-                                    steps,
-                                    learning_rate,
-                                    schedule,
-                                    algorithm,
-                                })
-                            });
-                            cases.extend(works.map(|work| case(work, precision, device)));
+                            let work = |algorithm, schedule, rounding_bits| Work::Sgd {
+                                data,
+                                batch,
+                                steps,
+                                learning_rate,
+                                schedule,
+                                algorithm,
+                                rounding_bits,
+                            };
+                            // An algorithm that does not exist at the precision is a row that says so.
+                            for &algorithm in &self.algorithms {
+                                for &schedule in &schedules {
+                                    let bits = self.rounding_bits_of(precision).iter();
+                                    let works = bits.map(|&r| work(algorithm, schedule, r));
+                                    cases.extend(works.map(|work| case(work, precision, device)));
+                                }
+                            }
                         }
                     }
                 }
@@ -601,7 +613,7 @@ mod tests {
     /// Each number of random bits is a case of its own where anything is rounded by them; the usual
     /// number is no part of an id.
     #[test]
-    fn random_bits_multiply_stochastic_products_alone() {
+    fn random_bits_multiply_stochastic_cases_alone() {
         let ids = |bits: &[(&str, &str)]| -> Vec<String> {
             let selected = [
                 ("TRADEOFF_SIZES", "8"),
@@ -612,20 +624,26 @@ mod tests {
             ];
             let selection = read(&[&selected[..], bits].concat()).unwrap();
             let cases = selection.plan(&crate::gpu::discover(Some("cpu")).unwrap());
-            let stochastic = |case: &Case| {
-                case.workload() == "matmul" && case.precision.rounding() == Rounding::Stochastic
-            };
+            let stochastic = |case: &Case| case.precision.rounding() == Rounding::Stochastic;
             assert!(cases.iter().all(|case| case.rounding_bits().is_some() == stochastic(case)));
             cases.iter().map(Case::to_string).collect()
         };
         let matmul = |precision: &str, bits: &str| {
             format!("matmul/{precision}/mirror/8x8x8-cancel8{bits}/cpu")
         };
-        let sgd = ["D16fM16f", "D16fM16f-SR", "D8M8-SR"]
-            .map(|precision| format!("sgd/{precision}/mirror/figure2-16x8-b4/cpu"));
+        let sgd = |precision: &str, algorithm: &str, bits: &str| {
+            format!("sgd/{precision}/mirror/figure2-16x8-b4{algorithm}{bits}/cpu")
+        };
+        let by = |algorithm: &str, precision: &str| {
+            let bits = if precision.ends_with("-SR") { &["-r4", "", "-r8"][..] } else { &[""] };
+            bits.iter().map(|bits| sgd(precision, algorithm, bits)).collect::<Vec<_>>()
+        };
+        let algorithms = ["", "-averaged-sgd"];
+        let settings = ["D16fM16f", "D16fM16f-SR", "D8M8-SR"];
         let usual = ["fp16", "fp16-sr", "int8-sr"].map(|precision| matmul(precision, ""));
-        assert_eq!(ids(&[]), [&usual[..], &sgd].concat());
-        let several = [("TRADEOFF_ROUNDING_BITS", "4, 16,8,4")];
+        assert_eq!(ids(&[]), [usual, settings.map(|precision| sgd(precision, "", ""))].concat());
+        let several =
+            [("TRADEOFF_ROUNDING_BITS", "4, 16,8,4"), ("TRADEOFF_ALGORITHMS", "sgd,averaged-sgd")];
         let expected = [
             matmul("fp16", ""),
             matmul("fp16-sr", "-r4"),
@@ -635,7 +653,8 @@ mod tests {
             matmul("int8-sr", ""),
             matmul("int8-sr", "-r8"),
         ];
-        assert_eq!(ids(&several), [&expected[..], &sgd].concat());
+        let trained = settings.map(|precision| algorithms.map(|a| by(a, precision)).concat());
+        assert_eq!(ids(&several), [&expected[..], &trained.concat()].concat());
     }
 
     #[test]

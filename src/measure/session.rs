@@ -543,10 +543,17 @@ impl Session {
                 let (problem, dial) = ((shape, origin), (case.precision, rounding_bits));
                 self.prepare_matmul(problem, kernel, dial, context, record, alter)
             }
-            Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm } => {
-                let precision = case.precision;
-                let training =
-                    Training { data, batch, steps, learning_rate, schedule, algorithm, precision };
+            Work::Sgd { data, batch, steps, learning_rate, schedule, algorithm, rounding_bits } => {
+                let training = Training {
+                    data,
+                    batch,
+                    steps,
+                    learning_rate,
+                    schedule,
+                    algorithm,
+                    precision: case.precision,
+                    rounding_bits,
+                };
                 self.prepare_sgd(training, context, record)
             }
         }

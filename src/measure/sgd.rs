@@ -9,15 +9,15 @@ use super::limits::{available_host_bytes, steps_skip};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
-use crate::gpu::{Command, Context, GpuError, Source, TimingMethod, lost_errors};
+use crate::gpu::{Command, Context, GpuError, Source, TimingMethod};
 use crate::mirror::sgd::{Definition, Sums, differing};
-use crate::number::{Arithmetic, Format, Precision};
+use crate::number::{Arithmetic, Format, Precision, Rounding};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::record::{Record, Stage, Status, TrajectoryPoint};
 use crate::truth::sgd::{Objective, Optimum};
 use crate::workload::sgd::{
     Algorithm, CpuSgd, GpuOptions, GpuSgd, KernelOverride, LearningRate, Plan, Schedule, SgdCase,
-    SgdError, Stage as KernelStage, check_schedule, rows_drawn, sources_sha256_with,
+    SgdError, Stage as KernelStage, check_schedule, lost_averages, rows_drawn, sources_sha256_with,
 };
 
 /// The last data set with its optimum, and what was computed on it.
@@ -66,6 +66,7 @@ pub(super) struct Training {
     pub schedule: Option<Schedule>,
     pub algorithm: Algorithm,
     pub precision: Precision,
+    pub rounding_bits: u32,
 }
 
 /// A hook that alters the SGD kernels of a session: see [`Session::alter_sgd`].
@@ -93,17 +94,19 @@ impl Session {
         context: Option<Rc<Context>>,
         record: &mut Record,
     ) -> Result<Prepared, Unmeasured> {
-        let Training { data: spec, batch, steps, learning_rate, schedule, algorithm, precision } =
-            training;
+        let Training { data: spec, batch, steps, schedule, algorithm, precision, .. } = training;
         record.batch = Some(batch as u64);
         record.steps = Some(steps.into());
         record.data_set = spec.to_string();
+        let rounding_bits = training.rounding_bits;
+        let stochastic = precision.rounding() == Rounding::Stochastic;
+        record.rounding_bits = stochastic.then_some(rounding_bits);
         let (seed, trial) = (self.selection.seed, self.selection.trial);
         let inputs = self.sgd.inputs(spec, seed)?;
         let data = &inputs.data;
         let auto = SgdCase::new(data, precision, batch, steps);
-        let learning_rate = learning_rate.value(auto.learning_rate);
-        let case = SgdCase { seed, trial, learning_rate, ..auto };
+        let learning_rate = training.learning_rate.value(auto.learning_rate);
+        let case = SgdCase { seed, trial, learning_rate, rounding_bits, ..auto };
         case.check(data)?;
         check_schedule(schedule, batch)?;
         algorithm.check(precision)?;
@@ -146,7 +149,7 @@ fn check_device(context: &Context, algorithm: Algorithm) -> Result<(), Unmeasure
         ));
     }
     if algorithm == Algorithm::AveragedSgd
-        && let Some(answer) = lost_errors(context)?
+        && let Some(answer) = lost_averages(context)?
     {
         return skipped(format!("this device's compiler loses what roundings leave: {answer}"));
     }
@@ -300,14 +303,17 @@ fn averaged(case: &SgdCase, data: &Dataset, algorithm: Algorithm) -> Option<u32>
     (algorithm == Algorithm::AveragedSgd).then_some(window)
 }
 
-/// Words of the model that differ over all snapshots. A word that one side lacks differs.
+/// Words of the model that differ over all snapshots.
 fn words_that_differ(device: &[(u32, Vec<u32>)], mirror: &[(u32, Vec<u32>)]) -> u64 {
     let flat = |all: &[(u32, Vec<u32>)]| -> Vec<u32> {
         all.iter().flat_map(|(step, words)| std::iter::once(*step).chain(words.clone())).collect()
     };
-    let (device, mirror) = (flat(device), flat(mirror));
-    let differing = device.iter().zip(&mirror).filter(|(a, b)| a != b).count();
-    (differing + device.len().abs_diff(mirror.len())) as u64
+    different(&flat(device), &flat(mirror))
+}
+
+/// Numbers that differ. What one side lacks differs.
+fn different<T: PartialEq>(a: &[T], b: &[T]) -> u64 {
+    (a.iter().zip(b).filter(|(a, b)| a != b).count() + a.len().abs_diff(b.len())) as u64
 }
 
 /// Models in the format that they are judged in.

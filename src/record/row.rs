@@ -116,8 +116,8 @@ pub struct Record {
     pub output_format: String,
     /// `nearest` or `stochastic`.
     pub rounding: String,
-    /// Random bits of one stochastic rounding of a matrix product, 16 unless fewer were asked for; empty
-    /// where it rounds to nearest, and for sgd, whose roundings always draw 16.
+    /// Random bits of one stochastic rounding, 16 unless fewer were asked for; empty where it rounds to
+    /// nearest. Rows of sgd from before its number was a setting have none, and drew 16.
     pub rounding_bits: Option<u32>,
     /// Numbers that share one scale: `tensor`, `rowwise`, or `block32` (32 along k); empty without a
     /// scale.

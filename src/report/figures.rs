@@ -290,7 +290,10 @@ fn series(
         marks.sort_by(|a, b| if joined { a.x.total_cmp(&b.x) } else { std::cmp::Ordering::Equal });
         let first = settings[0].record;
         let style = match first.fewer_rounding_bits() {
-            Some(bits) => Style::of_fewer_bits(&first.precision, bits),
+            Some(bits) => {
+                let usual = frontier::name(&Record { rounding_bits: None, ..first.clone() });
+                Style::of_fewer_bits(&usual, bits)
+            }
             None => Style::of_precision(&name),
         };
         Series { name, precision: first.precision.clone(), style, joined, fit: None, marks }

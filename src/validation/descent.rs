@@ -7,19 +7,22 @@ use super::statistics::Estimate;
 use super::{ARITHMETIC, Check, Experiment, Purpose, Row, key_of, seed_of};
 use crate::mirror::sgd::{Setting, Workspace, run};
 use crate::number::Rounding;
+use crate::number::round::ROUNDING_BITS;
 use crate::problem::dataset::Loss;
 use crate::workload::sgd::Step;
 
 /// Coordinates of the quadratic.
-const D: usize = 64;
+pub(super) const D: usize = 64;
 
 /// ½Σλⱼ(wⱼ − w*ⱼ)² as least squares on a diagonal matrix, so that its coordinates do not touch: row j
 /// holds √(D·λⱼ) in column j. The model is 8-bit with δ = 1.
-struct Quadratic {
+pub(super) struct Quadratic {
     /// √(D·λⱼ), exact.
-    roots: [f32; D],
-    optimum: [f32; D],
-    rounding: Rounding,
+    pub roots: [f32; D],
+    pub optimum: [f32; D],
+    pub rounding: Rounding,
+    /// Random bits of one stochastic rounding.
+    pub bits: u32,
 }
 
 impl Quadratic {
@@ -34,7 +37,7 @@ impl Quadratic {
 
     /// So many steps of full gradients, calling `after` with each model; the sums over the models from
     /// step `averaged` on.
-    fn descend(
+    pub fn descend(
         &self,
         alpha: f32,
         model: &mut [i8],
@@ -50,6 +53,7 @@ impl Quadratic {
             outputs: 1,
             loss: Loss::LeastSquares,
             rounding: self.rounding,
+            rounding_bits: self.bits,
             arithmetic: ARITHMETIC,
             shuffled: false,
             averaged_from: Some(averaged),
@@ -75,6 +79,48 @@ impl Quadratic {
         }
         workspace.sums.values()
     }
+
+    /// Mean loss of the iterates after the burn-in, trial by trial, each by random bits of its own key.
+    pub fn mean_loss(
+        &self,
+        start: &[i8; D],
+        alpha: f32,
+        key: impl Fn(usize) -> [u32; 2] + Sync,
+    ) -> Estimate {
+        let mean = |trial| {
+            let (mut model, mut sum) = (*start, 0.0);
+            let steps = BURN_IN + FLOOR_STEPS;
+            self.descend(alpha, &mut model, [steps, steps], key(trial), |step, model| {
+                if step >= BURN_IN {
+                    sum += self.loss(|j| f64::from(model[j]));
+                }
+            });
+            sum / f64::from(FLOOR_STEPS)
+        };
+        Estimate::of(&(0..TRIALS).into_par_iter().map(mean).collect::<Vec<_>>())
+    }
+
+    /// Loss of the mean of the `averaged` iterates after the burn-in, likewise.
+    pub fn loss_of_mean(
+        &self,
+        start: &[i8; D],
+        alpha: f32,
+        averaged: u32,
+        key: impl Fn(usize) -> [u32; 2] + Sync,
+    ) -> Estimate {
+        let loss = |trial| {
+            let mut model = *start;
+            let range = [BURN_IN + averaged, BURN_IN];
+            let sums = self.descend(alpha, &mut model, range, key(trial), |_, _| {});
+            self.loss(|j| sums[j] / f64::from(averaged))
+        };
+        Estimate::of(&(0..TRIALS).into_par_iter().map(loss).collect::<Vec<_>>())
+    }
+}
+
+/// λ = 1, rounded to nearest.
+fn nearest(optimum: [f32; D]) -> Quadratic {
+    Quadratic { roots: [8.0; D], optimum, rounding: Rounding::Nearest, bits: ROUNDING_BITS }
 }
 
 /// The largest gradient, as a multiple of δ/2α, that moves no coordinate from 10: by bisection.
@@ -82,7 +128,7 @@ fn threshold(alpha: f32) -> f64 {
     let moves = |gradient: f32| {
         // λ = 1: the gradient at 10 is 10 − w*.
         let optimum = [10.0 + gradient; D];
-        let quadratic = Quadratic { roots: [8.0; D], optimum, rounding: Rounding::Nearest };
+        let quadratic = nearest(optimum);
         let mut model = [10i8; D];
         quadratic.descend(alpha, &mut model, [1, 1], [0, 0], |_, _| {});
         model[0] != 10
@@ -100,7 +146,7 @@ fn threshold(alpha: f32) -> f64 {
 /// thousand further steps move.
 fn at_rest(alpha: f32) -> (f64, usize) {
     let optimum = std::array::from_fn(|j| (j as f32 - 31.7) * 1.9);
-    let quadratic = Quadratic { roots: [8.0; D], optimum, rounding: Rounding::Nearest };
+    let quadratic = nearest(optimum);
     let mut model = [0i8; D];
     quadratic.descend(alpha, &mut model, [1000, 1000], [0, 0], |_, _| {});
     let before = model;
@@ -146,13 +192,13 @@ pub(super) fn stall(_: u32) -> Experiment {
     }
 }
 
-const TRIALS: usize = 32;
+pub(super) const TRIALS: usize = 32;
 /// Steps until a descent has forgotten where it began: (1 − αλ)^n is below 10⁻⁵.
-const BURN_IN: u32 = 200;
-const FLOOR_STEPS: u32 = 1200;
+pub(super) const BURN_IN: u32 = 200;
+pub(super) const FLOOR_STEPS: u32 = 1200;
 
 /// frac(w*ⱼ/δ), evenly spread.
-fn fraction(j: usize) -> f64 {
+pub(super) fn fraction(j: usize) -> f64 {
     (j as f64 + 0.5) / D as f64
 }
 
@@ -162,47 +208,36 @@ fn variance(j: usize) -> f64 {
 }
 
 /// Each coordinate between two grid points; where each begins at the lower one.
-fn spread(roots: [f32; D]) -> (Quadratic, [i8; D]) {
+pub(super) fn spread(roots: [f32; D], bits: u32) -> (Quadratic, [i8; D]) {
     let optimum: [f32; D] = std::array::from_fn(|j| j as f32 - 32.0 + fraction(j) as f32);
     let start = optimum.map(|w| w.floor() as i8);
-    (Quadratic { roots, optimum, rounding: Rounding::Stochastic }, start)
+    (Quadratic { roots, optimum, rounding: Rounding::Stochastic, bits }, start)
 }
 
 /// Mean loss of the iterates after the burn-in, trial by trial. Each `case` draws its own bits.
 fn floor_of(case: usize, alpha: f32, seed: u32) -> (f64, Estimate) {
-    let (quadratic, start) = spread(std::array::from_fn(|j| if j % 3 == 0 { 4.0 } else { 8.0 }));
-    let mean = |trial| {
-        let (mut model, mut sum) = (start, 0.0);
-        let steps = BURN_IN + FLOOR_STEPS;
-        let key = key_of(seed_of(seed, Purpose::Floor, case, trial));
-        quadratic.descend(alpha, &mut model, [steps, steps], key, |step, model| {
-            if step >= BURN_IN {
-                sum += quadratic.loss(|j| f64::from(model[j]));
-            }
-        });
-        sum / f64::from(FLOOR_STEPS)
-    };
-    let trials: Vec<f64> = (0..TRIALS).into_par_iter().map(mean).collect();
+    let roots = std::array::from_fn(|j| if j % 3 == 0 { 4.0 } else { 8.0 });
+    let (quadratic, start) = spread(roots, ROUNDING_BITS);
+    let key = |trial| key_of(seed_of(seed, Purpose::Floor, case, trial));
     let floor = (0..D).map(|j| 0.5 * quadratic.curvature(j) * variance(j)).sum();
-    (floor, Estimate::of(&trials))
+    (floor, quadratic.mean_loss(&start, alpha, key))
+}
+
+/// The variance of the mean of so many successive numbers of variance 1 whose correlation falls by `rho`
+/// from each to the next.
+pub(super) fn variance_of_mean(rho: f64, numbers: u32) -> f64 {
+    let n = f64::from(numbers);
+    let apart = 2.0 * rho * (1.0 - rho.powf(n)) / (n * (1.0 - rho).powi(2));
+    ((1.0 + rho) / (1.0 - rho) - apart) / n
 }
 
 /// The floor over the loss of the mean of `averaged` iterates: predicted and measured.
 fn cut_of(case: usize, alpha: f32, averaged: u32, seed: u32) -> (f64, Estimate) {
-    let (quadratic, start) = spread([8.0; D]);
-    let loss = |trial| {
-        let mut model = start;
-        let range = [BURN_IN + averaged, BURN_IN];
-        let key = key_of(seed_of(seed, Purpose::Floor, case, trial));
-        let sums = quadratic.descend(alpha, &mut model, range, key, |_, _| {});
-        quadratic.loss(|j| sums[j] / f64::from(averaged))
-    };
-    let trials: Vec<f64> = (0..TRIALS).into_par_iter().map(loss).collect();
-    let (rho, steps) = (1.0 - f64::from(alpha), f64::from(averaged));
-    let correlation = (1.0 + rho) / (1.0 - rho)
-        - 2.0 * rho * (1.0 - rho.powf(steps)) / (steps * (1.0 - rho).powi(2));
+    let (quadratic, start) = spread([8.0; D], ROUNDING_BITS);
+    let key = |trial| key_of(seed_of(seed, Purpose::Floor, case, trial));
     let floor: f64 = (0..D).map(|j| 0.5 * variance(j)).sum();
-    (steps / correlation, Estimate::of(&trials).map(|loss| floor / loss))
+    let loss = quadratic.loss_of_mean(&start, alpha, averaged, key);
+    (1.0 / variance_of_mean(1.0 - f64::from(alpha), averaged), loss.map(|loss| floor / loss))
 }
 
 pub(super) fn floor(seed: u32) -> Experiment {

@@ -11,6 +11,7 @@
 mod chain;
 mod descent;
 mod exact;
+mod few_bits;
 mod integers;
 mod rounding;
 mod statistics;
@@ -154,7 +155,7 @@ impl Plan {
 }
 
 /// All experiments, in the order in which they are told.
-pub const PLANS: [Plan; 9] = {
+pub const PLANS: [Plan; 10] = {
     type Run = fn(u32) -> Result<Experiment, ValidationError>;
     const fn plan(name: &'static str, experiment: Run) -> Plan {
         Plan { name, experiment }
@@ -167,6 +168,7 @@ pub const PLANS: [Plan; 9] = {
         plan("int8", |seed| Ok(integers::int8(seed))),
         plan("stall", |seed| Ok(descent::stall(seed))),
         plan("floor", |seed| Ok(descent::floor(seed))),
+        plan("few-bits", |seed| Ok(few_bits::few_bits(seed))),
         plan("halp", svrg::halp),
         plan("exact", |seed| Ok(exact::exact(seed))),
     ]
@@ -197,6 +199,7 @@ enum Purpose {
     Int8,
     Floor,
     Halp,
+    FewBits,
 }
 
 /// The seed of a trial of the run's `seed`: no two of a purpose, a `case` of it (a size, below 2¹⁶) and a
@@ -223,7 +226,7 @@ mod tests {
         use Purpose::*;
         let mut seeds = HashSet::new();
         let mut drawn = 0;
-        for purpose in [Growth, Stagnation, Rounding, RandomBits, Int8, Floor, Halp] {
+        for purpose in [Growth, Stagnation, Rounding, RandomBits, Int8, Floor, Halp, FewBits] {
             for (case, trial) in [0, 1, 2, 256, 1024, 1536, 6144, 65535]
                 .into_iter()
                 .flat_map(|case| [0, 1, 31, 4095].map(|trial| (case, trial)))

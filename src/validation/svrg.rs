@@ -11,6 +11,7 @@ use super::{
 use crate::mirror::sgd::{Grid, Svrg};
 use crate::number::Precision;
 use crate::number::philox::philox4x32;
+use crate::number::round::ROUNDING_BITS;
 use crate::problem::dataset::{Dataset, DatasetSpec};
 use crate::truth::matmul::F64_UNIT;
 use crate::truth::sgd::Objective;
@@ -85,7 +86,15 @@ fn by_mirror(
 /// On a grid of more bits than the kernels have, in f64.
 fn in_f64(objective: Objective, bits: u32, mu: f64, periods: u32, key: [u32; 2]) -> Models {
     let grid = Grid::Centred { bits, mu };
-    let svrg = Svrg { objective, learning_rate: RATE, batch: 1, period: PERIOD, grid, key };
+    let svrg = Svrg {
+        objective,
+        learning_rate: RATE,
+        batch: 1,
+        period: PERIOD,
+        grid,
+        key,
+        rounding_bits: ROUNDING_BITS,
+    };
     let ends: Vec<u32> = (1..=periods).map(|period| period * PERIOD).collect();
     svrg.run(&ends).into_iter().map(|(_, model)| model).collect()
 }

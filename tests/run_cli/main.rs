@@ -272,30 +272,49 @@ fn learning_rates_are_swept_and_the_report_takes_the_best() {
 
 /// From the flag to the report: each number of random bits is a case of its own, with its name in the
 /// table, the frontier, the report and a ratio; the plan keeps the list.
-#[test]
-fn random_bits_are_swept() {
-    let selection = ["matmul", "--size", "8", "--precision", "fp32,fp16-sr"];
+fn random_bits_are_swept(selection: &[&str], [nearest, stochastic]: [&str; 2]) {
     let quick = ["--rounding-bits", "16,4", "--time", "5ms", "--samples", "6"];
-    let (root, run) = run_of(&[&selection[..], &quick].concat(), &[]);
+    let (root, run) = run_of(&[selection, &quick].concat(), &[]);
     let plan = read_provenance(&run).unwrap().plan.unwrap();
     assert_eq!(plan.selection["TRADEOFF_ROUNDING_BITS"], "16,4");
-    let ids = ["fp32/mirror/8x8x8", "fp16-sr/mirror/8x8x8", "fp16-sr/mirror/8x8x8-r4"];
-    assert_eq!(plan.cases, ids.map(|id| format!("matmul/{id}/cpu")));
+    let ids = [nearest.to_owned(), stochastic.to_owned(), format!("{stochastic}-r4")];
+    let ids = ids.map(|id| format!("{}/{id}/cpu", selection[0]));
+    assert_eq!(plan.cases, ids);
     let rows = check_tables(&run);
-    let bits = |id: &str| rows.iter().find(|row| row.case_id.contains(id)).unwrap().rounding_bits;
-    assert_eq!(ids.map(|id| bits(&format!("{id}/cpu"))), [None, Some(16), Some(4)]);
+    let bits = |id: &String| rows.iter().find(|row| row.case_id == *id).unwrap().rounding_bits;
+    assert_eq!(ids.each_ref().map(bits), [None, Some(16), Some(4)]);
 
     let (run, report) = (run.to_str().unwrap(), root.path().join("report"));
+    let precision = stochastic.split('/').next().unwrap();
     let told = ends(0, &["frontier", "--all", run]).0;
-    assert!(told.contains(" fp16-sr r=4  mirror ") && told.contains(" fp16-sr      mirror "));
+    assert!(told.contains(&format!(" {precision} r=4  mirror ")), "{told}");
+    assert!(told.contains(&format!(" {precision}      mirror ")), "{told}");
     ends(0, &["report", run, "-o", report.to_str().unwrap()]);
     let page = fs::read_to_string(report.join("index.html")).unwrap();
-    assert!(page.contains("fp16-sr r=4") && page.contains("rounded at random by 4 random bits"));
+    assert!(page.contains(&format!("{precision} r=4")));
+    assert!(page.contains("rounded at random by 4 random bits"));
     let dials = ["--of", "rounding_bits=4", "--to", "rounding_bits=16"];
     let told = ends(0, &[&["ratio", run][..], &dials].concat()).0;
-    assert!(told.contains("fp16-sr r=4/mirror/cpu  fp16-sr/mirror/cpu"), "{told}");
+    let pair = format!("{precision} r=4/mirror/cpu  {precision}/mirror/cpu");
+    assert!(told.contains(&pair), "{told}");
     let (again, _) = ends(0, &["run", "--resume", run]);
     assert_eq!(check_tables(Path::new(run)), rows, "{again}");
+}
+
+#[test]
+fn random_bits_of_products_are_swept() {
+    let selection = ["matmul", "--size", "8", "--precision", "fp32,fp16-sr"];
+    random_bits_are_swept(&selection, ["fp32/mirror/8x8x8", "fp16-sr/mirror/8x8x8"]);
+}
+
+/// The same of SGD.
+#[test]
+fn random_bits_of_sgd_are_swept() {
+    let data = ["sgd", "--data-set", "figure2-64x16", "--batch", "8", "--steps", "30"];
+    let selection = [&data[..], &["--precision", "D8M8,D8M8-SR"]].concat();
+    let shape = "mirror/figure2-64x16-b8";
+    let ids = ["D8M8", "D8M8-SR"].map(|precision| format!("{precision}/{shape}"));
+    random_bits_are_swept(&selection, ids.each_ref().map(String::as_str));
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Definition<'_> {
             let decayed = O::fma(-now.decay, model[at], model[at]);
             let updated = O::fma(-now.rate, gradient, decayed);
             let precision = self.case.precision;
-            let random = random_bits(now, output, column);
+            let random = self.random_bits(now, output, column);
             self.stored(precision.accumulator(), precision.rounding(), updated, random)
         };
         (0..model.len()).into_par_iter().map(entry).collect()
@@ -123,6 +123,16 @@ impl Definition<'_> {
         four::<O>([0, 1, 2, 3].map(quarter))
     }
 
+    /// What rounds a coordinate (`kernels/sgd/model_random.wgsl`): the largest 16 bits that begin with its
+    /// random ones.
+    fn random_bits(&self, now: &Step, output: usize, column: usize) -> u32 {
+        let counter = [(column / 8) as u32, output as u32, now.step, Stream::Model as u32];
+        let words = philox4x32(counter, [now.seed, now.trial]);
+        let all = words[column % 8 / 2] >> (16 * (column % 2)) & 0xffff;
+        let unused = 16 - self.case.rounding_bits;
+        (((all >> unused) + 1) << unused) - 1
+    }
+
     /// The row at a position of the step's epoch: `kernels/sgd/shuffle.wgsl`.
     fn row_at(&self, now: &Step, position: u32) -> u32 {
         if self.case.batch >= self.data.n {
@@ -167,13 +177,6 @@ fn sum_of_products<O: Ops>(batch: usize, term: impl Fn(usize) -> (f32, f32)) -> 
     (0..tiles.min(LANES)).map(lane).reduce(O::add).unwrap_or(0.0)
 }
 
-/// The 16 bits that round a coordinate: `model_random` in `kernels/sgd/model.wgsl`.
-fn random_bits(now: &Step, output: usize, column: usize) -> u32 {
-    let counter = [(column / 8) as u32, output as u32, now.step, Stream::Model as u32];
-    let words = philox4x32(counter, [now.seed, now.trial]);
-    words[column % 8 / 2] >> (16 * (column % 2)) & 0xffff
-}
-
 /// Numbers that differ in their bits, all NaNs being equal.
 pub fn differing(a: &[f32], b: &[f32]) -> u64 {
     let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
@@ -199,18 +202,28 @@ mod tests {
         };
         let flushing =
             Arithmetic { fused_fma: false, flush_f32_subnormals: true, flush_f16_subnormals: true };
-        for (spec, batches) in [
-            (DatasetSpec::Figure2 { n: 300, d: 133 }, &[1, 7, 19, 64, 257, 300][..]),
-            (DatasetSpec::Figure2 { n: 4500, d: 6 }, &[4400]),
-            (DatasetSpec::Digits, &[33]),
+        for (spec, batches, bits) in [
+            (
+                DatasetSpec::Figure2 { n: 300, d: 133 },
+                &[1, 7, 19, 64, 257, 300][..],
+                &[16, 4, 1, 13][..],
+            ),
+            (DatasetSpec::Figure2 { n: 4500, d: 6 }, &[4400], &[8]),
+            (DatasetSpec::Digits, &[33], &[16]),
         ] {
             let data = spec.load(5).unwrap();
+            let mut bits = bits.iter().copied().cycle();
             for precision in Precision::SGD {
                 for loss in [Loss::LeastSquares, Loss::Logistic] {
                     for (&batch, arithmetic) in batches.iter().zip([fused, flushing].iter().cycle())
                     {
-                        let case =
-                            SgdCase { loss, seed: 9, ..SgdCase::new(&data, precision, batch, 2) };
+                        let rounding_bits = bits.next().unwrap();
+                        let case = SgdCase {
+                            loss,
+                            seed: 9,
+                            rounding_bits,
+                            ..SgdCase::new(&data, precision, batch, 2)
+                        };
                         let mut cpu = CpuSgd::prepare(&case, &data, *arithmetic).unwrap();
                         cpu.run_trajectory();
                         let grids = *cpu.grids();

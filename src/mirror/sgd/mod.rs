@@ -58,6 +58,8 @@ pub struct Setting {
     pub loss: Loss,
     /// How updates are rounded to the model's format.
     pub rounding: Rounding,
+    /// Random bits of one stochastic rounding, 1 to 16.
+    pub rounding_bits: u32,
     /// The arithmetic to follow.
     pub arithmetic: Arithmetic,
     /// Whether an epoch starts with a new order of the rows.

@@ -37,6 +37,8 @@ pub struct Svrg<'a> {
     pub grid: Grid,
     /// Seed and trial.
     pub key: [u32; 2],
+    /// Random bits of one stochastic rounding, 1 to 16.
+    pub rounding_bits: u32,
 }
 
 impl Svrg<'_> {
@@ -80,7 +82,7 @@ impl Svrg<'_> {
         let d = self.objective.data.d_padded;
         let limit = limit(self.bits());
         for (at, (z, moved)) in state.offset.iter_mut().zip(moved).enumerate() {
-            let random = random_bits(now, at / d, at % d, self.key);
+            let random = self.random(now, at / d, at % d);
             *z = quantize(moved, state.step, limit, random) - self.origin(&state.centre, at);
         }
     }
@@ -140,6 +142,13 @@ impl Svrg<'_> {
         [moved, errors]
     }
 
+    /// The random bits that round a coordinate.
+    fn random(&self, now: u32, output: usize, column: usize) -> Random {
+        let counter = [(column / 8) as u32, output as u32, now, Stream::Model as u32];
+        let half = philox4x32(counter, self.key)[column % 8 / 2] >> (16 * (column % 2)) & 0xffff;
+        Random { value: half >> (16 - self.rounding_bits), bits: self.rounding_bits }
+    }
+
     fn bits(&self) -> u32 {
         match self.grid {
             Grid::Fixed(fixed) => fixed.bits,
@@ -182,7 +191,7 @@ impl<'a> Way<'a> {
         let d = svrg.objective.data.d_padded;
         let [moved, errors] = svrg.moved(*now, state);
         let range = |(at, (moved, error)): (usize, (&f64, &f64))| {
-            let random = random_bits(*now, at / d, at % d, svrg.key);
+            let random = svrg.random(*now, at / d, at % d);
             // Rounding is monotone for the same random bits.
             [moved - error, moved + error].map(|x| whole(x, state.step, limit(svrg.bits()), random))
         };
@@ -242,26 +251,28 @@ fn residual_change(loss: Loss, at: f64, by: f64) -> f64 {
     }
 }
 
+/// Random bits as a whole number.
+#[derive(Clone, Copy)]
+struct Random {
+    value: u32,
+    bits: u32,
+}
+
 /// x rounded stochastically to a multiple of `step`, of at most `limit` steps: the magnitude goes up
-/// where the 16 random bits are below the dropped fraction.
-fn quantize(x: f64, step: f64, limit: f64, random: u32) -> f64 {
+/// where the random bits are below as many bits of the dropped fraction.
+fn quantize(x: f64, step: f64, limit: f64, random: Random) -> f64 {
     whole(x, step, limit, random) * step
 }
 
 /// The multiple itself.
-fn whole(x: f64, step: f64, limit: f64, random: u32) -> f64 {
+fn whole(x: f64, step: f64, limit: f64, random: Random) -> f64 {
     if step == 0.0 {
         return 0.0;
     }
     let magnitude = (x.abs() / step).min(limit);
     let down = magnitude.floor();
-    let up = random < ((magnitude - down) * 65536.0) as u32;
+    let up = random.value < ((magnitude - down) * f64::from(1 << random.bits)) as u32;
     (down + f64::from(u8::from(up))) * x.signum()
-}
-
-fn random_bits(now: u32, output: usize, column: usize, key: [u32; 2]) -> u32 {
-    let counter = [(column / 8) as u32, output as u32, now, Stream::Model as u32];
-    philox4x32(counter, key)[column % 8 / 2] >> (16 * (column % 2)) & 0xffff
 }
 
 #[cfg(test)]
@@ -279,7 +290,9 @@ mod tests {
         let objective = Objective { data: &data, loss: data.loss, regularisation: 0.0 };
         let period = 2 * data.n as u32;
         let run = |grid, epochs: u32| -> Vec<f64> {
-            let svrg = Svrg { objective, learning_rate: 0.1, batch: 1, period, grid, key: [1, 0] };
+            let (learning_rate, key) = (0.1, [1, 0]);
+            let svrg =
+                Svrg { objective, learning_rate, batch: 1, period, grid, key, rounding_bits: 16 };
             let checkpoints: Vec<u32> = (1..=epochs).map(|epoch| epoch * period).collect();
             let models = svrg.run(&checkpoints);
             models.iter().map(|(_, model)| objective.gradient_norm(model)).collect()
@@ -310,15 +323,20 @@ mod tests {
 
     #[test]
     fn points_of_the_grid_stay_and_others_are_unbiased() {
-        for random in [0, 0x7fff, 0xffff] {
-            for k in -127..=127 {
-                let x = f64::from(k) * 0.25;
-                assert_eq!(quantize(x, 0.25, 127.0, random), x);
+        for bits in [1, 4, 16] {
+            let of = |value| Random { value, bits };
+            for random in [0, (1 << bits) / 2 - 1, (1 << bits) - 1].map(of) {
+                for k in -127..=127 {
+                    let x = f64::from(k) * 0.25;
+                    assert_eq!(quantize(x, 0.25, 127.0, random), x);
+                }
+                assert_eq!(quantize(-1e9, 0.25, 127.0, random), -31.75);
             }
-            assert_eq!(quantize(-1e9, 0.25, 127.0, random), -31.75);
+            let up = |&value: &u32| quantize(-0.1, 0.25, 127.0, of(value)) == -0.25;
+            // Up to the bits that are cut off.
+            let ups = (0..1 << bits).filter(up).count();
+            assert_eq!(ups, (0.4 * f64::from(1 << bits)) as usize, "{bits} bits");
+            assert_eq!(quantize(1.0, 0.0, 127.0, of(0)), 0.0);
         }
-        let ups = (0..0x1_0000).filter(|&r| quantize(-0.1, 0.25, 127.0, r) == -0.25).count();
-        assert_eq!(ups, (0.4f64 * 65536.0) as usize);
-        assert_eq!(quantize(1.0, 0.0, 127.0, 0), 0.0);
     }
 }

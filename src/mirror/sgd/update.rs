@@ -4,6 +4,7 @@ use super::{BLOCK, LANES, Number, PIECE, TILE, Units, Walk, centred, sums};
 use crate::number::Rounding;
 use crate::number::arithmetic::Ops;
 use crate::number::philox::{Stream, philox4x32};
+use crate::number::round::leading_bits;
 use crate::workload::sgd::Step;
 
 impl<D: Number, M: Number> Walk<'_, D, M> {
@@ -24,7 +25,7 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
         let before = if self.setting.counts { weights.to_vec() } else { Vec::new() };
         match (self.centre, self.setting.rounding) {
             (Some(centre), _) => {
-                model_random(now, output, first, &mut random);
+                model_random(now, output, first, self.setting.rounding_bits, &mut random);
                 let given = [&centre.origin[range.clone()], &centre.full[range.clone()]];
                 centred::apply::<O, M>(now, given, gradient, &random, model, &mut *weights);
             }
@@ -32,7 +33,7 @@ impl<D: Number, M: Number> Walk<'_, D, M> {
                 self.apply::<O>(Rounding::Nearest, now, gradient, &random, model, &mut *weights);
             }
             (None, Rounding::Stochastic) => {
-                model_random(now, output, first, &mut random);
+                model_random(now, output, first, self.setting.rounding_bits, &mut random);
                 let rounding = Rounding::Stochastic;
                 self.apply::<O>(rounding, now, gradient, &random, model, &mut *weights);
             }
@@ -128,14 +129,16 @@ fn join<O: Ops>(sums: &mut [f32], others: &[f32], starts: bool) {
     }
 }
 
-/// 16 random bits for each coordinate from `first` on (`model_random` in `kernels/sgd/model.wgsl`).
+/// Random bits for each coordinate from `first` on, so many of the 16 followed by ones
+/// (`kernels/sgd/model_random.wgsl`).
 #[inline(always)]
-fn model_random(now: &Step, output: usize, first: usize, random: &mut [u32; PIECE]) {
+fn model_random(now: &Step, output: usize, first: usize, bits: u32, random: &mut [u32; PIECE]) {
+    let ones = leading_bits(0, bits);
     for (i, eight) in random.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let counter = [(first / 8 + i) as u32, output as u32, now.step, Stream::Model as u32];
         let words = philox4x32(counter, [now.seed, now.trial]);
         for (pair, word) in eight.as_chunks_mut::<2>().0.iter_mut().zip(words) {
-            *pair = [word & 0xffff, word >> 16];
+            *pair = [word & 0xffff | ones, word >> 16 | ones];
         }
     }
 }

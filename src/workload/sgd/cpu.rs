@@ -45,6 +45,7 @@ impl CpuSgd {
             outputs: data.outputs,
             loss: case.loss,
             rounding: case.precision.rounding(),
+            rounding_bits: case.rounding_bits,
             arithmetic,
             shuffled: plan.shuffled,
             averaged_from: averaged.map(|models| case.steps - models),

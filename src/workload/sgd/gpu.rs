@@ -7,10 +7,15 @@ use super::kernels::TILE_ROWS;
 use super::{
     Algorithm, Grids, Kernel, KernelOverride, Plan, Schedule, SgdCase, SgdError, Stage, Step,
 };
-use super::{check_schedule, conversion_kernel, decode_model, kernels_with, model_bytes};
-use crate::gpu::{Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms};
+use super::{
+    averaging_probe, check_schedule, conversion_kernel, decode_model, half_bits, kernels_with,
+    model_bytes,
+};
+use crate::gpu::{
+    Buffer, Command, Context, DeviceInfo, Elapsed, GpuError, Pipeline, Uniforms, lost_sum_errors,
+};
 use crate::mirror::sgd::{BLOCK, LANES, Sums, TILE};
-use crate::number::Format;
+use crate::number::{Format, Rounding};
 use crate::problem::dataset::{Dataset, DatasetSpec};
 
 /// Bindings that the kernels give the data set.
@@ -123,6 +128,18 @@ pub(super) fn build(
         conversion_ns + pipelines.stages.iter().map(|(_, p)| p.compile_ns).sum::<f64>();
     let rows_per_chunk = chunks.rows_per_chunk;
     Ok(Built { plan, grids, compile_ns, buffers, conversion, rows_per_chunk, pipelines, layout })
+}
+
+/// Whether a device's compiler leaves the errors of the sums of [`Algorithm::AveragedSgd`]: `None`, or what
+/// it made of one.
+///
+/// # Errors
+/// [`GpuError`] where the probe does not run.
+pub fn lost_averages(context: &Context) -> Result<Option<String>, GpuError> {
+    // The longest that a run may have, whose zero is made of the most bits.
+    let record = Step { half_bits: half_bits(u32::MAX), ..Step::default() };
+    let constants = [("GROUPS", 1.0), ("OUTPUTS", 1.0)];
+    lost_sum_errors(context, &averaging_probe(), bytemuck::bytes_of(&record), &constants)
 }
 
 /// The first step whose model is averaged.
@@ -575,6 +592,11 @@ impl Pipelines {
             Algorithm::AveragedSgd => vec![("AVERAGED_FROM", averaged_from(case, data).into())],
             _ => vec![],
         };
+        // Every kernel that reads or writes the model has the bits by which it is rounded.
+        let rounding: Vec<_> = match case.precision.rounding() {
+            Rounding::Nearest => vec![],
+            Rounding::Stochastic => vec![("ROUNDING_BITS", f64::from(case.rounding_bits))],
+        };
         let needed = |stage| match stage {
             Stage::Shuffle => case.batch < data.n,
             Stage::Draw => true,
@@ -586,11 +608,15 @@ impl Pipelines {
         let constants = |stage| match stage {
             Stage::Shuffle => shape.to_vec(),
             Stage::Draw => [&shape[..], &[("DRAWN", rows as f64)]].concat(),
-            Stage::Residual => [&shape[..], &split, &[("THREADS", THREADS as f64)]].concat(),
-            Stage::UpdateTiles => [&shape[..], &layout.tiles.constants(), &averaging].concat(),
+            Stage::Residual => {
+                [&shape[..], &split, &[("THREADS", THREADS as f64)], &rounding].concat()
+            }
+            Stage::UpdateTiles => {
+                [&shape[..], &layout.tiles.constants(), &averaging, &rounding].concat()
+            }
             Stage::Gradient => [&shape[..], &split, &layout.blocks.constants()].concat(),
             Stage::Update | Stage::Persistent => {
-                [&shape[..], &split, &layout.blocks.constants(), &averaging].concat()
+                [&shape[..], &split, &layout.blocks.constants(), &averaging, &rounding].concat()
             }
         };
         let compile = |(stage, Kernel { entry, composed })| {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::Algorithm;
-use crate::gpu::{Composed, Source, compose};
+use crate::gpu::{Composed, Source, compose, sums_probe};
 use crate::hexadecimal::hexadecimal;
 use crate::mirror::sgd::{BLOCK, TILE};
 use crate::number::{Format, Precision, Rounding};
@@ -130,6 +130,7 @@ pub(super) const TILE_ROWS: usize = BLOCK * TILE;
 const PHILOX: Source = wgsl!("shared/philox.wgsl");
 const STREAMS: Source = wgsl!("shared/streams.wgsl");
 const ROUNDING: Source = wgsl!("shared/rounding.wgsl");
+const ROUNDING_BITS: Source = wgsl!("shared/rounding_bits.wgsl");
 const INTEGERS: Source = wgsl!("sgd/integers.wgsl");
 const SHAPE: Source = wgsl!("sgd/shape.wgsl");
 const ORDER: Source = wgsl!("sgd/order.wgsl");
@@ -137,6 +138,8 @@ const THREADS: Source = wgsl!("sgd/threads.wgsl");
 const SHARES: Source = wgsl!("sgd/shares.wgsl");
 const TILES: Source = wgsl!("sgd/tiles.wgsl");
 const RECIPROCAL: Source = wgsl!("shared/reciprocal.wgsl");
+const PAIR4: Source = wgsl!("shared/pair4.wgsl");
+const TWO_SUM: Source = wgsl!("sgd/two_sum.wgsl");
 
 /// The file of a storage format.
 fn four(format: Format) -> Source {
@@ -195,7 +198,7 @@ fn apply_files(algorithm: Algorithm) -> Vec<Source> {
     match algorithm {
         Algorithm::Sgd => vec![wgsl!("sgd/apply.wgsl"), all],
         Algorithm::AveragedSgd => {
-            vec![wgsl!("shared/pair4.wgsl"), wgsl!("sgd/apply_averaged.wgsl"), all]
+            vec![PAIR4, TWO_SUM, wgsl!("sgd/apply_averaged.wgsl"), all]
         }
         Algorithm::LpSvrg | Algorithm::Halp => vec![wgsl!("sgd/apply_centred.wgsl"), all],
     }
@@ -227,6 +230,9 @@ pub fn kernels_with(
     let loads = if packed { wgsl!("sgd/data_nibbles.wgsl") } else { wgsl!("sgd/data.wgsl") };
     let data = [data_format(storage), loads, ORDER];
     let mut weights = vec![model_format(model, precision.rounding()), wgsl!("sgd/model.wgsl")];
+    if precision.rounding() == Rounding::Stochastic {
+        weights.extend([ROUNDING_BITS, wgsl!("sgd/model_random.wgsl")]);
+    }
     if centred {
         weights.push(wgsl!("sgd/centre.wgsl"));
     }
@@ -269,6 +275,11 @@ pub fn kernels_with(
     let unused = if centred { Stage::Shuffle } else { Stage::Draw };
     let stages = Stage::ALL.into_iter().filter(|&stage| stage != unused);
     stages.map(|stage| (stage, kernel(stage))).collect()
+}
+
+/// The probe of the sums of [`Algorithm::AveragedSgd`]: the very functions of its kernels.
+pub fn averaging_probe() -> Composed {
+    sums_probe(&[PAIR4, SHAPE, TWO_SUM])
 }
 
 /// The kernel that converts a data set from f32; none where it stays f32.

@@ -17,10 +17,10 @@ mod svrg_gpu;
 pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
 pub(crate) use gpu::Chunks;
-pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, run_on_gpu};
+pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, lost_averages, run_on_gpu};
 pub use kernels::{
-    Kernel, KernelOverride, Schedule, Stage, conversion_kernel, kernels, kernels_with,
-    sources_sha256, sources_sha256_with,
+    Kernel, KernelOverride, Schedule, Stage, averaging_probe, conversion_kernel, kernels,
+    kernels_with, sources_sha256, sources_sha256_with,
 };
 pub use rate::LearningRate;
 pub use svrg::{CpuSvrg, Outer, SvrgSnapshot};
@@ -54,6 +54,9 @@ pub struct SgdCase {
     pub seed: u32,
     /// Second word of the Philox key.
     pub trial: u32,
+    /// Random bits of one stochastic rounding, 1 to 16: the leading ones of those 16
+    /// ([`round::leading_bits`]). Without effect where updates are rounded to nearest.
+    pub rounding_bits: u32,
 }
 
 /// Why a case cannot run.
@@ -87,6 +90,13 @@ pub enum SgdError {
         /// What is valid.
         range: &'static str,
     },
+    /// More random bits than are drawn, or none.
+    #[error(
+        "{0} random bits of a rounding; choose {least} to {most}",
+        least = round::ROUNDING_BITS_VALID.start(),
+        most = round::ROUNDING_BITS_VALID.end()
+    )]
+    RoundingBits(u32),
     /// 32-bit sums would no longer be exact.
     #[error("{d} columns overflow the 32-bit sums of {precision}; choose at most 133144")]
     Columns {
@@ -131,7 +141,8 @@ pub enum SgdError {
 }
 
 impl SgdCase {
-    /// The data set's own loss, regularisation and learning rate, with seed 0 and trial 0.
+    /// The data set's own loss, regularisation and learning rate, with seed 0, trial 0 and all 16
+    /// random bits.
     pub fn new(data: &Dataset, precision: Precision, batch: usize, steps: u32) -> Self {
         Self {
             dataset: data.spec,
@@ -143,18 +154,23 @@ impl SgdCase {
             steps,
             seed: 0,
             trial: 0,
+            rounding_bits: round::ROUNDING_BITS,
         }
     }
 
     /// Whether the case can run on `data` at all.
     pub fn check(&self, data: &Dataset) -> Result<(), SgdError> {
-        let &Self { batch, steps, precision, learning_rate, regularisation, .. } = self;
+        let &Self { batch, steps, precision, learning_rate, regularisation, rounding_bits, .. } =
+            self;
         if self.dataset != data.spec {
             return Err(SgdError::Dataset { case: self.dataset, given: data.spec });
         }
         check_shape(data.spec, precision, batch)?;
         if steps == 0 {
             return Err(SgdError::Steps(steps));
+        }
+        if !round::ROUNDING_BITS_VALID.contains(&rounding_bits) {
+            return Err(SgdError::RoundingBits(rounding_bits));
         }
         let positive = learning_rate.is_finite() && learning_rate > 0.0;
         let (what, range) = ("learning rate", "over 0");
@@ -445,6 +461,10 @@ mod tests {
         let message = |case: SgdCase| case.check(&data).unwrap_err().to_string();
         assert!(message(SgdCase { batch: 11, ..good }).contains("11 rows"));
         assert!(message(SgdCase { steps: 0, ..good }).contains("0 steps"));
+        for rounding_bits in [0, 17] {
+            let told = format!("{rounding_bits} random bits of a rounding; choose 1 to 16");
+            assert_eq!(message(SgdCase { rounding_bits, ..good }), told);
+        }
         assert!(message(SgdCase { learning_rate: f32::NAN, ..good }).contains("NaN"));
         assert!(message(SgdCase { regularisation: -1.0, ..good }).contains("-1"));
         assert!(message(SgdCase { precision: Precision::Bf16, ..good }).contains("`bf16`"));

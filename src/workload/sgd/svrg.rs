@@ -104,6 +104,7 @@ impl Outer {
             period,
             grid,
             key: [case.seed, case.trial],
+            rounding_bits: case.rounding_bits,
         }
     }
 
@@ -231,6 +232,7 @@ impl CpuSvrg {
             outputs: data.outputs,
             loss: case.loss,
             rounding: case.precision.rounding(),
+            rounding_bits: case.rounding_bits,
             arithmetic,
             shuffled: true,
             averaged_from: None,
