@@ -35,7 +35,7 @@ pub use bootstrap::{
     bootstrap_median_processes, bootstrap_processes, from_medians,
 };
 pub use difference::Difference;
-pub use fingerprints::FingerprintDifference;
+pub use fingerprints::{FingerprintDifference, OrderDifference};
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
 
@@ -543,6 +543,11 @@ impl Comparison {
     /// Devices of pairs that were seen to compute otherwise.
     pub fn fingerprints(&self) -> Vec<FingerprintDifference> {
         fingerprints::all(self)
+    }
+
+    /// Kernels of pairs that sum in different orders, where both sides know theirs.
+    pub fn orders(&self) -> Vec<OrderDifference> {
+        fingerprints::of_orders(self)
     }
 }
 
