@@ -168,5 +168,5 @@ fn table(lines: &[Line]) -> String {
     }
     output::table(&cells, &[4, 6])
         + "\nexponents: largest |error| / (u·|A||B|) over uniform (0, 1) inputs, n from 16 to 512; the worst \
-           case is 1\n"
+           case is 1, theory that of the cause in brackets, which is typically the largest at these n\n"
 }

@@ -56,16 +56,20 @@ pub fn joined(earlier: Vec<KernelOrder>, later: Vec<KernelOrder>) -> Vec<KernelO
 }
 
 /// Fingerprints of devices by name: those of both, the later ones' where both have one, with the orders
-/// that either lists.
+/// that either lists. One without a hash is of a device that was not probed this time: the earlier one holds.
 pub fn joined_fingerprints(earlier: &Value, later: Value) -> Value {
     let (Value::Object(known), Value::Object(mut all)) = (earlier, later.clone()) else {
         return later;
     };
+    let is_whole = |fingerprint: &Value| fingerprint["sha256"].is_string();
     for (device, fingerprint) in known {
         match all.get_mut(device) {
             None => _ = all.insert(device.clone(), fingerprint.clone()),
             Some(newer) => {
                 let orders = joined(listed(fingerprint), listed(newer));
+                if is_whole(fingerprint) && !is_whole(newer) {
+                    *newer = fingerprint.clone();
+                }
                 put(newer, &orders);
             }
         }
@@ -178,6 +182,8 @@ mod tests {
         let [a, b] = [a, b].map(|orders| json!({ "cpu": with(&orders), "b": { "sha256": "1" } }));
         assert_eq!(listed(&joined_fingerprints(&a, b.clone())["cpu"]), both);
         assert_eq!(joined_fingerprints(&Value::Null, b.clone()), b);
+        let opened = json!({ "cpu": { "arithmetic": {} } });
+        assert_eq!(joined_fingerprints(&a, opened), a, "opened and not probed again");
         let common = common_fingerprints([&a, &b]).unwrap();
         assert_eq!((listed(&common["cpu"]), &common["b"]), (both.to_vec(), &b["b"]));
         let mut other = b.clone();
