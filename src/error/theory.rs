@@ -33,14 +33,21 @@ pub struct Inputs {
     pub rms_over_mean: Option<f64>,
     /// The largest operand over their root mean square: what integers with a common scale are steps of.
     pub crest: f64,
+    /// What lies above 7/8 of the least power of two that no operand exceeds, over the sum of all: mxfp8
+    /// loses it, since a block's scale takes its largest number to 2⁸ or more, and E4M3 ends at 7/8 of 2⁹.
+    pub above_mxfp8: f64,
 }
 
 impl Inputs {
-    /// Uniform (0, 1): products of mean ¼ and mean square 1/9.
-    pub const UNIFORM01: Self =
-        Self { rms_over_mean: Some(4.0 / 3.0), crest: 1.732_050_807_568_877_2 };
-    /// Standard normal: of 256² of them the largest is at about √(2·ln 256²).
-    pub const NORMAL: Self = Self { rms_over_mean: None, crest: 4.7 };
+    /// Uniform (0, 1): products of mean ¼ and mean square 1/9; above 7/8 lies ∫(x − 7/8)dx = 1/128, of ½.
+    pub const UNIFORM01: Self = Self {
+        rms_over_mean: Some(4.0 / 3.0),
+        crest: 1.732_050_807_568_877_2, // √3
+        above_mxfp8: 1.0 / 64.0,
+    };
+    /// Standard normal: of 256² of them the largest is at about √(2·ln 256²), and of the 32 of a block
+    /// hardly any but that is lost in part.
+    pub const NORMAL: Self = Self { rms_over_mean: None, crest: 4.7, above_mxfp8: 0.0 };
 }
 
 /// What rounding makes of a number, relative to it.
