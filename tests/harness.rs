@@ -599,7 +599,7 @@ impl Bench {
         for case in &cases {
             harness.bench(case, "").unwrap();
         }
-        // Of which a twentieth is long enough for every kernel here.
+        // Of which 3 % is long enough for every kernel here.
         harness.keep_orders(Duration::from_secs(3600)).unwrap();
         let folder = harness.folder.expect("a row makes the folder");
         let rows = read(folder.path()).unwrap();

@@ -108,7 +108,7 @@ pub struct SelectionArgs {
     tune: Option<String>,
     /// Summation order of each matmul kernel measured, in run.json [TRADEOFF_ORDERS; default: cached]
     ///
-    /// Found out after the last case: cached finds what no earlier run did, in at most 5 % of the time
+    /// Found out after the last case: cached finds what no earlier run did, in about 3 % of the time
     /// that the run took, and says of the others that they were not asked; force finds all anew.
     #[arg(long, value_parser = PossibleValuesParser::new(["off", "cached", "force"]))]
     orders: Option<String>,

@@ -19,7 +19,11 @@ use crate::workload::matmul::{Kernel, KernelSource};
 
 /// Part of the time that a run took which finding orders out may take on top. What does not fit is left to
 /// the next run, which goes on with it.
-const SHARE: f64 = 0.05;
+const SHARE: f64 = 0.03;
+
+/// What a kernel is taken to need at least: where the driver has cached the kernels of a run, its rows do
+/// not tell what a compiler needs, and one under load needs as much.
+const LEAST: Duration = Duration::from_millis(500);
 
 /// Name of the cache's files.
 const KIND: &str = "order";
@@ -67,12 +71,12 @@ impl Budget {
     /// Whether a kernel that took so long to compile may be asked: by that, and by what those before took.
     fn allows(&self, compiling: Duration) -> bool {
         let mean = self.spent.checked_div(self.found).unwrap_or_default();
-        self.all.is_none_or(|all| self.spent + compiling.max(mean) <= all)
+        self.all.is_none_or(|all| self.spent + compiling.max(mean).max(LEAST) <= all)
     }
 }
 
 /// Finds out in which order the kernels of `rows` sum, as the selection's policy says, and writes it to
-/// `run.json` beside the fingerprints. `took` is the time that the run took; of that, a twentieth may go to
+/// `run.json` beside the fingerprints. `took` is the time that the run took; 3 % of that may go to
 /// kernels that no cache knows, unless the policy is to ask them all. A kernel that is not asked is listed
 /// with the reason. What happens goes to `tell`, line by line.
 ///
@@ -187,7 +191,7 @@ impl Session {
             return order.not_asked(STOPPED);
         }
         if is_asked && !budget.allows(compiling) {
-            return order.not_asked("the time for it was spent; the next run goes on");
+            return order.not_asked(NO_TIME);
         }
         let started = Instant::now();
         let found = kernels::of_source(&context, &source, self.selection.checks);
@@ -261,6 +265,9 @@ impl Budget {
 
 /// Why nobody looked.
 const STOPPED: &str = "the run was stopped";
+/// The same.
+const NO_TIME: &str = "a run has 3 % of its time for orders, and that was spent; the next one goes on, and \
+                       TRADEOFF_ORDERS=force asks";
 
 /// The kernel that a row names, or why it cannot be asked.
 fn source(
@@ -394,6 +401,7 @@ mod tests {
         assert!(budget(5, 1).allows(second), "as long as the one before");
         assert!(!budget(6, 1).allows(second) && budget(6, 2).allows(second));
         assert!(Budget { all: None, ..budget(99, 1) }.allows(99 * second));
+        assert!(!Budget { all: Some(second / 4), ..budget(0, 0) }.allows(Duration::ZERO));
     }
 
     /// Slices make another order, other tiles do not; each is that of the parameters measured.
