@@ -150,6 +150,14 @@ fn orders_are_compared_with_those_of_a_run() {
     let probe = ["probe", "--device", "cpu", "--orders", "--against"];
     let (code, stdout, stderr) = outcome(&[&probe[..], &[&path]].concat());
     assert_eq!((code, &stderr[..]), (Some(0), ""), "{stdout}");
+    let copy = root.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&entry, copy.join(entry.file_name().unwrap())).unwrap();
+    }
+    let compare = ["compare", &path, copy.to_str().unwrap()];
+    let (code, _, stderr) = outcome(&compare);
+    assert!(code == Some(0) && !stderr.contains("summation orders"), "{stderr}");
     let other = json.replace("[0..63]", "pairwise[0..63]").replace("sequential", "pairwise");
     fs::write(Path::new(&path).join("run.json"), other).unwrap();
     let (code, stdout, _) = outcome(&[&probe[..], &[&path]].concat());
@@ -158,6 +166,11 @@ fn orders_are_compared_with_those_of_a_run() {
         stdout.contains("order of 64 products: fp32 mirror\n    here   sequential"),
         "{stdout}"
     );
+
+    let (_, _, stderr) = outcome(&compare);
+    let told = "different summation orders, so other errors are to be expected: A's fp32 mirror on cpu \
+                sums pairwise: pairwise[0..63]; B's fp32 mirror on cpu sequential: [0..63]";
+    assert!(stderr.contains(told), "{stderr}");
 
     let (path, json) = run("off");
     assert!(!json.contains("summation_orders"), "{json}");
