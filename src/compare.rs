@@ -36,7 +36,7 @@ pub use bootstrap::{
 };
 pub use case::CaseName;
 pub use difference::Difference;
-pub use fingerprints::FingerprintDifference;
+pub use fingerprints::{FingerprintDifference, OrderDifference};
 pub use pair::{Bits, Method, Pair, Verdict};
 pub use ratio::{Basis, Dial, Ratio, Setting, SettingError, Which, by_rounds, ratios};
 pub use side::{Measurement, Side, sides};
@@ -286,6 +286,11 @@ impl Comparison {
     /// Devices of pairs that were seen to compute otherwise.
     pub fn fingerprints(&self) -> Vec<FingerprintDifference> {
         fingerprints::all(self)
+    }
+
+    /// Kernels of pairs that sum in different orders, where both sides know theirs.
+    pub fn orders(&self) -> Vec<OrderDifference> {
+        fingerprints::of_orders(self)
     }
 }
 

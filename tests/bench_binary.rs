@@ -60,6 +60,7 @@ fn alone(program: &Path, folder: &Path) -> Process {
     command.env("NODEVICE_SELECT", "1").current_dir(folder);
     // It takes seconds, and would be cached outside of the folder.
     command.env("TRADEOFF_ROOFLINE", "off").env("TRADEOFF_TUNE", "off");
+    command.env("TRADEOFF_ORDERS", "off");
     command
 }
 

@@ -24,13 +24,15 @@ use criterion::Criterion;
 use harness::{Harness, Mode};
 use tempfile::TempDir;
 use tradeoff::error::{Guarantee, matmul_bound};
+use tradeoff::fingerprint::summation::listed;
 use tradeoff::gpu::{Candidate, discover};
 use tradeoff::measure::{Batch, Case, Measured, Selection, Session, Work};
 use tradeoff::number::Precision;
 use tradeoff::problem::dataset::DatasetSpec;
 use tradeoff::problem::matrix::{Distribution, MatmulProblem};
 use tradeoff::record::{
-    Provenance, Record, Row, RunFolder, Status, read, read_samples, read_trajectory,
+    Provenance, Record, Row, RunFolder, Status, read, read_provenance, read_samples,
+    read_trajectory,
 };
 use tradeoff::truth::matmul::MatmulTruth;
 use tradeoff::workload::matmul::{Kernel, KernelSource, Shape};
@@ -597,6 +599,8 @@ impl Bench {
         for case in &cases {
             harness.bench(case, "").unwrap();
         }
+        // Of which 3 % is long enough for every kernel here.
+        harness.keep_orders(Duration::from_secs(3600)).unwrap();
         let folder = harness.folder.expect("a row makes the folder");
         let rows = read(folder.path()).unwrap();
         let ids: Vec<_> = rows.iter().map(|row| row.case_id.clone()).collect();
@@ -668,6 +672,20 @@ fn a_run_of_right_cases_exits_zero_and_its_statistics_can_be_recomputed() {
         panic!("one run, one folder");
     };
     assert_eq!(recompute::check(run), bench.rows.len());
+    let products = || bench.rows.iter().filter(|row| row.workload == "matmul");
+    let fingerprints = read_provenance(run).unwrap().fingerprints;
+    for row in products() {
+        let orders = listed(&fingerprints[&row.device]);
+        let of_row = orders.iter().filter(|order| {
+            let named = [&order.kernel, &order.precision, &order.parameters, &order.wgsl_sha256];
+            named == [&row.kernel, &row.precision, &row.kernel_parameters, &row.wgsl_sha256]
+        });
+        let [order] = of_row.collect::<Vec<_>>()[..] else { panic!("{}: {orders:?}", row.case_id) };
+        let is_exact = order.order.starts_with("exact");
+        assert_eq!(is_exact, row.precision == "int8", "{order:?}");
+        assert!(is_exact || !order.tree.is_empty(), "{order:?}");
+        assert_eq!(orders.len(), products().filter(|other| other.device == row.device).count());
+    }
 }
 
 /// One row of B, or the rows of workgroups, just over what the adapter has.

@@ -119,7 +119,66 @@ fn a_run_is_compared_with_the_devices_here() {
     assert!(with(&[&path]).2.contains("has no fingerprint of a device"));
 }
 
-/// A run has no orders; the file of an earlier probe has, if they were asked for.
+/// A run keeps the orders of what it measured, and only those are asked again.
+#[test]
+fn orders_are_compared_with_those_of_a_run() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |orders: &str| {
+        let folder = root.path().join(orders);
+        let results = folder.to_str().unwrap();
+        let selection = ["run", "matmul", "--size", "8", "--precision", "fp32,int8,mxfp8"];
+        let more = ["--device", "cpu", "--time", "5ms", "--roofline", "off", "-o", results];
+        let arguments = [&selection[..], &more, &["--orders", orders]].concat();
+        let (code, _, stderr) = outcome(&arguments);
+        assert_eq!(code, Some(0), "{stderr}");
+        let run = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        (run.to_str().unwrap().to_owned(), fs::read_to_string(run.join("run.json")).unwrap())
+    };
+    let (path, json) = run("cached");
+    let provenance: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(provenance["plan"]["selection"]["TRADEOFF_ORDERS"], "cached");
+    let orders = provenance["fingerprints"]["cpu"]["summation_orders"].as_array().unwrap();
+    let told: Vec<&str> = orders.iter().map(|order| order["order"].as_str().unwrap()).collect();
+    let [fp32, int8, mxfp8] = told[..] else { panic!("{told:?}") };
+    assert_eq!(
+        (fp32, int8.split(':').next(), mxfp8.split(':').next()),
+        ("sequential", Some("exact"), Some("not revealed"))
+    );
+    let hash = |arguments: &[&str]| fingerprints(arguments)["cpu"]["sha256"].clone();
+    assert_eq!(provenance["fingerprints"]["cpu"]["sha256"], hash(&["--device", "cpu"]));
+
+    let probe = ["probe", "--device", "cpu", "--orders", "--against"];
+    let (code, stdout, stderr) = outcome(&[&probe[..], &[&path]].concat());
+    assert_eq!((code, &stderr[..]), (Some(0), ""), "{stdout}");
+    let copy = root.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&entry, copy.join(entry.file_name().unwrap())).unwrap();
+    }
+    let compare = ["compare", &path, copy.to_str().unwrap()];
+    let (code, _, stderr) = outcome(&compare);
+    assert!(code == Some(0) && !stderr.contains("summation orders"), "{stderr}");
+    let other = json.replace("[0..63]", "pairwise[0..63]").replace("sequential", "pairwise");
+    fs::write(Path::new(&path).join("run.json"), other).unwrap();
+    let (code, stdout, _) = outcome(&[&probe[..], &[&path]].concat());
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("order of 64 products: fp32 mirror\n    here   sequential"),
+        "{stdout}"
+    );
+
+    let (_, _, stderr) = outcome(&compare);
+    let told = "different summation orders, so other errors are to be expected: A's fp32 mirror on cpu \
+                sums pairwise: pairwise[0..63]; B's fp32 mirror on cpu sequential: [0..63]";
+    assert!(stderr.contains(told), "{stderr}");
+
+    let (path, json) = run("off");
+    assert!(!json.contains("summation_orders"), "{json}");
+    let (code, _, stderr) = outcome(&[&probe[..], &[&path]].concat());
+    assert!(code == Some(0) && stderr.contains("--orders force"), "{stderr}");
+}
+
+/// A file of an earlier probe has orders, if they were asked for.
 #[test]
 fn orders_are_compared_with_those_of_an_earlier_probe() {
     let root = tempfile::tempdir().unwrap();

@@ -2,9 +2,10 @@
 //! in all of them, and kept as a row of the run's folder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode, Throughput};
-use tradeoff::measure::{Case, Drawing, MatmulOverride, Measured, Prepared, Session};
+use tradeoff::measure::{Case, Drawing, MatmulOverride, Measured, Prepared, Session, keep_orders};
 use tradeoff::record::{Provenance, RecordError, RunFolder};
 
 use crate::clock::{Clock, Timed};
@@ -105,6 +106,13 @@ impl<'a> Harness<'a> {
             }
             (None, None) => Ok(()),
         }
+    }
+
+    /// Finds out in which order the kernels sum that were measured, once nothing is timed any more.
+    pub fn keep_orders(&mut self, took: Duration) -> Result<(), RecordError> {
+        let Some(folder) = &mut self.folder else { return Ok(()) };
+        let tell = &mut |line: &str| eprintln!("{line}");
+        keep_orders(&mut self.session, self.tally.rows(), folder, took, &mut || false, tell)
     }
 
     /// Hands criterion a benchmark. Returns whether `body` left it as [`NotTimed`].

@@ -8,7 +8,7 @@ mod report;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clock::Clock;
 use criterion::Criterion;
@@ -76,11 +76,13 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
         eprintln!("{hint}");
     }
     let clock = clock.clone();
+    let started = Instant::now();
     let mut harness = Harness::new(session, clock, mode, provenance, &criterion, &|_| {});
     for (index, case) in cases.iter().enumerate() {
         let place = format!("[{}/{}]", index + 1, cases.len());
         harness.bench(case, &place)?;
     }
+    harness.keep_orders(started.elapsed())?;
     criterion().final_summary();
     Ok(harness.tally.finish(harness.folder.as_ref().map(RunFolder::path)))
 }

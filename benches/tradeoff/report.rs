@@ -31,6 +31,11 @@ impl Tally {
         self.rows.push(record.clone());
     }
 
+    /// The rows so far.
+    pub fn rows(&self) -> &[Record] {
+        &self.rows
+    }
+
     /// Prints the table and says how the run ended: 1 if a case was wrong or failed.
     pub fn finish(&self, folder: Option<&Path>) -> ExitCode {
         let table = summary::summary(&self.rows);

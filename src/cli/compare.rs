@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tradeoff::compare::{
     By, Comparison, FingerprintDifference, GeometricMean, LEAST_PROCESSES, LEAST_SAMPLES, Method,
-    Pair, RESAMPLES, Side, compare, sides,
+    OrderDifference, Pair, RESAMPLES, Side, compare, sides,
 };
 use tradeoff::record;
 
@@ -123,6 +123,9 @@ impl Compare {
         }
         for difference in comparison.fingerprints() {
             eprintln!("warning: {difference}");
+        }
+        for difference in comparison.orders() {
+            eprintln!("{difference}");
         }
         for (name, side, only) in
             [("A", &comparison.a, &comparison.only_a), ("B", &comparison.b, &comparison.only_b)]
@@ -409,6 +412,7 @@ struct Whole {
     geometric_means: Vec<GeometricMean>,
     warnings: Vec<String>,
     fingerprints: Vec<FingerprintDifference>,
+    orders: Vec<OrderDifference>,
     only_a: Vec<String>,
     only_b: Vec<String>,
 }
@@ -427,6 +431,7 @@ impl Whole {
             geometric_means: comparison.geometric_means(),
             warnings: differences.iter().map(ToString::to_string).collect(),
             fingerprints: comparison.fingerprints(),
+            orders: comparison.orders(),
             only_a: ids(&comparison.a, &comparison.only_a),
             only_b: ids(&comparison.b, &comparison.only_b),
         }

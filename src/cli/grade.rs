@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tradeoff::error::grade::{Examiner, Grade, Graded};
-use tradeoff::measure::{Case, Unmeasured, Work, expected_exponent};
+use tradeoff::error::grade::{Examiner, Grade, Graded, SIZES};
+use tradeoff::error::theory::{Cause, Inputs};
+use tradeoff::measure::{Case, Unmeasured, Work, expected_growth};
+use tradeoff::number::round::ROUNDING_BITS;
 
 use super::output::{self, Form, significant};
 use super::selection::SelectionArgs;
@@ -90,8 +92,9 @@ struct Line {
     exponent: Option<f64>,
     exponent_ci95_low: Option<f64>,
     exponent_ci95_high: Option<f64>,
-    /// The exponent that theory expects.
-    expected_exponent: f64,
+    /// The exponent that theory expects, and the cause that dominates by it: that of n^½ or n the sums.
+    expected_exponent: Option<f64>,
+    expected_cause: Option<Cause>,
     /// Entries that are sums of zeros and came out otherwise.
     false_zeros: Option<usize>,
     /// Largest error over what is allowed of |A||B| where exponents span a range along k.
@@ -104,11 +107,15 @@ struct Line {
 
 impl Line {
     fn of(case: &Case, graded: Result<Graded, Unmeasured>) -> Self {
+        let bits = case.rounding_bits().unwrap_or(ROUNDING_BITS);
+        let sizes = SIZES.map(|size| size as f64);
+        let theory = expected_growth(case.precision, bits, Inputs::UNIFORM01, &sizes, true);
         let line = Self {
             device: case.device_slug.clone(),
             precision: precision(case),
             kernel: case.kernel().to_owned(),
-            expected_exponent: expected_exponent(case.precision),
+            expected_exponent: theory.map(|theory| theory.exponent),
+            expected_cause: theory.map(|theory| theory.cause),
             ..Self::default()
         };
         match graded {
@@ -152,11 +159,14 @@ fn table(lines: &[Line]) -> String {
             if line.grade.is_empty() { "-".to_owned() } else { line.grade.clone() },
             number(line.exponent),
             interval,
-            significant(line.expected_exponent, 2),
+            match (line.expected_exponent, line.expected_cause) {
+                (Some(exponent), Some(cause)) => format!("{exponent} ({})", cause.name()),
+                _ => "-".to_owned(),
+            },
             line.reason.clone(),
         ]);
     }
     output::table(&cells, &[4, 6])
         + "\nexponents: largest |error| / (u·|A||B|) over uniform (0, 1) inputs, n from 16 to 512; the worst \
-           case is 1\n"
+           case is 1, theory that of the cause in brackets, which is typically the largest at these n\n"
 }

@@ -10,10 +10,13 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tradeoff::fingerprint::kernels::{self, KernelOrder};
-use tradeoff::fingerprint::{self, Comparison, DeviceFingerprint, ORDERS, SECTIONS};
-use tradeoff::gpu::{self, Candidate, DeviceInfo, GpuError};
+use tradeoff::fingerprint::summation;
+use tradeoff::fingerprint::{self, Comparison, DeviceFingerprint, SECTIONS};
+use tradeoff::gpu::{self, Candidate, Context as Gpu, DeviceInfo, GpuError};
+use tradeoff::number::Precision;
 use tradeoff::record;
 use tradeoff::report::tree;
+use tradeoff::workload::matmul::{Kernel, KernelSource};
 
 use super::output;
 
@@ -28,8 +31,9 @@ use super::output;
 /// --orders adds in which order each matmul kernel sums, found out from its results alone (FPRev): every
 /// kernel is compiled for that, which can take a minute. [0..63] is a sum from left to right, [0,4..60]
 /// one of every fourth, pairwise[0..63] one of neighbours, then of pairs; other trees are drawn. A run
-/// does not ask for them: to compare orders, save those of one machine with --orders --json, and name
-/// that file on the other with --orders --against.
+/// keeps the orders of the kernels that it measured, with the parameters that it measured: --orders
+/// --against RUN asks the same kernels here, with those parameters where they are possible. What
+/// --orders --json prints on one machine can be compared on another in the same way.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,8 +44,8 @@ Examples:
                                                     do the devices here compute as those did?
   tradeoff probe --device vulkan --against run.json --of nvidia-h100-vulkan
                                                     this device beside another machine's
-  tradeoff probe --orders --json > there.json       on one machine, and on another:
-  tradeoff probe --orders --against there.json      do its kernels also sum in the same order?
+  tradeoff probe --orders --against run.json        do the kernels of the run sum in the same order here?
+  tradeoff probe --orders --json > there.json       on one machine, to name it on another with --against
 
 Exit status: 0; 1 if --against found a difference; 2 on bad input.")]
 pub struct Probe {
@@ -78,11 +82,18 @@ impl Probed {
     /// The fingerprint as `run.json` has it, with the orders of kernels beside it.
     fn whole(&self) -> Value {
         let mut whole = json!(self.fingerprint);
-        if let (Value::Object(fields), Some(orders)) = (&mut whole, &self.orders) {
-            fields.insert(ORDERS.to_owned(), json!(orders));
-        }
+        summation::put(&mut whole, self.orders.as_deref().unwrap_or_default());
         whole
     }
+}
+
+/// Which kernels' orders are asked for.
+enum Asked {
+    None,
+    /// Those of the standard precisions, with the device's default parameters.
+    Standard,
+    /// Those of another device's list.
+    Listed(Vec<KernelOrder>),
 }
 
 impl Probe {
@@ -97,7 +108,8 @@ impl Probe {
             eprintln!("{hint}");
         }
         let Some(other) = other else {
-            let all = devices.iter().map(|device| probe(device, self.orders));
+            let asked = if self.orders { Asked::Standard } else { Asked::None };
+            let all = devices.iter().map(|device| probe(device, &asked));
             let probed = all.collect::<anyhow::Result<Vec<_>>>()?;
             self.draw(&probed)?;
             output::print(&self.describe(&probed)?)?;
@@ -107,26 +119,30 @@ impl Probe {
         let mut probed = vec![];
         for device in &devices {
             if let Some(namesake) = namesakes.get(&device.info.slug) {
-                let orders = self.orders && self.has_orders(device, namesake, &other);
-                probed.push(probe(device, orders)?);
+                probed.push(probe(device, &self.asked(device, namesake, &other))?);
             }
         }
         self.draw(&probed)?;
         self.compare(&probed, &namesakes, &other)
     }
 
-    /// Whether there are orders to compare with; without, a line says how to have them. Only pictures
-    /// are then worth the minute that orders take.
-    fn has_orders(&self, device: &Candidate, namesake: &Namesake, other: &Other) -> bool {
-        let known = !fingerprint::orders(&namesake.fingerprint).is_empty();
-        if !known {
-            eprintln!(
-                "{}: {} has no summation orders of {}, so they are not compared; have them there by \
-                 `tradeoff probe --orders --json > FILE`, and name that file",
-                device.info.slug, other.name, namesake.name
-            );
+    /// The kernels whose orders can be compared with those there; where there are none, a line says how to
+    /// have them. Only pictures are then worth the minute that orders take.
+    fn asked(&self, device: &Candidate, namesake: &Namesake, other: &Other) -> Asked {
+        if !self.orders {
+            return Asked::None;
         }
-        known || self.pictures.is_some()
+        let mut listed = summation::listed(&namesake.fingerprint);
+        listed.retain(KernelOrder::is_asked);
+        if !listed.is_empty() {
+            return Asked::Listed(listed);
+        }
+        eprintln!(
+            "{}: {} has no summation orders of {}, so they are not compared; have them there by a run \
+             with --orders force, or by `tradeoff probe --orders --json > FILE`, and name that",
+            device.info.slug, other.name, namesake.name
+        );
+        if self.pictures.is_some() { Asked::Standard } else { Asked::None }
     }
 
     fn describe(&self, probed: &[Probed]) -> anyhow::Result<String> {
@@ -215,11 +231,19 @@ impl Probe {
     fn draw(&self, probed: &[Probed]) -> anyhow::Result<()> {
         let Some(folder) = &self.pictures else { return Ok(()) };
         fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let mut drawn = vec![];
         for Probed { info, orders, .. } in probed {
             for order in orders.iter().flatten() {
                 let Some(tree) = &order.shape else { continue };
                 let KernelOrder { kernel, precision, .. } = order;
-                let file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
+                // Of a kernel with its default parameters the plain name.
+                let mut file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
+                if drawn.contains(&file) {
+                    let parameters = order.parameters.replace(' ', "-").replace('=', "");
+                    let name = format!("{}-{kernel}-{precision}-{parameters}.svg", info.slug);
+                    file = folder.join(name);
+                }
+                drawn.push(file.clone());
                 let title = format!("{kernel} at {precision} on {}: {}", info.slug, order.order);
                 fs::write(&file, tree::svg(tree, &title))
                     .with_context(|| format!("writing `{}`", file.display()))?;
@@ -310,20 +334,68 @@ impl Compared<'_> {
     }
 }
 
-fn probe(device: &Candidate, with_orders: bool) -> anyhow::Result<Probed> {
+fn probe(device: &Candidate, asked: &Asked) -> anyhow::Result<Probed> {
     let info = device.info.clone();
     if device.is_cpu() {
-        let orders = with_orders.then(kernels::of_cpu);
+        let orders = match asked {
+            Asked::None => None,
+            Asked::Standard => Some(kernels::of_cpu()),
+            Asked::Listed(listed) => Some(mirrors(listed)),
+        };
         return Ok(Probed { info, fingerprint: DeviceFingerprint::of_cpu(), orders });
     }
     let ask = || {
         let context = device.open()?;
         let fingerprint = DeviceFingerprint::of(&context)?;
-        let orders = with_orders.then(|| kernels::of_device(&context)).transpose()?;
+        let orders = match asked {
+            Asked::None => None,
+            Asked::Standard => Some(kernels::of_device(&context)?),
+            Asked::Listed(listed) => {
+                let sources = sources(listed, &context);
+                let all = sources.iter().map(|source| kernels::of_source(&context, source, false));
+                Some(all.collect::<Result<_, _>>()?)
+            }
+        };
         Ok::<_, GpuError>((fingerprint, orders))
     };
     let (fingerprint, orders) = ask().with_context(|| format!("probing {}", info.slug))?;
     Ok(Probed { info, fingerprint, orders })
+}
+
+/// The orders of the mirrors that a list has.
+fn mirrors(listed: &[KernelOrder]) -> Vec<KernelOrder> {
+    let mirrors = listed.iter().filter(|order| order.kernel == "mirror");
+    let precisions = mirrors.filter_map(|order| order.precision.parse::<Precision>().ok());
+    precisions.filter(|precision| precision.is_matmul()).map(kernels::of_mirror).collect()
+}
+
+/// The kernels that a list has, as far as this device can run them, each once: with the parameters there,
+/// or, where these are not possible here, with its default ones.
+fn sources(listed: &[KernelOrder], context: &Gpu) -> Vec<KernelSource> {
+    let mut sources: Vec<KernelSource> = vec![];
+    for order in listed {
+        let kernel = order.kernel.parse::<Kernel>().ok();
+        let (Some(kernel), Ok(precision)) = (kernel, order.precision.parse::<Precision>()) else {
+            continue;
+        };
+        let info = &context.info;
+        let runs =
+            kernel.computes(precision) && KernelSource::supports(kernel, precision, info).is_ok();
+        if !runs {
+            continue;
+        }
+        let same = order.parameters.parse().ok();
+        let same = same.and_then(|same| KernelSource::with(kernel, precision, info, same).ok());
+        // Other slices would be another sum, and no other sum is that of the list.
+        let usual =
+            || Some(KernelSource::of(kernel, precision, info)).filter(|_| order.slices() == 1);
+        let Some(source) = same.or_else(usual) else { continue };
+        let sha256 = source.sha256();
+        if !sources.iter().any(|known| known.sha256() == sha256) {
+            sources.push(source);
+        }
+    }
+    sources
 }
 
 /// Width of the names of properties.
@@ -351,7 +423,7 @@ fn described(probed: &Probed) -> String {
 }
 
 fn ordered(order: &KernelOrder) -> String {
-    let name = format!("{} {}", order.precision, order.kernel);
+    let name = order.of_what();
     let mut text = format!("    {name:<width$} {}", order.order, width = NAMES - 3);
     if let Some(tree) = &order.shape {
         let lines = tree.lines();

@@ -3,20 +3,20 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use tradeoff::measure::sampler::SamplerOptions;
 use tradeoff::measure::{
-    Caches, Case, Ending, Interleaving, RunOptions, Session, describe_plan, kernel_changes,
-    run_plan,
+    Caches, Case, Ending, Interleaving, RunOptions, Session, describe_plan, keep_orders,
+    kernel_changes, run_plan,
 };
 use tradeoff::record::{
     self, Provenance, Record, Repairs, Resumption, Row, RunFolder, RunPlan, Shard, Status, summary,
 };
 
 use super::output::counted;
-use super::progress::{Progress, STOPPED_CODE, listen_to_ctrl_c, stop_when_stdin_ends};
+use super::progress::{Progress, STOPPED_CODE, is_stopped, listen_to_ctrl_c, stop_when_stdin_ends};
 use super::repeat::Repeat;
 use super::selection::{SelectionArgs, Variables};
 
@@ -75,6 +75,7 @@ pub struct Run {
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "workload", "precision", "size", "kernel", "distribution", "a", "b", "data_set", "batch",
         "steps", "seed", "trial", "trials", "rounding_bits", "learning_rate", "algorithm", "device", "checks", "roofline", "tune",
+        "orders",
         "time", "samples", "interval", "interleave", "cache", "repeats", "shard", "output",
     ])]
     resume: Option<PathBuf>,
@@ -211,7 +212,7 @@ impl Job {
         if self.processes > 1 && !self.missing.is_empty() {
             return self.repeat(allow_changes);
         }
-        let done = self.rows.len();
+        let (started, done) = (Instant::now(), self.rows.len());
         let tell = &mut |line: &str| eprintln!("{line}");
         self.session.measure_rooflines(&self.missing, tell);
         self.session.cache = self.options.cache;
@@ -224,6 +225,9 @@ impl Job {
         let ending = ending.with_context(|| format!("the run stopped; {go_on}"))?;
         let left = missing.len() - progress.rows.len();
         self.rows.append(&mut progress.rows);
+        let Self { session, rows, folder, .. } = &mut self;
+        keep_orders(session, rows, folder, started.elapsed(), &mut is_stopped, tell)
+            .with_context(|| format!("keeping summation orders; {go_on}"))?;
         self.end(ending, left)
     }
 

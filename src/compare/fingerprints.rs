@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Comparison, Measurement};
-use crate::fingerprint::{self, Difference};
+use crate::fingerprint::kernels::KernelOrder;
+use crate::fingerprint::{self, Difference, summation};
+use crate::record::Record;
 
 /// Findings that a line names before it says how many more there are.
 const NAMED: usize = 5;
@@ -68,6 +70,72 @@ fn shortened(finding: &str) -> String {
         Some((end, _)) => format!("{}…", &finding[..end]),
         None => finding.to_owned(),
     }
+}
+
+/// A kernel of pairs that sums in another order on the other side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderDifference {
+    /// Precision and kernel of A.
+    pub kernel_a: String,
+    /// A's device.
+    pub device_a: String,
+    /// A's order: its name and its tree.
+    pub order_a: String,
+    /// Precision and kernel of B.
+    pub kernel_b: String,
+    /// B's device.
+    pub device_b: String,
+    /// B's order.
+    pub order_b: String,
+}
+
+impl fmt::Display for OrderDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel_a, device_a, order_a, kernel_b, device_b, order_b } = self;
+        let (a, b) = (shortened(order_a), shortened(order_b));
+        write!(
+            f,
+            "different summation orders, so other errors are to be expected: A's {kernel_a} on \
+             {device_a} sums {a}; B's {kernel_b} on {device_b} {b}"
+        )
+    }
+}
+
+/// The kernels of pairs of which both sides know the order, where the two are not the same; each once, in
+/// the order of the pairs. Sums that are exact have no order that matters, and none was found of others.
+pub(super) fn of_orders(comparison: &Comparison) -> Vec<OrderDifference> {
+    let mut all: Vec<OrderDifference> = vec![];
+    for pair in &comparison.pairs {
+        let (a, b) = comparison.rows(pair);
+        let both = order(&comparison.a, a).zip(order(&comparison.b, b));
+        let Some((a_sums, b_sums)) = both.filter(|(a, b)| (&a.tree, a.k) != (&b.tree, b.k)) else {
+            continue;
+        };
+        let difference = OrderDifference {
+            kernel_a: a_sums.of_what(),
+            device_a: a.record.device.clone(),
+            order_a: a_sums.told(),
+            kernel_b: b_sums.of_what(),
+            device_b: b.record.device.clone(),
+            order_b: b_sums.told(),
+        };
+        if !all.contains(&difference) {
+            all.push(difference);
+        }
+    }
+    all
+}
+
+/// The order of the kernel that a row measured, if its run found one.
+fn order(side: &super::Side, row: &Measurement) -> Option<KernelOrder> {
+    let Measurement { record, source, .. } = row;
+    let fingerprint = side.fingerprints.get(&(source.file.clone(), record.device.clone()))?;
+    let of_row = |order: &KernelOrder| {
+        let named = [&order.kernel, &order.precision, &order.parameters, &order.wgsl_sha256];
+        let Record { kernel, precision, kernel_parameters, wgsl_sha256, .. } = record;
+        named == [kernel, precision, kernel_parameters, wgsl_sha256] && !order.tree.is_empty()
+    };
+    summation::listed(fingerprint).into_iter().find(of_row)
 }
 
 /// Each two devices once, in the order of the pairs.

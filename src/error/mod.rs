@@ -6,6 +6,7 @@ pub mod grade;
 pub mod metrics;
 pub mod parts;
 pub mod probabilistic;
+pub mod theory;
 pub mod trials;
 
 pub use bound::{Bound, BoundError, Guarantee, matmul_bound};

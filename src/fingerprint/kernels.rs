@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::order::{OrderError, Probes, Tree, reveal};
 use crate::gpu::{Context, GpuError};
 use crate::mirror::convert::Operands;
-use crate::mirror::matmul::multiply;
+use crate::mirror::matmul::entries;
 use crate::number::{Arithmetic, Format, Precision};
 use crate::problem::layout::{Layout, Stored};
 use crate::problem::matrix::Matrix;
-use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource};
+use crate::workload::matmul::{GpuMatmul, Kernel, KernelSource, Parameters};
 
 /// Products summed. Long enough for the block along k of any kernel here.
 pub const TERMS: usize = 64;
+
+/// What [`KernelOrder::order`] begins with where nobody looked.
+pub const NOT_ASKED: &str = "not asked: ";
 
 /// Columns of B, all of ones: every entry of a row of C must be summed in the same way.
 const COLUMNS: usize = 8;
@@ -26,23 +29,38 @@ fn columns(kernel: Kernel) -> usize {
 const KEY: [u32; 2] = [1, 0];
 
 /// In which order a kernel sums.
+///
+/// It is identified by kernel, precision, parameters and text: nothing else changes it, neither the shape
+/// nor the layout nor the number of random bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelOrder {
     /// The kernel; `mirror` for the CPU's.
     pub kernel: String,
     /// Its precision.
     pub precision: String,
-    /// Its tuning parameters: those that the device has by default.
+    /// Its tuning parameters, as the column `kernel_parameters` has them.
     pub parameters: String,
+    /// SHA-256 of its text, as the column `wgsl_sha256` has it; empty for a mirror.
+    #[serde(default)]
+    pub wgsl_sha256: String,
     /// The products that were summed.
     pub terms: usize,
-    /// In words: `sequential`, `pairwise`, …, or why there is no order.
+    /// Length of the sum that they are part of: the other products are 0. It is longer than `terms`
+    /// where it takes more than two slices.
+    #[serde(default = "plain_length")]
+    pub k: usize,
+    /// In words: `sequential`, `pairwise`, …, or why there is no order: `exact: …`, `not revealed: …`,
+    /// `not asked: …`.
     pub order: String,
     /// The notation of the tree, as [`Tree`] prints it; empty where there is none.
     pub tree: String,
     /// The tree itself.
     #[serde(skip)]
     pub shape: Option<Tree>,
+}
+
+const fn plain_length() -> usize {
+    TERMS
 }
 
 /// Rows of C differ from column to column.
@@ -55,16 +73,71 @@ enum KernelError {
 }
 
 impl KernelOrder {
-    fn new(kernel: &str, precision: Precision, parameters: String) -> Self {
+    /// Of a kernel that was not asked yet.
+    pub fn of(source: &KernelSource) -> Self {
+        let KernelSource { kernel, precision, parameters, .. } = source;
+        Self {
+            parameters: parameters.to_string(),
+            wgsl_sha256: source.sha256(),
+            k: Summands::of(source.slices() as usize).k,
+            ..Self::of_name(kernel.name(), precision.name())
+        }
+    }
+
+    /// Of a kernel of which nothing but its name and precision is known.
+    pub fn of_name(kernel: &str, precision: &str) -> Self {
         Self {
             kernel: kernel.to_owned(),
-            precision: precision.to_string(),
-            parameters,
+            precision: precision.to_owned(),
+            parameters: String::new(),
+            wgsl_sha256: String::new(),
             terms: TERMS,
+            k: TERMS,
             order: String::new(),
             tree: String::new(),
             shape: None,
         }
+    }
+
+    /// Says why nobody looked.
+    #[must_use]
+    pub fn not_asked(self, why: &str) -> Self {
+        Self { order: format!("{NOT_ASKED}{why}"), ..self }
+    }
+
+    /// Whether somebody looked.
+    pub fn is_asked(&self) -> bool {
+        !self.order.starts_with(NOT_ASKED)
+    }
+
+    /// Whether both are of one kernel.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        let key = |order: &Self| {
+            let Self { kernel, precision, parameters, wgsl_sha256, .. } = order.clone();
+            [kernel, precision, parameters, wgsl_sha256]
+        };
+        key(self) == key(other)
+    }
+
+    /// Slices that k is cut into, by the parameters; 1 where they name none.
+    pub fn slices(&self) -> u32 {
+        let parameters = self.parameters.parse::<Parameters>().ok();
+        parameters.and_then(|parameters| parameters.get("slices")).unwrap_or(1)
+    }
+
+    /// Precision, kernel, and slices where there are several.
+    pub fn of_what(&self) -> String {
+        let slices = match self.slices() {
+            1 => String::new(),
+            slices => format!(" in {slices} slices"),
+        };
+        format!("{} {}{slices}", self.precision, self.kernel)
+    }
+
+    /// The order in words, with the tree where there is one.
+    pub fn told(&self) -> String {
+        let Self { order, tree, .. } = self;
+        if tree.is_empty() { order.clone() } else { format!("{order}: {tree}") }
     }
 
     fn with(mut self, revealed: Result<Tree, String>) -> Self {
@@ -79,20 +152,78 @@ impl KernelOrder {
     }
 }
 
+/// Which products of a sum are not 0.
+struct Summands {
+    /// Length of the sum.
+    k: usize,
+    /// Those in one slice: the first ones of it.
+    in_slice: usize,
+    /// Of one slice.
+    length: usize,
+}
+
+impl Summands {
+    /// The first [`TERMS`] of two slices or one, else as many of each slice.
+    fn of(slices: usize) -> Self {
+        // Slices are as long as that or a multiple (`kernels/matmul/slices.wgsl`).
+        const LENGTH: usize = 32;
+        let slices = slices.next_power_of_two().clamp(1, TERMS);
+        match TERMS / slices {
+            in_slice if in_slice < LENGTH => Self { k: LENGTH * slices, in_slice, length: LENGTH },
+            _ => Self { k: TERMS, in_slice: TERMS, length: TERMS },
+        }
+    }
+
+    /// Where a summand stands in the sum.
+    fn place(&self, summand: usize) -> usize {
+        summand / self.in_slice * self.length + summand % self.in_slice
+    }
+
+    /// A of one vector a row, and B of ones.
+    fn operands(&self, vectors: &[Vec<f32>], columns: usize) -> (Matrix, Matrix) {
+        let k = self.k;
+        let mut a = Matrix { rows: vectors.len(), cols: k, data: vec![0.0; vectors.len() * k] };
+        for (row, vector) in a.data.chunks_exact_mut(k).zip(vectors) {
+            for (summand, &value) in vector.iter().enumerate() {
+                row[self.place(summand)] = value;
+            }
+        }
+        let b = Matrix { rows: k, cols: columns, data: vec![1.0; k * columns] };
+        (a, b)
+    }
+
+    /// The tree with places in the sum for leaves.
+    fn placed(&self, tree: Tree) -> Tree {
+        match tree {
+            Tree::Leaf(summand) => Tree::Leaf(self.place(summand)),
+            Tree::Sum(parts) => {
+                Tree::Sum(parts.into_iter().map(|part| self.placed(part)).collect())
+            }
+        }
+    }
+}
+
 /// What stands for M and for a unit at a precision, or why there is no order to reveal.
 fn probes(precision: Precision, arithmetic: Arithmetic) -> Result<Probes, String> {
     match (precision.storage(), precision.accumulator()) {
         (_, Format::Int32) => Err("exact: integers, so that no order matters".to_owned()),
-        (Format::F16, _) if arithmetic.flush_f16_subnormals => {
+        (Format::F16 | Format::F16x2, _) if arithmetic.flush_f16_subnormals => {
             Err("not revealed: the units are f16 subnormals, which the device flushes".to_owned())
         }
-        (Format::F16, _) => Ok(Probes::F16),
-        (Format::F32 | Format::Bf16, Format::F32) => Ok(Probes::F32),
-        _ => Err("not revealed: no M and units are known for its formats".to_owned()),
+        _ if precision.is_compensated() => {
+            Err("not revealed: its sums keep what their roundings lose".to_owned())
+        }
+        // Of numbers in several parts, whose first alone is not 0 here, the sum of the leading products.
+        (Format::F16 | Format::F16x2, _) => Ok(Probes::F16),
+        (Format::E5m2, Format::F32) => Ok(Probes::E5M2),
+        (Format::F32 | Format::Bf16 | Format::Bf16x3, Format::F32 | Format::Bf16)
+        | (Format::F64, Format::F64) => Ok(Probes::F32),
+        _ => Err("not revealed: its operands hold no M and units at once".to_owned()),
     }
 }
 
-/// The orders of all kernels that a device can run, with its default parameters.
+/// The orders of all kernels that a device can run at the precisions that are measured unless others are
+/// named, with its default parameters.
 ///
 /// # Errors
 /// A [`GpuError`] where the device is lost; what it refuses is said in its place.
@@ -108,7 +239,7 @@ pub fn of_device(context: &Context) -> Result<Vec<KernelOrder>, GpuError> {
     Ok(orders)
 }
 
-/// The order of one kernel.
+/// The order of one kernel with the device's default parameters.
 ///
 /// # Errors
 /// As [`of_device`].
@@ -120,28 +251,47 @@ pub fn of_kernel(
     kernel: Kernel,
     precision: Precision,
 ) -> Result<KernelOrder, GpuError> {
-    let source = KernelSource::of(kernel, precision, &context.info);
-    let order = KernelOrder::new(kernel.name(), precision, source.parameters.to_string());
-    let probes = match probes(precision, context.fingerprint.arithmetic) {
+    of_source(context, &KernelSource::of(kernel, precision, &context.info), false)
+}
+
+/// The order of one kernel with parameters of one's own choice; `checks` leaves the shader's run-time
+/// checks on.
+///
+/// # Errors
+/// As [`of_device`].
+pub fn of_source(
+    context: &Context,
+    source: &KernelSource,
+    checks: bool,
+) -> Result<KernelOrder, GpuError> {
+    let order = KernelOrder::of(source);
+    let probes = match probes(source.precision, context.fingerprint.arithmetic) {
         Ok(probes) => probes,
         Err(why) => return Ok(order.with(Err(why))),
     };
+    let summands = Summands::of(source.slices() as usize);
+    let columns = columns(source.kernel);
     let revealed = reveal(TERMS, probes, |vectors| {
-        let (a, b) = operands(vectors, columns(kernel));
-        let gpu =
-            GpuMatmul::prepare(context, &source, &Stored::new(Layout::Nn, 1, &a, &b), KEY, false)?;
+        let (a, b) = summands.operands(vectors, columns);
+        let stored = Stored::new(Layout::Nn, 1, &a, &b);
+        let gpu = GpuMatmul::prepare(context, source, &stored, KEY, checks)?;
         gpu.poison(context)?;
         context.run(gpu.conversion(), 1)?;
         context.run(gpu.product(), 1)?;
-        by_row(&gpu.result(context)?, columns(kernel))
+        by_row(&gpu.result(context)?, columns)
     });
     Ok(match revealed {
         Err(OrderError::Sum(KernelError::Gpu(
             error @ (GpuError::Lost { .. } | GpuError::Timeout { .. }),
         ))) => return Err(error),
         Err(error) => order.with(Err(format!("not revealed: {error}"))),
-        Ok(tree) => order.with(Ok(tree)),
+        Ok(tree) => order.with(Ok(summands.placed(tree))),
     })
+}
+
+/// Whether a kernel can be asked at all: without a device, and at no cost, [`of_source`] would say why not.
+pub fn is_revealed(precision: Precision, arithmetic: Arithmetic) -> bool {
+    probes(precision, arithmetic).is_ok()
 }
 
 /// The orders of the CPU's mirrors.
@@ -149,26 +299,22 @@ pub fn of_cpu() -> Vec<KernelOrder> {
     Precision::MATMUL.into_iter().map(of_mirror).collect()
 }
 
-fn of_mirror(precision: Precision) -> KernelOrder {
+/// The order of the CPU's mirror at a precision.
+pub fn of_mirror(precision: Precision) -> KernelOrder {
     let (order, arithmetic) =
-        (KernelOrder::new("mirror", precision, String::new()), Arithmetic::host());
+        (KernelOrder::of_name("mirror", precision.name()), Arithmetic::host());
+    let summands = Summands::of(1);
     let revealed = probes(precision, arithmetic).and_then(|probes| {
         let sums = |vectors: &[Vec<f32>]| {
-            let (a, b) = operands(vectors, COLUMNS);
+            let (a, b) = summands.operands(vectors, COLUMNS);
             let operands = Operands::convert(precision, arithmetic, &a, &b, KEY);
             let rows: Vec<usize> = (0..a.rows).collect();
-            by_row(&multiply(precision, arithmetic, &operands, &rows, KEY), COLUMNS)
+            let c = entries(precision, arithmetic, &operands, 1, &rows, KEY).values();
+            by_row(&c.into_iter().map(|x| x as f32).collect::<Vec<_>>(), COLUMNS)
         };
         reveal(TERMS, probes, sums).map_err(|error| format!("not revealed: {error}"))
     });
     order.with(revealed)
-}
-
-/// A of one vector a row, and B of ones.
-fn operands(vectors: &[Vec<f32>], columns: usize) -> (Matrix, Matrix) {
-    let a = Matrix { rows: vectors.len(), cols: TERMS, data: vectors.concat() };
-    let b = Matrix { rows: TERMS, cols: columns, data: vec![1.0; TERMS * columns] };
-    (a, b)
 }
 
 /// The entry that all columns of a row have.
@@ -187,19 +333,22 @@ mod tests {
 
     #[test]
     fn mirrors_sum_one_after_the_other() {
-        for order in of_cpu() {
+        for order in Precision::matmul().map(of_mirror) {
             match order.precision.as_str() {
-                "fp32" | "fp16" | "fp16-acc16" | "fp16-sr" | "bf16" => {
-                    assert_eq!(
-                        (&*order.order, &*order.tree),
-                        ("sequential", "[0..63]"),
-                        "{order:?}"
-                    );
-                }
                 name if name.starts_with("int8") => {
                     assert!(order.order.starts_with("exact") && order.shape.is_none(), "{order:?}");
                 }
-                _ => {}
+                // Two numbers so far apart are not in reach of E4M3 or of one scale.
+                "fp8-e4m3" | "fp8-e4m3-sr" | "mxfp8" | "mxint8" | "int4" | "int4-sr" => {
+                    assert!(order.order.starts_with("not revealed: its operands"), "{order:?}");
+                }
+                "fp32-comp" | "fp32x2" => {
+                    assert!(order.order.starts_with("not revealed: its sums keep"), "{order:?}");
+                }
+                _ => {
+                    let said = (&*order.order, &*order.tree);
+                    assert_eq!(said, ("sequential", "[0..63]"), "{order:?}");
+                }
             }
         }
     }

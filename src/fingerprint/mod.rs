@@ -7,7 +7,7 @@
 //! have the same hash.
 //!
 //! [`order`] reveals in which order a kernel sums, and [`kernels`] that of each matmul kernel: it is the
-//! kernel's and not the device's, so the hash is not of it, and [`compare_orders`] is apart.
+//! kernel's and not the device's, so the hash is not of it, and [`summation`] is apart.
 
 mod arithmetic;
 mod conversions;
@@ -18,6 +18,7 @@ mod machine;
 mod matrix_unit;
 pub mod order;
 mod rounding;
+pub mod summation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ use conversions::{NATIVE, PACK, QUANTIZE};
 use functions::{FUNCTION_LIST, SAMPLE, SPECIALS};
 use machine::{Denied, Machine};
 pub(crate) use matrix_unit::aligned_sum;
+pub use summation::{ORDERS, compare_orders, orders};
 
 /// What was seen, by property.
 pub type Section = BTreeMap<String, String>;
@@ -337,11 +339,6 @@ pub fn compare(here: &Value, there: &Value) -> Comparison {
     compared(&properties(here), &properties(there))
 }
 
-/// Compares the summation orders that lie beside two fingerprints, see [`orders`]: kernel by kernel.
-pub fn compare_orders(here: &Value, there: &Value) -> Comparison {
-    compared(&orders(here), &orders(there))
-}
-
 fn compared(here: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -> Comparison {
     let names: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
     let mut comparison = Comparison::default();
@@ -358,23 +355,6 @@ fn compared(here: &BTreeMap<String, String>, there: &BTreeMap<String, String>) -
         }
     }
     comparison
-}
-
-/// The key under which `tradeoff probe --orders --json` has the orders of a device's kernels.
-pub const ORDERS: &str = "summation_orders";
-
-/// The summation orders beside a fingerprint, as `tradeoff probe --orders --json` prints them under
-/// [`ORDERS`], by precision, kernel and number of summands; none where they were not asked for. The
-/// parameters of a kernel do not count: devices have defaults of their own.
-pub fn orders(fingerprint: &Value) -> BTreeMap<String, String> {
-    let known = fingerprint.get(ORDERS).cloned().unwrap_or_default();
-    let known: Vec<kernels::KernelOrder> = serde_json::from_value(known).unwrap_or_default();
-    let named = known.into_iter().map(|order| {
-        let kernels::KernelOrder { kernel, precision, terms, order, tree, .. } = order;
-        let name = format!("order of {terms} products: {precision} {kernel}");
-        (name, if tree.is_empty() { order } else { format!("{order}: {tree}") })
-    });
-    named.collect()
 }
 
 /// The properties of a fingerprint as `run.json` has it, by `section: property`; what mirrors follow is
@@ -461,34 +441,5 @@ mod tests {
         let found = compare(&here, &old);
         assert_eq!((found.same, found.differences.len(), found.only_there.len()), (3, 0, 0));
         assert!(found.only_here.len() > 50, "{}", found.only_here.len());
-    }
-
-    #[test]
-    fn orders_are_compared_by_kernel() {
-        let order = |kernel: &str, terms: usize, order: &str, tree: &str| {
-            serde_json::json!({
-                "kernel": kernel, "precision": "fp32", "parameters": kernel, "terms": terms,
-                "order": order, "tree": tree,
-            })
-        };
-        let with = |all: Vec<Value>| serde_json::json!({ "sha256": "0", ORDERS: all });
-        let here = with(vec![
-            order("naive", 64, "sequential", "[0..63]"),
-            order("gemv", 64, "exact", ""),
-            order("subgroup", 64, "sequential", "[0..63]"),
-        ]);
-        let there = with(vec![
-            order("naive", 64, "pairwise", "pairwise[0..63]"),
-            order("gemv", 64, "exact", ""),
-            order("subgroup", 32, "sequential", "[0..31]"),
-        ]);
-        assert_eq!(compare(&here, &there), Comparison::default(), "no property of the device");
-        let found = compare_orders(&here, &there);
-        assert_eq!((found.same, found.only_here.len(), found.only_there.len()), (1, 1, 1));
-        let [difference] = &found.differences[..] else { panic!("{found:?}") };
-        assert_eq!(difference.property, "order of 64 products: fp32 naive");
-        assert_eq!(difference.there, "pairwise: pairwise[0..63]");
-        assert_eq!(compare_orders(&here, &with(vec![])).only_here.len(), 3);
-        assert_eq!(found.clone().and(found.clone()).same, 2);
     }
 }

@@ -31,6 +31,8 @@ impl Probes {
     pub const F32: Self = Self { large: f32::from_bits(254 << 23), unit: 1.0 };
     /// Operands of f16, accumulator of f16 or f32: 2^15, and the least subnormal 2^-24.
     pub const F16: Self = Self { large: 32768.0, unit: f32::from_bits(103 << 23) };
+    /// Operands of E5M2, accumulator of f32: 2^15, and the least subnormal 2^-16, of which 64 vanish.
+    pub const E5M2: Self = Self { large: 32768.0, unit: 1.0 / 65536.0 };
 }
 
 /// Why no tree explains the results.

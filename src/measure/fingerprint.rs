@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::Policy;
 use super::session::Session;
-use crate::fingerprint::{DeviceFingerprint, PROBES, matrix_probes};
+use crate::fingerprint::{DeviceFingerprint, PROBES, matrix_probes, summation};
 use crate::gpu::{Context, DOUBLE, ERROR_FREE, Fingerprint, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
 use crate::number::Arithmetic;
@@ -95,18 +95,20 @@ impl Session {
         Ok(probed)
     }
 
-    /// Fingerprints of the devices opened so far, by slug, for `run.json`; of the CPU, that of the
-    /// arithmetic that its mirrors use.
+    /// Fingerprints of the devices opened so far, by slug, for `run.json`, with the summation orders that
+    /// were found; of the CPU, that of the arithmetic that its mirrors use.
     pub fn fingerprints(&self) -> Value {
         let mut all = serde_json::Map::new();
-        for (device, known) in self.devices().iter().zip(&self.fingerprints) {
+        let devices = self.devices().iter().zip(&self.fingerprints).zip(&self.orders);
+        for ((device, known), orders) in devices {
             let opened = self.opened().find(|context| context.info.slug == device.info.slug);
-            let fingerprint = match (known, opened) {
+            let mut fingerprint = match (known, opened) {
                 (Some(known), _) => json!(**known),
                 (None, Some(context)) => json!(context.fingerprint),
                 (None, None) if device.is_cpu() => json!({ "arithmetic": Arithmetic::host() }),
                 (None, None) => continue,
             };
+            summation::put(&mut fingerprint, orders);
             all.insert(device.info.slug.clone(), fingerprint);
         }
         Value::Object(all)

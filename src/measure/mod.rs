@@ -17,6 +17,7 @@ mod judge;
 mod last_level_cache;
 pub mod limits;
 mod matmul;
+mod orders;
 mod plan;
 mod pool;
 pub mod roofline;
@@ -30,8 +31,9 @@ mod tune;
 
 pub use case::{Case, Work};
 pub use drawing::{Caches, Drawing, Interleaving};
-pub use grade::expected_exponent;
+pub use grade::{expected_growth, theory_of_inputs};
 pub use matmul::MatmulOverride;
+pub use orders::keep_orders;
 pub use plan::{
     Ending, Observer, RunOptions, describe_plan, expand_sizes, kernel_changes, kernel_sha256,
     run_plan,

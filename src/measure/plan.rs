@@ -11,6 +11,7 @@ use super::sampler::SamplerOptions;
 use super::selection::VARIABLES;
 use super::session::Session;
 use super::telemetry::Instruments;
+use crate::fingerprint::summation::joined_fingerprints;
 use crate::gpu::DeviceInfo;
 use crate::record::{Record, RecordError, RunFolder, RunPlan, Shard};
 use crate::workload::matmul::KernelSource;
@@ -120,7 +121,7 @@ pub(super) fn keep_fingerprints(
     folder: &mut RunFolder,
 ) -> Result<(), RecordError> {
     let before = folder.provenance();
-    let fingerprints = joined(&before.fingerprints, session.fingerprints());
+    let fingerprints = joined_fingerprints(&before.fingerprints, session.fingerprints());
     let rooflines = joined(&before.rooflines, session.rooflines());
     if before.fingerprints == fingerprints && before.rooflines == rooflines {
         return Ok(());

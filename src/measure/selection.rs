@@ -43,7 +43,7 @@ pub enum SelectionError {
 }
 
 /// Every variable that is read, here or elsewhere.
-pub const VARIABLES: [&str; 24] = [
+pub const VARIABLES: [&str; 25] = [
     "TRADEOFF_DEVICES",
     "TRADEOFF_WORKLOADS",
     "TRADEOFF_SIZES",
@@ -64,6 +64,7 @@ pub const VARIABLES: [&str; 24] = [
     "TRADEOFF_CHECKS",
     "TRADEOFF_ROOFLINE",
     "TRADEOFF_TUNE",
+    "TRADEOFF_ORDERS",
     "TRADEOFF_CACHE",
     "TRADEOFF_RESULTS",
     "TRADEOFF_REQUIRE_GPU",
@@ -134,6 +135,8 @@ pub struct Selection {
     pub roofline: Policy,
     /// Whether the parameters of kernels are tuned.
     pub tune: Policy,
+    /// Whether the summation orders of the kernels measured are found out.
+    pub orders: Policy,
     /// The folder of what runs keep for each other; the system's if none is named.
     pub cache: Option<PathBuf>,
     /// The folder that run folders are made in.
@@ -173,6 +176,7 @@ impl Default for Selection {
             checks: false,
             roofline: Policy::default(),
             tune: Policy::default(),
+            orders: Policy::default(),
             cache: None,
             results: PathBuf::from("results"),
         }
@@ -280,9 +284,11 @@ impl Selection {
                 }
             };
         }
-        for (name, policy) in
-            [("TRADEOFF_ROOFLINE", &mut selection.roofline), ("TRADEOFF_TUNE", &mut selection.tune)]
-        {
+        for (name, policy) in [
+            ("TRADEOFF_ROOFLINE", &mut selection.roofline),
+            ("TRADEOFF_TUNE", &mut selection.tune),
+            ("TRADEOFF_ORDERS", &mut selection.orders),
+        ] {
             if let Some(text) = get(name) {
                 *policy = text.parse().map_err(|reason| value(name, reason))?;
             }
@@ -668,6 +674,7 @@ mod tests {
             ("TRADEOFF_CHECKS", "yes", "`yes` is neither on nor off"),
             ("TRADEOFF_ROOFLINE", "on", "`on` is neither off, cached nor force"),
             ("TRADEOFF_TUNE", "1", "`1` is neither off, cached nor force"),
+            ("TRADEOFF_ORDERS", "all", "`all` is neither off, cached nor force"),
             ("TRADEOFF_WORKLOADS", "fft", "`fft`; valid are matmul, sgd"),
             ("TRADEOFF_DATA_SETS", "mnist", "`mnist`; valid are digits"),
             ("TRADEOFF_ALGORITHMS", "svrg", "`svrg`; valid are sgd, averaged-sgd,"),

@@ -17,6 +17,7 @@ use super::sgd::{SgdCache, Training};
 use super::statistics::Summary;
 use super::tune::Tuner;
 use crate::fingerprint::DeviceFingerprint;
+use crate::fingerprint::kernels::KernelOrder;
 use crate::gpu::{Candidate, Command, Context, GpuError, TimingMethod};
 use crate::hexadecimal::hexadecimal;
 use crate::record::{Provenance, Record, Sample, Stage, Status, TrajectoryPoint};
@@ -404,6 +405,8 @@ pub struct Session {
     pub(super) rooflines: Vec<Option<Rc<Roofline>>>,
     /// By device, once one was asked for.
     pub(super) fingerprints: Vec<Option<Rc<DeviceFingerprint>>>,
+    /// By device: the summation orders of its kernels, once the run has measured them.
+    pub(super) orders: Vec<Vec<KernelOrder>>,
     /// By device: whether its roofline was looked for.
     pub(super) roofs_sought: Vec<bool>,
     pub(super) matmul: MatmulCache,
@@ -418,6 +421,7 @@ impl Session {
             tuner: Tuner::default(),
             rooflines: vec![None; devices.len()],
             fingerprints: vec![None; devices.len()],
+            orders: vec![vec![]; devices.len()],
             roofs_sought: vec![false; devices.len()],
             devices,
             selection,

@@ -13,6 +13,7 @@ use super::{
     Provenance, ReadError, Record, RecordError, RunFolder, RunPlan, Sample, TrajectoryPoint, read,
     read_provenance, read_samples, read_trajectory,
 };
+use crate::fingerprint::summation::common_fingerprints;
 
 /// Parts that cannot be joined.
 #[derive(Debug, thiserror::Error)]
@@ -300,6 +301,9 @@ fn common_provenance(parts: &[Part], plan: RunPlan, to: &Path) -> Provenance {
         }
     }
     let common: Provenance = serde_json::from_value(common).unwrap_or_default();
+    // Parts of one plan measure other kernels, so their lists of orders are not alike.
+    let fingerprints = common_fingerprints(parts.iter().map(|part| &part.provenance.fingerprints));
+    let common = Provenance { fingerprints: fingerprints.unwrap_or_default(), ..common };
     let flat = parts.iter().flat_map(|part| match &part.provenance.parts[..] {
         [] => std::slice::from_ref(&part.provenance),
         merged => merged,

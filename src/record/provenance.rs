@@ -63,8 +63,9 @@ pub struct Provenance {
     pub arguments: Vec<String>,
     /// Every device found, as the gpu module describes it.
     pub devices: serde_json::Value,
-    /// Fingerprint of each device that was opened, by its name in bench ids: what its arithmetic does, and
-    /// the hash that its rows have.
+    /// Fingerprint of each device that was opened, by its name in bench ids: what its arithmetic does, the
+    /// hash that its rows have, and as `summation_orders`, which the hash is not of, in which order each
+    /// kernel sums that was measured.
     pub fingerprints: serde_json::Value,
     /// Roofline of each device that was measured, by its name in bench ids.
     pub rooflines: serde_json::Value,

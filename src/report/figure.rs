@@ -150,6 +150,7 @@ impl Fit {
     pub fn expected(&self) -> String {
         match self.theory {
             Some(0.5) => "½".to_owned(),
+            Some(-0.5) => "−½".to_owned(),
             Some(exponent) => format!("{exponent}"),
             None => "–".to_owned(),
         }

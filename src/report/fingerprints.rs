@@ -40,6 +40,11 @@ struct Column {
     properties: BTreeMap<String, String>,
 }
 
+/// A device of a run, with the name of the run where there are several.
+pub(super) fn column_name(runs: &[Run], run: &Run, device: &str) -> String {
+    if runs.len() == 1 { device.to_owned() } else { format!("{device} ({})", run.name) }
+}
+
 impl SideBySide {
     /// From the fingerprints that the runs have.
     pub fn of(runs: &[Run]) -> Self {
@@ -48,11 +53,7 @@ impl SideBySide {
             let all = run.provenance.as_ref().and_then(|p| p.fingerprints.as_object());
             for (device, fingerprint) in all.into_iter().flatten() {
                 let properties = properties(fingerprint);
-                let name = if runs.len() == 1 {
-                    device.clone()
-                } else {
-                    format!("{device} ({})", run.name)
-                };
+                let name = column_name(runs, run, device);
                 let hash = fingerprint["sha256"].as_str().unwrap_or_default();
                 let hash: String = hash.chars().take(12).collect();
                 let position = columns.iter().position(|known| known.properties == properties);

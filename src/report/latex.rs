@@ -12,7 +12,7 @@ use super::scale::{self, Scale, significant, size_label};
 use crate::frontier::{self, Interval};
 use crate::record::Record;
 
-pub use fingerprints::table as fingerprints_table;
+pub use fingerprints::{orders_table, table as fingerprints_table};
 
 /// Rows from which a table is broken over pages.
 const LONG_TABLE: usize = 40;

@@ -14,6 +14,7 @@ pub mod figure;
 pub mod figures;
 pub mod fingerprints;
 pub mod latex;
+pub mod orders;
 pub mod page;
 pub mod plot;
 pub mod scale;
@@ -30,6 +31,7 @@ use crate::record::{LoadError, ReadError};
 use data::Data;
 use figures::Figures;
 use fingerprints::SideBySide;
+use orders::Orders;
 
 /// A report that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +192,8 @@ fn fill(draft: &Path, data: &Data, figures: &Figures) -> Result<(), ReportError>
         save(tables.join(format!("{id}.tex")), latex::table(figure, data).as_bytes())?;
     }
     let fingerprints = latex::fingerprints_table(&SideBySide::of(&data.runs));
+    let orders = latex::orders_table(&Orders::of(&data.runs)).unwrap_or_default();
+    let fingerprints = fingerprints.map(|table| table + &orders);
     if let Some(table) = &fingerprints {
         save(tables.join("fingerprints.tex"), table.as_bytes())?;
     }

@@ -11,6 +11,7 @@ use super::errors::ErrorTable;
 use super::figure::{Bar, CAUSES, Figure, Mark, Missing, Panel};
 use super::figures::Figures;
 use super::fingerprints::SideBySide;
+use super::orders::Orders;
 use super::plot::{self, Item};
 use super::scale::{self, significant};
 use super::words::{self, interval, words};
@@ -49,6 +50,7 @@ pub fn page(data: &Data, figures: &Figures) -> Result<String, String> {
         rows,
         errors: ErrorTable::of(data),
         fingerprints: SideBySide::of(&data.runs),
+        orders: Orders::of(&data.runs),
         runs: data.runs.iter().map(Cited::of).collect(),
     };
     let mut environment = Environment::new();
@@ -78,6 +80,7 @@ struct Page<'a> {
     rows: Vec<TableRow<'a>>,
     errors: ErrorTable,
     fingerprints: SideBySide,
+    orders: Orders,
     runs: Vec<Cited<'a>>,
 }
 

@@ -34,6 +34,7 @@ fn alone(mut command: Command) -> Command {
     command.env("WGPU_BACKEND", "dx12").env("TRADEOFF_DEVICES", "cpu");
     // It takes seconds, and would be cached in the user's own folder.
     command.env("TRADEOFF_ROOFLINE", "off").env("TRADEOFF_TUNE", "off");
+    command.env("TRADEOFF_ORDERS", "off");
     command
 }
 

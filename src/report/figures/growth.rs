@@ -8,8 +8,9 @@ use super::{
 };
 use crate::error::fit::PowerLaw;
 use crate::frontier::{self, Frontier};
-use crate::measure::expected_exponent;
+use crate::measure::{expected_growth, theory_of_inputs};
 use crate::number::Precision;
+use crate::number::round::ROUNDING_BITS;
 use crate::record::Record;
 
 pub(super) fn error_against_k(data: &Data) -> Vec<Figure> {
@@ -29,7 +30,7 @@ pub(super) fn error_against_k(data: &Data) -> Vec<Figure> {
                 let y_interval = s.point.error_ci.and_then(spread);
                 vec![Mark { y_interval, bound: s.bound(), ..s.mark(k, s.point.error) }]
             });
-            series.iter_mut().for_each(fit);
+            series.iter_mut().for_each(|series| fit(data, series));
             (distinct(&series, |mark| mark.x) > 1).then_some((series, vec![]))
         });
         figure(
@@ -65,16 +66,28 @@ fn of_one_kernel<'a>(settings: &[Setting<'a>]) -> Vec<Setting<'a>> {
 }
 
 /// Puts the line through the points of a series in place of the lines between them.
-fn fit(series: &mut Series) {
+fn fit(data: &Data, series: &mut Series) {
     let pairs: Vec<(f64, f64)> = series.marks.iter().map(|mark| (mark.x, mark.y)).collect();
-    let fitted = || pairs.iter().filter(|(_, error)| error.is_finite() && *error > 0.0);
+    let fitted: Vec<f64> = pairs
+        .iter()
+        .filter(|(_, error)| error.is_finite() && *error > 0.0)
+        .map(|pair| pair.0)
+        .collect();
     let ends = [
-        fitted().map(|pair| pair.0).fold(f64::INFINITY, f64::min),
-        fitted().map(|pair| pair.0).fold(0.0, f64::max),
+        fitted.iter().copied().fold(f64::INFINITY, f64::min),
+        fitted.iter().copied().fold(0.0, f64::max),
     ];
-    let theory = series.precision.parse::<Precision>().ok().map(expected_exponent);
+    let theory = series.marks.first().and_then(|mark| theory(&data.records[mark.row], &fitted));
     series.fit = PowerLaw::of(&pairs).map(|law| Fit { law, ends, theory });
     series.joined &= series.fit.is_none();
+}
+
+/// The exponent that theory expects of rows like this one, over sums of these lengths.
+fn theory(record: &Record, lengths: &[f64]) -> Option<f64> {
+    let precision: Precision = record.precision.parse().ok()?;
+    let bits = record.rounding_bits.unwrap_or(ROUNDING_BITS);
+    let inputs = theory_of_inputs(&record.distribution, &record.distribution_parameters)?;
+    expected_growth(precision, bits, inputs, lengths, false).map(|expected| expected.exponent)
 }
 
 fn caption(data: &Data, panels: &[Panel]) -> String {
@@ -83,11 +96,12 @@ fn caption(data: &Data, panels: &[Panel]) -> String {
     let mut caption = "Of each setting the kernel that is fastest at the largest k. A coloured line \
                        is the power of k fitted to the logarithms of its errors by least squares; \
                        the key tells the exponent with its 95 % interval, which takes three points. \
-                       The grey line from the same start has the exponent that theory expects: ½ \
-                       where sums are rounded as coarsely as the operands and the roundings are \
-                       independent (the worst case is 1), at most 0 where the conversion of the \
-                       operands counts: where products do not cancel, its errors average out and \
-                       fall as far as with the exponent −½."
+                       The grey line from the same start has the exponent that theory expects of \
+                       the cause that is typically the largest at these k: ½ where it is the roundings \
+                       of the sums, taken for independent; 1 where it is their bias by few random bits; \
+                       0 where it is the conversion of the operands or the rounding of the result, \
+                       but −½ where products are of one sign, so that the errors of their operands \
+                       average out."
         .to_owned();
     let square = |r: &Record| r.m == r.k && r.n == r.k;
     let mut sizes = marks().map(|mark| (record(mark).m, record(mark).n));
