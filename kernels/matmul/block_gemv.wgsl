@@ -3,7 +3,8 @@
 // of the same entries of C, OWN of them. Then each block's sum joins its entry in order, through
 // workgroup memory, so C equals `naive` bit for bit whatever TEAM is, and k need not be cut into slices.
 // Neighbouring lanes read neighbouring words: of N = 1 they are of one team and read blocks of one row of
-// A; of M = 1 they are of neighbouring teams and read fours of one row of B.
+// A; of M = 1 they are of neighbouring teams and read fours of one row of B. A lane walks several rows of
+// the matrix side by side, and in each of them forward.
 // Parameters: THREADS, VECTORS, TEAM (divides THREADS; 1 needs no workgroup memory).
 // a: M x LDA/WORD words, WORD consecutive k each; b: LDA/WORD x LDB words, likewise; c: M x LDC f32; each
 // BATCH times.
@@ -19,34 +20,30 @@ const PITCH: u32 = ENTRIES + 1u; // so that lanes of a team write to different b
 // Sums of blocks times the scales of A, of two rounds in turn, so that one barrier parts them.
 var<workgroup> parts: array<f32, 2u * TEAM * PITCH>;
 
-// The four of columns that holds entry r of a team, of those that there are.
+// The four of columns that entry r of a team lies in, or the last one that there is.
 fn four_of(first: u32, team: u32, r: u32) -> u32 {
     return min(first / 4u + (r / 4u) * GROUPS + team, (N - 1u) / 4u);
 }
 
 // N = 1: a block of OWN rows of A, GROUPS apart, times that of the vector.
 fn of_rows(p: u32, first: u32, team: u32, block: u32) -> array<f32, OWN> {
-    var rows: array<u32, OWN>; // of all products; at the edge the last one again
-    for (var r = 0u; r < OWN; r++) {
-        rows[r] = p * M + min(first + r * GROUPS + team, M - 1u);
-    }
     let above = (p * (LDA / BLOCK) + block) * WORDS;
-    var partials: array<Partial, OWN>;
-    for (var w = 0u; w < WORDS; w += 4u) {
-        var x: array<Decoded, 4>;
-        for (var s = 0u; s < 4u; s++) {
-            x[s] = decoded(b[(above + w + s) * (LDB / 4u)].x);
-        }
-        for (var r = 0u; r < OWN; r++) {
-            let words = a[rows[r] * (LDA / WORD / 4u) + (block * WORDS + w) / 4u];
-            for (var s = 0u; s < 4u; s++) {
-                partials[r] = dot_add(partials[r], decoded(words[s]), x[s]);
-            }
-        }
+    var x: array<Decoded, WORDS>;
+    for (var w = 0u; w < WORDS; w++) {
+        x[w] = decoded(b[(above + w) * (LDB / 4u)].x);
     }
     var values: array<f32, OWN>;
     for (var r = 0u; r < OWN; r++) {
-        values[r] = partial_value(partials[r]) * step_a(rows[r], block);
+        let row = p * M + min(first + r * GROUPS + team, M - 1u); // at the edge the last one again
+        let at = row * (LDA / WORD / 4u) + block * (WORDS / 4u);
+        var partial = Partial();
+        for (var w = 0u; w < WORDS; w += 4u) {
+            let four = a[at + w / 4u];
+            for (var s = 0u; s < 4u; s++) {
+                partial = dot_add(partial, decoded(four[s]), x[w + s]);
+            }
+        }
+        values[r] = partial_value(partial) * step_a(row, block);
     }
     return values;
 }
@@ -54,23 +51,27 @@ fn of_rows(p: u32, first: u32, team: u32, block: u32) -> array<f32, OWN> {
 // M = 1: a block of the vector times that of OWN columns of B, in fours GROUPS apart.
 fn of_columns(p: u32, first: u32, team: u32, block: u32) -> array<f32, OWN> {
     let above = (p * (LDA / BLOCK) + block) * WORDS;
-    var partials: array<Partial, OWN>;
+    var x: array<Decoded, WORDS>;
     for (var w = 0u; w < WORDS; w += 4u) {
         let words = a[p * (LDA / WORD / 4u) + (block * WORDS + w) / 4u];
         for (var s = 0u; s < 4u; s++) {
-            let x = decoded(words[s]);
-            for (var v = 0u; v < VECTORS; v++) {
-                let four = b[(above + w + s) * (LDB / 4u) + four_of(first, team, 4u * v)];
-                for (var c = 0u; c < 4u; c++) {
-                    partials[4u * v + c] = dot_add(partials[4u * v + c], x, decoded(four[c]));
-                }
-            }
+            x[w + s] = decoded(words[s]);
         }
     }
     let step = step_a(p, block);
     var values: array<f32, OWN>;
-    for (var r = 0u; r < OWN; r++) {
-        values[r] = partial_value(partials[r]) * step;
+    for (var v = 0u; v < VECTORS; v++) {
+        let at = above * (LDB / 4u) + four_of(first, team, 4u * v);
+        var partials: array<Partial, 4>;
+        for (var w = 0u; w < WORDS; w++) {
+            let four = b[at + w * (LDB / 4u)];
+            for (var c = 0u; c < 4u; c++) {
+                partials[c] = dot_add(partials[c], x[w], decoded(four[c]));
+            }
+        }
+        for (var c = 0u; c < 4u; c++) {
+            values[4u * v + c] = partial_value(partials[c]) * step;
+        }
     }
     return values;
 }
@@ -97,10 +98,10 @@ fn multiply(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
                 values = of_columns(p, first, team, block + turn);
             }
         }
-        let round = (block / TEAM % 2u) * TEAM * PITCH;
+        let held = (block / TEAM % 2u) * TEAM * PITCH;
         if (TEAM > 1u) {
             for (var r = 0u; r < OWN; r++) {
-                parts[round + turn * PITCH + r * GROUPS + team] = values[r];
+                parts[held + turn * PITCH + r * GROUPS + team] = values[r];
             }
             workgroupBarrier();
         }
@@ -111,7 +112,7 @@ fn multiply(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
                 for (var t = 0u; t < count; t++) {
                     var value = values[s];
                     if (TEAM > 1u) {
-                        value = parts[round + t * PITCH + r * GROUPS + joined_team];
+                        value = parts[held + t * PITCH + r * GROUPS + joined_team];
                     }
                     let steps = steps_b(above + block + t, four_of(first, joined_team, r));
                     sums[s] = joined(sums[s], value, steps[select(r % 4u, 0u, N == 1u)]);
