@@ -22,7 +22,8 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
             let of_b = b[((above + block) * WORDS + w) * LDB + j];
             partial = dot_add(partial, decoded(of_a), decoded(of_b));
         }
-        sum = joined(sum, partial_value(partial), step_a(row, block), step_b(above + block, j));
+        let scaled = partial_value(partial) * step_a(row, block);
+        sum = joined(sum, scaled, step_b(above + block, j));
     }
     store(row, j, vec2<f32>(sum, 0.0));
 }

@@ -1,11 +1,9 @@
-// What products of block-scaled operands share: the scales, and how the sum of a block joins the sum of
-// its entry of C. Over blocks 0, 1, … in order: c = fma(block · step_a, step_b, c), where `block` is the
+// What products of block-scaled operands share: the scales of A, and how the sum of a block joins the sum
+// of its entry of C. Over blocks 0, 1, … in order: c = fma(block · step_a, step_b, c), where `block` is the
 // sum over the 32 products of the elements and step_a, step_b are their scales. Powers of two make both
 // products exact unless they leave the range of f32.
-// scales_a: BATCH times M x LDA/32, scales_b: BATCH times LDA/32 x LDB, SCALES_WORD to a word; rows and
-// blocks count through all products.
+// scales_a: BATCH times M x LDA/32, SCALES_WORD to a word; rows and blocks count through all products.
 @group(0) @binding(3) var<storage, read> scales_a: array<u32>;
-@group(0) @binding(4) var<storage, read> scales_b: array<u32>;
 
 const BLOCK: u32 = 32u;
 const WORDS: u32 = BLOCK / WORD; // a block
@@ -18,12 +16,7 @@ fn step_a(i: u32, block: u32) -> f32 {
     return scale_step((word >> ((index % SCALES_WORD) * SCALE_BITS)) & SCALE_MASK);
 }
 
-fn step_b(block: u32, j: u32) -> f32 {
-    let index = block * LDB + j;
-    let word = scales_b[index / SCALES_WORD];
-    return scale_step((word >> ((index % SCALES_WORD) * SCALE_BITS)) & SCALE_MASK);
-}
-
-fn joined(sum: f32, block: f32, a: f32, b: f32) -> f32 {
-    return fma(block * a, b, sum);
+// scaled: the sum of a block times the scale of A; step: the scale of B.
+fn joined(sum: f32, scaled: f32, step: f32) -> f32 {
+    return fma(scaled, step, sum);
 }

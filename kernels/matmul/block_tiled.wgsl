@@ -42,11 +42,12 @@ fn multiply(@builtin(global_invocation_id) id: vec3<u32>) {
                 }
             }
         }
-        for (var c = 0u; c < 4u; c++) {
-            let step = step_b(above + block, j0 + c);
-            for (var r = 0u; r < ROWS; r++) {
-                let step_of_row = step_a(numbers[r], block);
-                sums[r][c] = joined(sums[r][c], partial_value(partials[r][c]), step_of_row, step);
+        let steps = steps_b(above + block, j0 / 4u);
+        for (var r = 0u; r < ROWS; r++) {
+            let step_of_row = step_a(numbers[r], block);
+            for (var c = 0u; c < 4u; c++) {
+                let scaled = partial_value(partials[r][c]) * step_of_row;
+                sums[r][c] = joined(sums[r][c], scaled, steps[c]);
             }
         }
     }

@@ -3,6 +3,7 @@
 // and at least 2^-100: so no scaled sum of a block is an f32 subnormal, which a device may flush.
 // Mirror: src/number/block.rs.
 const SCALES_WORD: u32 = 4u; // scales a 32-bit word
+alias Scales4 = u32; // four neighbours
 const LEAST_CODE: u32 = 27u; // of 2^-100
 
 // What is stored; max_bits: of max|x|.
@@ -19,4 +20,9 @@ fn scale_inverse(max_bits: u32) -> f32 {
 // The value of an element 1.
 fn scale_step(stored: u32) -> f32 {
     return bitcast<f32>((stored - IMPLIED) << 23u);
+}
+
+fn scale_steps(stored: Scales4) -> vec4<f32> {
+    let codes = (vec4<u32>(stored) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
+    return bitcast<vec4<f32>>((codes - vec4<u32>(IMPLIED)) << vec4<u32>(23u));
 }

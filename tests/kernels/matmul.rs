@@ -219,8 +219,27 @@ fn vector_cases(source: &KernelSource) -> Vec<Case> {
     ]
     .map(|shape| case(shape, Data::Normal, shape.batch == 3))
     .into();
+    if source.precision.storage().is_blocked() {
+        // Around a block, and vectors longer than what any lane holds, in every layout.
+        cases.extend(
+            [
+                shape(9, 1, 31),
+                shape(1, 9, 32),
+                shape(1, 1, 33),
+                shape(19, 1, 4096 + 5),
+                shape(1, 19, 4096 + 5),
+                stored(Layout::Nt, 3, shape(5, 1, 100)),
+                stored(Layout::Tn, 2, shape(1, 9, 131)),
+                stored(Layout::Tt, 3, shape(1, 1, 64)),
+            ]
+            .map(|shape| case(shape, Data::Normal, shape.batch == 3)),
+        );
+    }
     for data in [Data::Zeros, Data::Tiny, Data::Wide, Data::Huge, Data::Graded] {
         cases.push(case(shape(21, 1, 35), data, false));
+        if source.precision.storage().is_blocked() {
+            cases.push(case(shape(1, 22, 67), data, false));
+        }
     }
     cases.retain(|case| source.kernel.runs(source.precision, case.shape).is_ok());
     cases
@@ -261,8 +280,16 @@ fn edge_cases(source: &KernelSource) -> Vec<Case> {
             .into_iter()
             .collect();
     }
-    let mut shapes = match source.kernel {
-        Kernel::Gemv => vec![
+    if source.precision.storage().is_blocked() && source.precision != Precision::Int4 {
+        return vec![]; // they share their structure
+    }
+    let mut shapes = match (source.kernel, source.parameters.get("team")) {
+        // Rounds of a team, the last one not whole.
+        (Kernel::Gemv, Some(team)) => vec![
+            stored(Layout::Tn, 2, shape(rows + 1, 1, 64 * team as usize + 37)),
+            stored(Layout::Nn, 1, shape(1, rows - 1, 32 * team as usize + 5)),
+        ],
+        (Kernel::Gemv, None) => vec![
             stored(Layout::Tn, 2, shape(rows + 1, 1, 37)),
             stored(Layout::Nt, 1, shape(1, rows - 1, 73)),
         ],

@@ -16,29 +16,34 @@ pub(super) fn product(
 ) -> Vec<Source> {
     let staged = parameters.get("stages").unwrap_or(0) > 0;
     let files = match kernel {
-        Kernel::Naive | Kernel::RegisterTiled if precision.storage().is_blocked() => {
-            narrow::blocked_product(precision.storage(), kernel == Kernel::RegisterTiled)
+        _ if precision.storage().is_blocked() => {
+            narrow::blocked_product(precision.storage(), kernel)
         }
         Kernel::Naive => naive(precision, f16_path),
         Kernel::RegisterTiled if precision.is_wide() => wide(precision),
-        Kernel::RegisterTiled if is_sr(precision) => register_tiled_sr(precision, f16_path),
+        Kernel::RegisterTiled if is_sr(precision) => {
+            by_fours_sr(precision, f16_path, wgsl!("matmul/register_tiled_sr.wgsl"))
+        }
         Kernel::RegisterTiled if staged => {
             by_fours(precision, f16_path, wgsl!("matmul/shared_tiled.wgsl"))
         }
         Kernel::RegisterTiled => by_fours(precision, f16_path, wgsl!("matmul/register_tiled.wgsl")),
         Kernel::Subgroup => by_fours(precision, f16_path, wgsl!("matmul/subgroup.wgsl")),
         Kernel::Cooperative => cooperative(precision, parameters),
+        Kernel::Gemv if is_sr(precision) => {
+            by_fours_sr(precision, f16_path, wgsl!("matmul/gemv_sr.wgsl"))
+        }
         Kernel::Gemv => by_fours(precision, f16_path, wgsl!("matmul/gemv.wgsl")),
     };
     let mut all = vec![wgsl!("matmul/problem.wgsl")];
     match (kernel, parameters.get("slices").unwrap_or(1)) {
         (Kernel::Naive | Kernel::Cooperative, _) => {}
-        (Kernel::RegisterTiled, _) if is_sr(precision) || precision.storage().is_blocked() => {}
+        _ if is_sr(precision) || precision.storage().is_blocked() => {}
         (_, 1) => all.push(wgsl!("matmul/whole.wgsl")),
         _ => all.push(wgsl!("matmul/slices.wgsl")),
     }
     match kernel {
-        Kernel::Naive | Kernel::RegisterTiled if precision.storage().is_blocked() => {}
+        _ if precision.storage().is_blocked() => {}
         Kernel::Naive => {
             all.extend(transposed(precision.storage(), f16_path));
             all.push(wgsl!("matmul/operands.wgsl"));
@@ -121,7 +126,8 @@ fn by_fours(precision: Precision, f16_path: Option<F16Path>, structure: Source) 
     files
 }
 
-fn register_tiled_sr(precision: Precision, f16_path: Option<F16Path>) -> Vec<Source> {
+/// The same with a 16-bit accumulator rounded stochastically.
+fn by_fours_sr(precision: Precision, f16_path: Option<F16Path>, structure: Source) -> Vec<Source> {
     let mut files = vec![
         operands_by_fours(precision.storage(), f16_path),
         match precision.accumulator() {
@@ -130,7 +136,7 @@ fn register_tiled_sr(precision: Precision, f16_path: Option<F16Path>) -> Vec<Sou
         },
     ];
     files.extend(stochastic_sums(precision.accumulator()));
-    files.push(wgsl!("matmul/register_tiled_sr.wgsl"));
+    files.push(structure);
     files
 }
 

@@ -51,11 +51,7 @@ impl Kernel {
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
                 // It reads each number of the matrix once, and is as fast as that.
-                Self::Gemv => {
-                    !files::is_sr(precision)
-                        && !precision.is_wide()
-                        && !precision.storage().is_blocked()
-                }
+                Self::Gemv => !precision.is_wide(),
             }
     }
 
@@ -355,7 +351,7 @@ impl KernelSource {
         let (rows, columns) = self.tile;
         let z = (shape.batch as u32).saturating_mul(self.slices());
         if self.kernel == Kernel::Gemv {
-            return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z];
+            return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z]; // a tile is of whichever
         }
         [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, z]
     }

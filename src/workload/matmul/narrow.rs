@@ -2,6 +2,7 @@
 //! and int4.
 
 use super::files::RANDOM_BITS;
+use super::kernels::Kernel;
 use crate::gpu::Source;
 use crate::number::{Format, Precision, Rounding};
 use crate::wgsl;
@@ -12,12 +13,16 @@ pub(super) fn fp8_operands(storage: Format, by_fours: bool) -> Vec<Source> {
     [fp8_format(storage), vec![operands]].concat()
 }
 
-/// A product of operands with scales in blocks, one entry of C at a time or a block of them.
-pub(super) fn blocked_product(storage: Format, tiled: bool) -> Vec<Source> {
-    let structure = if tiled {
-        [wgsl!("number/out_f32x4.wgsl"), wgsl!("matmul/block_tiled.wgsl")]
-    } else {
-        [wgsl!("number/out_f32.wgsl"), wgsl!("matmul/block_naive.wgsl")]
+/// A product of operands with scales in blocks: one entry of C at a time, a block of them, or with a vector.
+pub(super) fn blocked_product(storage: Format, kernel: Kernel) -> Vec<Source> {
+    const OUT: Source = wgsl!("number/out_f32.wgsl");
+    const BY_FOURS: Source = wgsl!("matmul/block_steps_x4.wgsl");
+    let structure = match kernel {
+        Kernel::Gemv => [BY_FOURS, OUT, wgsl!("matmul/block_gemv.wgsl")],
+        Kernel::RegisterTiled => {
+            [BY_FOURS, wgsl!("number/out_f32x4.wgsl"), wgsl!("matmul/block_tiled.wgsl")]
+        }
+        _ => [wgsl!("matmul/block_steps.wgsl"), OUT, wgsl!("matmul/block_naive.wgsl")],
     };
     [block_format(storage), vec![wgsl!("matmul/block_sum.wgsl")], structure.into()].concat()
 }

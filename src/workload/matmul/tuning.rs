@@ -136,7 +136,7 @@ pub(super) fn tile(
         ),
         // Of whichever of the two C has more than one of.
         Kernel::Gemv => {
-            let fours = get("threads") * get("vectors");
+            let fours = get("threads") / get("team") * get("vectors");
             (4 * fours, 4 * fours)
         }
     }
@@ -200,6 +200,13 @@ fn register_tiled(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> 
 const SLICES: [u32; 4] = [2, 4, 8, 16];
 
 fn gemv(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
+    if precision.storage().is_blocked() {
+        return block_gemv(device);
+    }
+    if is_sr(precision) {
+        let threads = if is_software(device) { [8, 32] } else { [32, 64] };
+        return threads.map(|threads| Parameters::new(&[("threads", threads)])).into();
+    }
     let set = |(threads, vectors, slices): (u32, u32, u32)| {
         Parameters::new(&[("threads", threads), ("vectors", vectors), ("slices", slices)])
     };
@@ -211,6 +218,21 @@ fn gemv(precision: Precision, device: &DeviceInfo) -> Vec<Parameters> {
     };
     let valid = all.iter().filter(|(_, _, slices)| *slices == 1 || may_slice(precision));
     valid.copied().map(set).collect()
+}
+
+/// Teams share the blocks of a row or column of the matrix, which fills a device without slices of k.
+/// More vectors a lane take more rows or columns to each load of the vector.
+fn block_gemv(device: &DeviceInfo) -> Vec<Parameters> {
+    let set = |(threads, vectors, team): (u32, u32, u32)| {
+        Parameters::new(&[("threads", threads), ("vectors", vectors), ("team", team)])
+    };
+    let all: &[_] = if is_software(device) {
+        // No more vectors: their loops are no longer unrolled, and llvmpipe ends loops early.
+        &[(8, 8, 1), (32, 1, 1), (8, 1, 1), (8, 4, 1)]
+    } else {
+        &[(128, 2, 16), (128, 1, 16), (256, 1, 32), (64, 1, 8), (128, 2, 8), (128, 4, 16)]
+    };
+    all.iter().copied().map(set).collect()
 }
 
 /// Whether a device is a program: its storage is cached like its workgroup memory.
@@ -303,6 +325,8 @@ fn fits(
             let results = get("subgroups_m") * get("subgroups_n") * get("size").pow(2);
             2 * panels + output_format(precision).bytes(results.into()) as u32
         }
+        // What a team hands over, of two rounds.
+        Kernel::Gemv if get("team") > 1 => 2 * 4 * get("team") * (rows + 1),
         _ => 0,
     };
     for (what, needed, limit) in [
@@ -406,6 +430,8 @@ mod tests {
                         } else {
                             assert!(get("block_m").is_multiple_of(4));
                         }
+                    } else if let (Kernel::Gemv, Some(team)) = (kernel, parameters.get("team")) {
+                        assert!(get("threads").is_multiple_of(team));
                     } else if kernel == Kernel::Cooperative {
                         assert!(32 % get("depth") == 0 && get("depth").is_multiple_of(get("size")));
                     }
