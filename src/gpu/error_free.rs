@@ -7,14 +7,23 @@ use super::kernel::{Source, compose};
 use crate::number::Arithmetic;
 use crate::wgsl;
 
-/// The files of the probe of errors: the very functions that the kernels use, and the questions.
-pub const ERROR_FREE: [Source; 3] =
-    [wgsl!("shared/pair4.wgsl"), wgsl!("shared/error_free.wgsl"), wgsl!("probe/error_free.wgsl")];
+/// The files of the probe of errors: the very functions that the kernels use, of one number at a time and of
+/// four, and the questions.
+pub const ERROR_FREE: [[Source; 3]; 2] = {
+    const FUNCTIONS: Source = wgsl!("shared/error_free.wgsl");
+    const QUESTIONS: Source = wgsl!("probe/error_free.wgsl");
+    [
+        [wgsl!("shared/pair1.wgsl"), FUNCTIONS, QUESTIONS],
+        [wgsl!("shared/pair4.wgsl"), FUNCTIONS, QUESTIONS],
+    ]
+};
 /// The probe of f64, which needs `SHADER_F64`.
 pub const DOUBLE: Source = wgsl!("probe/double.wgsl");
 
-/// Cases of four numbers.
-const CASES: u32 = 256;
+/// Groups of four numbers, each of which is an operand together with the next of its group.
+const GROUPS: u32 = 256;
+/// Sums and products that are asked for.
+const CASES: u32 = 4 * GROUPS;
 const WORKGROUP_SIZE: u32 = 64;
 
 /// Normal numbers between 2⁻²⁰ and 2²⁰ of either sign: no error of a product or a sum underflows.
@@ -27,44 +36,56 @@ fn operands() -> Vec<[f32; 4]> {
         let bits = (state >> 32) as u32;
         f32::from_bits((bits & 0x807f_ffff) | (107 + (state >> 20) as u32 % 40) << 23)
     };
-    (0..CASES).map(|_| [number(), number(), number(), number()]).collect()
+    (0..GROUPS).map(|_| [number(), number(), number(), number()]).collect()
 }
 
-/// Whether sums and products come with their errors, exact to the bit: `None`, or what came instead.
+/// The operands of every case.
+fn cases() -> Vec<[f32; 2]> {
+    operands().into_iter().flat_map(|[a, b, c, d]| [[a, b], [b, c], [c, d], [d, a]]).collect()
+}
+
+/// Whether sums and products come with their errors, exact to the bit, one at a time and four: `None`, or
+/// what came instead.
 ///
 /// # Errors
 /// [`GpuError`] where the probe does not run.
 pub fn lost_errors(context: &Context) -> Result<Option<String>, GpuError> {
-    let operands = operands();
-    let from = context.buffer("probe operands", 16 * u64::from(CASES))?;
-    let to = context.buffer("probe results", 64 * u64::from(CASES))?;
+    let cases = cases();
+    let bytes = 4 * u64::from(CASES);
+    let from = context.buffer("probe operands", 2 * bytes)?;
+    let to = context.buffer("probe results", 4 * bytes)?;
     let zero = context.buffer("a run-time zero", 4)?;
+    let operands: Vec<f32> =
+        [0, 1].iter().flat_map(|&of| cases.iter().map(move |x| x[of])).collect();
     context.upload(&from, bytemuck::cast_slice(&operands))?;
-    let pipeline = context.compile(&compose(&ERROR_FREE), "error_free", &[], false)?;
-    let bindings = [(0, &from), (1, &to), (3, &zero)];
-    let command = context.dispatch(&pipeline, &bindings, [CASES / WORKGROUP_SIZE, 1, 1])?;
-    context.run(&[command], 1)?;
-    let raw = context.read(&to, 0, 64 * u64::from(CASES))?;
-    let answers: Vec<[[f32; 4]; 4]> = bytemuck::pod_collect_to_vec(&raw);
-    Ok(judge_errors(&operands, &answers))
+    for (files, at_a_time) in ERROR_FREE.iter().zip([1, 4]) {
+        let pipeline = context.compile(&compose(files), "error_free", &[], false)?;
+        let bindings = [(0, &from), (1, &to), (3, &zero)];
+        let groups = (CASES / at_a_time).div_ceil(WORKGROUP_SIZE);
+        // So that nothing is taken for an answer that the other width gave.
+        context.upload(&to, &vec![0xff; 4 * bytes as usize])?;
+        context.run(&[context.dispatch(&pipeline, &bindings, [groups, 1, 1])?], 1)?;
+        let raw = context.read(&to, 0, 4 * bytes)?;
+        let answers: Vec<f32> = bytemuck::pod_collect_to_vec(&raw);
+        if let Some(lost) = judge_errors(&cases, &answers) {
+            return Ok(Some(lost));
+        }
+    }
+    Ok(None)
 }
 
-/// The first answer that is no sum or product with its exact error.
-fn judge_errors(operands: &[[f32; 4]], answers: &[[[f32; 4]; 4]]) -> Option<String> {
-    operands.iter().zip(answers).find_map(|(x, [sums, sum_errors, products, product_errors])| {
-        (0..4).find_map(|lane| {
-            let (a, b) = (x[lane], x[(lane + 1) % 4]);
-            // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
-            let (a64, b64) = (f64::from(a), f64::from(b));
-            let sum_error = exact_sum_error(a, b);
-            let product_error = (a64 * b64 - f64::from(a * b)) as f32;
-            let expected = [a + b, sum_error, a * b, product_error];
-            let got = [sums[lane], sum_errors[lane], products[lane], product_errors[lane]];
-            let what = ["sum", "error of the sum", "product", "error of the product"];
-            (0..4).find(|&i| got[i] != expected[i]).map(|i| {
-                let ([got, expected], what) = ([got[i], expected[i]], what[i]);
-                format!("the {what} of {a:e} and {b:e} came out as {got:e}, not {expected:e}")
-            })
+/// The first answer that is no sum or product with its exact error; all sums come first, then their errors,
+/// the products, and their errors.
+fn judge_errors(cases: &[[f32; 2]], answers: &[f32]) -> Option<String> {
+    let what = ["sum", "error of the sum", "product", "error of the product"];
+    cases.iter().enumerate().find_map(|(at, &[a, b])| {
+        // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
+        let product_error = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
+        let expected = [a + b, exact_sum_error(a, b), a * b, product_error];
+        let got = [0, 1, 2, 3].map(|plane| answers[plane * cases.len() + at]);
+        (0..4).find(|&i| got[i] != expected[i]).map(|i| {
+            let ([got, expected], what) = ([got[i], expected[i]], what[i]);
+            format!("the {what} of {a:e} and {b:e} came out as {got:e}, not {expected:e}")
         })
     })
 }
@@ -76,7 +97,7 @@ fn exact_sum_error(a: f32, b: f32) -> f32 {
     (a - (sum - of_b)) + (b - of_b)
 }
 
-/// Whether the device's f64 fma does what that of f32 does: fused or not as `arithmetic` says, to
+/// Whether the device's f64 fma, of one number and of four, does what that of f32 does: fused or not as `arithmetic` says, to
 /// nearest, subnormals kept. `None`, or the first answer that is another.
 ///
 /// # Errors
@@ -88,19 +109,19 @@ pub fn double_differs(
     let operands = double_operands();
     let count = operands.len();
     let from = context.buffer("probe operands", 32 * count as u64)?;
-    let to = context.buffer("probe results", 8 * count as u64)?;
+    let to = context.buffer("probe results", 16 * count as u64)?;
     context.upload(&from, bytemuck::cast_slice(&operands))?;
     let pipeline = context.compile(&compose(&[DOUBLE]), "multiply_add", &[], false)?;
     let workgroups = [count.div_ceil(WORKGROUP_SIZE as usize) as u32, 1, 1];
     let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
     context.run(&[command], 1)?;
-    let raw = context.read(&to, 0, 8 * count as u64)?;
+    let raw = context.read(&to, 0, 16 * count as u64)?;
     let answers: Vec<f64> = bytemuck::pod_collect_to_vec(&raw);
     let differs = |(&[a, b, c, _], &got): (&[f64; 4], &f64)| {
         let expected = if arithmetic.fused_fma { a.mul_add(b, c) } else { a * b + c };
         (got != expected).then(|| format!("f64 fma of {a:e}, {b:e} and {c:e} gave {got:e}"))
     };
-    Ok(operands.iter().zip(&answers).find_map(differs))
+    Ok(operands.iter().chain(&operands).zip(&answers).find_map(differs))
 }
 
 /// Factors whose product cancels the third number but for its rounding, sums that round, and
@@ -125,43 +146,39 @@ mod tests {
     use crate::number::arithmetic::Ops;
     use crate::with_ops;
 
-    fn answers(model: Arithmetic) -> Vec<[[f32; 4]; 4]> {
-        let answer = |x: &[f32; 4]| {
-            let mut answer = [[0.0; 4]; 4];
-            for lane in 0..4 {
-                let (a, b) = (x[lane], x[(lane + 1) % 4]);
-                with_ops!(model, O => {
-                    answer[0][lane] = O::add(a, b);
-                    answer[2][lane] = O::mul(a, b);
-                    answer[3][lane] = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
-                });
-                answer[1][lane] = exact_sum_error(a, b);
-            }
-            answer
-        };
-        operands().iter().map(answer).collect()
+    fn answers(model: Arithmetic) -> Vec<f32> {
+        let all: Vec<[f32; 4]> = cases()
+            .into_iter()
+            .map(|[a, b]| {
+                let error = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
+                with_ops!(model, O => [O::add(a, b), exact_sum_error(a, b), O::mul(a, b), error])
+            })
+            .collect();
+        (0..4).flat_map(|plane| all.iter().map(move |answers| answers[plane])).collect()
     }
 
     #[test]
     fn errors_that_a_compiler_took_away_are_missed() {
-        let all = answers(Arithmetic::host());
-        assert_eq!(judge_errors(&operands(), &all), None);
-        for row in [1, 3] {
+        let (cases, all) = (cases(), answers(Arithmetic::host()));
+        assert_eq!(judge_errors(&cases, &all), None);
+        for plane in [1, 3] {
             let mut gone = all.clone();
-            gone.iter_mut().for_each(|answer| answer[row] = [0.0; 4]);
-            let told = judge_errors(&operands(), &gone).unwrap();
+            gone[plane * cases.len()..][..cases.len()].fill(0.0);
+            let told = judge_errors(&cases, &gone).unwrap();
             assert!(told.starts_with("the error of the") && told.contains("not"), "{told}");
         }
         let mut off = all;
-        off[200][3][2] = f32::from_bits(off[200][3][2].to_bits() ^ 1);
-        assert!(judge_errors(&operands(), &off).unwrap().contains("product"));
+        let at = 2 * cases.len() + 803;
+        off[at] = f32::from_bits(off[at].to_bits() ^ 1);
+        assert!(judge_errors(&cases, &off).unwrap().contains("product"));
     }
 
     #[test]
     fn most_sums_and_products_have_errors() {
         let all = answers(Arithmetic::host());
-        for row in [1, 3] {
-            let with = all.iter().flat_map(|answer| answer[row]).filter(|&x| x != 0.0).count();
+        for plane in [1, 3] {
+            let errors = &all[plane * CASES as usize..][..CASES as usize];
+            let with = errors.iter().filter(|&&x| x != 0.0).count();
             assert!(with > 700, "{with} of 1024");
         }
     }
