@@ -10,7 +10,6 @@ use tradeoff::number::{Arithmetic, Precision};
 use tradeoff::problem::layout::{Layout, Stored};
 use tradeoff::problem::matrix::{Distribution, MatmulProblem, Matrix};
 use tradeoff::with_ops;
-use tradeoff::workload::matmul::{Shape, takes};
 
 /// Roundings, in units of 2^-24, between x and the number that is rounded to an integer: the scale,
 /// its reciprocal and their product with x. As in the bound of int8 (`tradeoff::error`).
@@ -154,10 +153,6 @@ proptest! {
         key: [u32; 2],
         picked in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
     ) {
-        let (layout, batch) = match takes(precision, Shape { layout, batch, ..Shape::new(m, n, k) }) {
-            Ok(()) => (layout, batch),
-            Err(_) => (Layout::Nn, 1),
-        };
         let problem = problem([m, n, k], batch, key[0]);
         let stored = Stored::new(layout, batch, &problem.a, &problem.b);
         let o = Operands::convert_stored(precision, arithmetic, &stored, key);

@@ -185,12 +185,12 @@ fn probe_modules() -> Vec<Module> {
         };
         Module { name: source.path.into(), composed: compose(&[source]), entry_points, needs }
     };
-    let errors = Module {
-        name: "probe/error_free.wgsl".into(),
-        composed: compose(&ERROR_FREE),
+    let errors = ERROR_FREE.iter().map(|files| Module {
+        name: format!("probe/error_free.wgsl with {}", files[0].path),
+        composed: compose(files),
         entry_points: vec!["error_free"],
         needs: Capabilities::empty(),
-    };
+    });
     let sums = Module {
         name: "probe/two_sum.wgsl".into(),
         composed: averaging_probe(),
@@ -215,7 +215,7 @@ fn probe_modules() -> Vec<Module> {
         }
     });
     let all = PROBES.into_iter().chain(fingerprint::PROBES).map(module);
-    all.chain(units).chain([errors, sums, double]).collect()
+    all.chain(units).chain(errors).chain([sums, double]).collect()
 }
 
 /// The kernels that rooflines are measured with.

@@ -29,12 +29,12 @@ fn multiply(
             for (var v = 0u; v < VECTORS; v++) {
                 var a = square_a(p, first + v * SPLIT, q);
                 for (var s = 0u; s < 4u; s++) {
-                    let rows = A4(a[0][s], a[1][s], a[2][s], a[3][s]);
-                    sums[v] = accumulate4(sums[v], x[s].x, rows);
+                    let rows = line_of(A4(a[0][s], a[1][s], a[2][s], a[3][s]));
+                    sums[v] = accumulate_rows4(sums[v], rows, x[s]);
                 }
             }
         } else {
-            let x = row_a(p, 0u, q);
+            var x = row_a(p, 0u, q);
             for (var v = 0u; v < VECTORS; v++) {
                 var b = square_b(p, q, clamped(first + v * SPLIT));
                 for (var s = 0u; s < 4u; s++) {
@@ -52,7 +52,7 @@ fn multiply(
         for (var r = 0u; r < 4u; r++) {
             if (N == 1u && four + r < M) {
                 let i = row + four + r;
-                store4(i, 0u, finished(Sum4(sums[v][r]), vec4<i32>(carries[v][r]), i, 0u));
+                store4(i, 0u, finished(lane_of(sums[v], r), vec4<i32>(carries[v][r]), i, 0u));
             }
         }
     }

@@ -6,10 +6,10 @@ override B_TRANSPOSED: bool;
 
 fn transposed4(x: A4, y: A4, z: A4, w: A4) -> array<A4, 4> {
     return array<A4, 4>(
-        A4(x.x, y.x, z.x, w.x),
-        A4(x.y, y.y, z.y, w.y),
-        A4(x.z, y.z, z.z, w.z),
-        A4(x.w, y.w, z.w, w.w),
+        A4(x[0], y[0], z[0], w[0]),
+        A4(x[1], y[1], z[1], w[1]),
+        A4(x[2], y[2], z[2], w[2]),
+        A4(x[3], y[3], z[3], w[3]),
     );
 }
 
@@ -69,7 +69,7 @@ fn square_b(p: u32, q: u32, j: u32) -> array<B4, 4> {
             load_bt4(p * N + min(j + 2u, N - 1u), q),
             load_bt4(p * N + min(j + 3u, N - 1u), q),
         );
-        return array<B4, 4>(rows[0], rows[1], rows[2], rows[3]); // to naga a type of another name
+        return array<B4, 4>(line_of(rows[0]), line_of(rows[1]), line_of(rows[2]), line_of(rows[3]));
     }
     return array<B4, 4>(
         line_b(p, q, j),

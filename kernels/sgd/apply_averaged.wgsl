@@ -3,7 +3,7 @@
 // 48 bits, since WGSL has no f64: exact for fixed-point and f16 models, unless they are very many.
 //
 // sums: the upper parts, OUTPUTS x GROUPS, then the lower parts.
-// Needs two_sum.wgsl.
+// Needs shared/two_sum.wgsl.
 
 override AVERAGED_FROM: u32;
 
@@ -23,8 +23,8 @@ fn apply(output: u32, group: u32, g: vec4<f32>) {
 
 fn add_to_sum(at: u32, w: vec4<f32>) {
     let lower = OUTPUTS * GROUPS + at;
-    let sum = two_sum4(sums_of_models[at], w);
-    let renewed = two_sum4(sum.hi, sums_of_models[lower] + sum.lo);
+    let sum = two_sum(sums_of_models[at], w);
+    let renewed = two_sum(sum.hi, sums_of_models[lower] + sum.lo);
     sums_of_models[at] = renewed.hi;
     sums_of_models[lower] = renewed.lo;
 }

@@ -51,8 +51,8 @@ pub struct SelectionArgs {
     /// File of A, with --b, instead of sizes and distributions [TRADEOFF_A]
     ///
     /// As numpy.save writes a matrix of f32 or f64, in either order. The error of f64 operands counts
-    /// from what the file holds: fp64 takes them as they are and fp32x2 as pairs, everywhere else their
-    /// rounding to f32 is part of the error.
+    /// from what the file holds: fp64 takes them as they are, fp32x2, bf16x3 and fp16x2 as parts of their
+    /// own, everywhere else their rounding to f32 is part of the error.
     #[arg(long, value_name = "A.npy", value_hint = ValueHint::FilePath,
         value_parser = NonEmptyStringValueParser::new())]
     a: Option<String>,

@@ -238,6 +238,27 @@ impl Bound {
         Self { inputs, gamma: self.gamma }
     }
 
+    /// The same of operands that were given in f64: these are rounded to f32 before they are converted, but
+    /// for the precisions that take more than an f32. The bounds of those hold for any number, but that
+    /// of three bf16, which hold an f32 exactly.
+    pub fn of_f64(self, precision: Precision) -> Self {
+        let (u, tiny) = match precision.storage() {
+            Format::Bf16x3 => (wide::BF16_TRIPLE_OF_F64, 0.0),
+            _ if precision.takes_f64() => return self,
+            _ => (Format::F32.unit_roundoff(), F32_TINY / 2.0),
+        };
+        let both = |conversion: &Conversion| Conversion {
+            relative: u + conversion.relative * (1.0 + u),
+            absolute: conversion
+                .absolute
+                .iter()
+                .map(|eta| eta + tiny * (1.0 + conversion.relative))
+                .collect(),
+        };
+        let (a, b) = (both(&self.inputs.conversion_a), both(&self.inputs.conversion_b));
+        self.with_conversions(a, b)
+    }
+
     /// Whether it bounds nothing, because k·u ≥ 1. Such a result is verified by its mirror alone.
     pub fn is_vacuous(&self) -> bool {
         self.gamma.is_none()

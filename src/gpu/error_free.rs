@@ -7,17 +7,31 @@ use super::kernel::{Composed, Source, compose};
 use crate::number::Arithmetic;
 use crate::wgsl;
 
-/// The files of the probe of errors: the very functions that the kernels use, and the questions.
-pub const ERROR_FREE: [Source; 3] =
-    [wgsl!("shared/pair4.wgsl"), wgsl!("shared/error_free.wgsl"), wgsl!("probe/error_free.wgsl")];
+/// The files of the probe of errors: the very functions that the kernels use, of one number at a time and of
+/// four, and the questions.
+pub const ERROR_FREE: [[Source; 5]; 2] = {
+    const PROBED: [Source; 4] = [
+        wgsl!("shared/zero.wgsl"),
+        wgsl!("shared/two_sum.wgsl"),
+        wgsl!("shared/two_product.wgsl"),
+        wgsl!("probe/error_free.wgsl"),
+    ];
+    const fn with(pairs: Source) -> [Source; 5] {
+        let [zero, sums, products, questions] = PROBED;
+        [pairs, zero, sums, products, questions]
+    }
+    [with(wgsl!("shared/pair1.wgsl")), with(wgsl!("shared/pair4.wgsl"))]
+};
 /// The probe of f64, which needs `SHADER_F64`.
 pub const DOUBLE: Source = wgsl!("probe/double.wgsl");
 
-/// The probe of sums alone, behind the files of a kernel that has a `two_sum4` of its own.
+/// The probe of sums alone, behind the files of a kernel that has a zero of its own.
 const SUMS: Source = wgsl!("probe/two_sum.wgsl");
 
-/// Cases of four numbers.
-const CASES: u32 = 256;
+/// Groups of four numbers, each of which is an operand together with the next of its group.
+const GROUPS: u32 = 256;
+/// Sums and products that are asked for.
+const CASES: u32 = 4 * GROUPS;
 const WORKGROUP_SIZE: u32 = 64;
 
 /// Normal numbers between 2⁻²⁰ and 2²⁰ of either sign: no error of a product or a sum underflows.
@@ -30,31 +44,50 @@ fn operands() -> Vec<[f32; 4]> {
         let bits = (state >> 32) as u32;
         f32::from_bits((bits & 0x807f_ffff) | (107 + (state >> 20) as u32 % 40) << 23)
     };
-    (0..CASES).map(|_| [number(), number(), number(), number()]).collect()
+    (0..GROUPS).map(|_| [number(), number(), number(), number()]).collect()
 }
 
-/// Whether sums and products come with their errors, exact to the bit: `None`, or what came instead.
+/// The operands of every case.
+fn cases() -> Vec<[f32; 2]> {
+    operands().into_iter().flat_map(|[a, b, c, d]| [[a, b], [b, c], [c, d], [d, a]]).collect()
+}
+
+/// The first operand of every case, then the second.
+fn by_operand(cases: &[[f32; 2]]) -> Vec<f32> {
+    [0, 1].iter().flat_map(|&of| cases.iter().map(move |x| x[of])).collect()
+}
+
+/// Whether sums and products come with their errors, exact to the bit, one at a time and four: `None`, or
+/// what came instead.
 ///
 /// # Errors
 /// [`GpuError`] where the probe does not run.
 pub fn lost_errors(context: &Context) -> Result<Option<String>, GpuError> {
-    let operands = operands();
-    let from = context.buffer("probe operands", 16 * u64::from(CASES))?;
-    let to = context.buffer("probe results", 64 * u64::from(CASES))?;
+    let cases = cases();
+    let bytes = 4 * u64::from(CASES);
+    let from = context.buffer("probe operands", 2 * bytes)?;
+    let to = context.buffer("probe results", 4 * bytes)?;
     let zero = context.buffer("a run-time zero", 4)?;
-    context.upload(&from, bytemuck::cast_slice(&operands))?;
-    let pipeline = context.compile(&compose(&ERROR_FREE), "error_free", &[], false)?;
-    let bindings = [(0, &from), (1, &to), (3, &zero)];
-    let command = context.dispatch(&pipeline, &bindings, [CASES / WORKGROUP_SIZE, 1, 1])?;
-    context.run(&[command], 1)?;
-    let raw = context.read(&to, 0, 64 * u64::from(CASES))?;
-    let answers: Vec<[[f32; 4]; 4]> = bytemuck::pod_collect_to_vec(&raw);
-    Ok(judge_errors(&operands, &answers))
+    context.upload(&from, bytemuck::cast_slice(&by_operand(&cases)))?;
+    for (files, at_a_time) in ERROR_FREE.iter().zip([1, 4]) {
+        let pipeline = context.compile(&compose(files), "error_free", &[], false)?;
+        let bindings = [(0, &from), (1, &to), (3, &zero)];
+        let groups = (CASES / at_a_time).div_ceil(WORKGROUP_SIZE);
+        // So that nothing is taken for an answer that the other width gave.
+        context.upload(&to, &vec![0xff; 4 * bytes as usize])?;
+        context.run(&[context.dispatch(&pipeline, &bindings, [groups, 1, 1])?], 1)?;
+        let raw = context.read(&to, 0, 4 * bytes)?;
+        let answers: Vec<f32> = bytemuck::pod_collect_to_vec(&raw);
+        if let Some(lost) = judge_errors(&cases, &answers) {
+            return Ok(Some(lost));
+        }
+    }
+    Ok(None)
 }
 
-/// The probe of the `two_sum4` that `files` give, which bind one uniform record at 0.
+/// The probe of sums with the zero that `files` give, which bind one uniform record at 0.
 pub fn sums_probe(files: &[Source]) -> Composed {
-    compose(&[files, &[SUMS]].concat())
+    compose(&[files, &[wgsl!("shared/two_sum.wgsl"), SUMS]].concat())
 }
 
 /// Whether the sums of a [`sums_probe`] come with their errors, exact to the bit: `None`, or what came
@@ -68,41 +101,38 @@ pub fn lost_sum_errors(
     record: &[u8],
     constants: &[(&str, f64)],
 ) -> Result<Option<String>, GpuError> {
-    let operands = operands();
-    let from = context.buffer("probe operands", 16 * u64::from(CASES))?;
-    let to = context.buffer("probe results", 32 * u64::from(CASES))?;
-    context.upload(&from, bytemuck::cast_slice(&operands))?;
+    let cases = cases();
+    let bytes = 4 * u64::from(CASES);
+    let from = context.buffer("probe operands", 2 * bytes)?;
+    let to = context.buffer("probe results", 2 * bytes)?;
+    context.upload(&from, bytemuck::cast_slice(&by_operand(&cases)))?;
     let uniforms = context.uniforms("probe record", record.len(), record)?;
     let pipeline = context.compile(probe, "errors_of_sums", constants, false)?;
-    let grid = [CASES / WORKGROUP_SIZE, 1, 1];
+    let grid = [GROUPS.div_ceil(WORKGROUP_SIZE), 1, 1];
     let bindings = [(1, &from), (2, &to)];
     let command = context.dispatch_with(&pipeline, &bindings, (0, &uniforms, 0), grid)?;
     context.run(&[command], 1)?;
-    let raw = context.read(&to, 0, 32 * u64::from(CASES))?;
-    let answers: Vec<[[f32; 4]; 2]> = bytemuck::pod_collect_to_vec(&raw);
-    Ok(judge_errors(&operands, &answers))
+    let raw = context.read(&to, 0, 2 * bytes)?;
+    let answers: Vec<f32> = bytemuck::pod_collect_to_vec(&raw);
+    Ok(judge_errors(&cases, &answers))
 }
 
-/// The first answer that is no sum (or product, where these are asked for too) with its exact error.
-fn judge_errors<const N: usize>(
-    operands: &[[f32; 4]],
-    answers: &[[[f32; 4]; N]],
-) -> Option<String> {
-    operands.iter().zip(answers).find_map(|(x, answers)| {
-        (0..4).find_map(|lane| {
-            let (a, b) = (x[lane], x[(lane + 1) % 4]);
-            // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
-            let (a64, b64) = (f64::from(a), f64::from(b));
-            let sum_error = exact_sum_error(a, b);
-            let product_error = (a64 * b64 - f64::from(a * b)) as f32;
-            let expected = [a + b, sum_error, a * b, product_error];
-            let got = answers.map(|answer| answer[lane]);
-            let what = ["sum", "error of the sum", "product", "error of the product"];
-            (0..N).find(|&i| got[i] != expected[i]).map(|i| {
-                let ([got, expected], what) = ([got[i], expected[i]], what[i]);
+/// The first answer that is no sum or product with its exact error; all sums come first, then their errors,
+/// and, where these are asked for too, the products and their errors.
+fn judge_errors(cases: &[[f32; 2]], answers: &[f32]) -> Option<String> {
+    let what = ["sum", "error of the sum", "product", "error of the product"];
+    let planes: Vec<&[f32]> = answers.chunks_exact(cases.len()).collect();
+    cases.iter().enumerate().find_map(|(at, &[a, b])| {
+        // Exact: the product has 48 bits, and the sum spans at most 40 + 24.
+        let product_error = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
+        let expected = [a + b, exact_sum_error(a, b), a * b, product_error];
+        let mut asked = planes.iter().zip(expected).zip(what);
+        asked.find(|((plane, expected), _)| plane[at] != *expected).map(
+            |((plane, expected), what)| {
+                let got = plane[at];
                 format!("the {what} of {a:e} and {b:e} came out as {got:e}, not {expected:e}")
-            })
-        })
+            },
+        )
     })
 }
 
@@ -113,7 +143,7 @@ fn exact_sum_error(a: f32, b: f32) -> f32 {
     (a - (sum - of_b)) + (b - of_b)
 }
 
-/// Whether the device's f64 fma does what that of f32 does: fused or not as `arithmetic` says, to
+/// Whether the device's f64 fma, of one number and of four, does what that of f32 does: fused or not as `arithmetic` says, to
 /// nearest, subnormals kept. `None`, or the first answer that is another.
 ///
 /// # Errors
@@ -125,19 +155,19 @@ pub fn double_differs(
     let operands = double_operands();
     let count = operands.len();
     let from = context.buffer("probe operands", 32 * count as u64)?;
-    let to = context.buffer("probe results", 8 * count as u64)?;
+    let to = context.buffer("probe results", 16 * count as u64)?;
     context.upload(&from, bytemuck::cast_slice(&operands))?;
     let pipeline = context.compile(&compose(&[DOUBLE]), "multiply_add", &[], false)?;
     let workgroups = [count.div_ceil(WORKGROUP_SIZE as usize) as u32, 1, 1];
     let command = context.dispatch(&pipeline, &[(0, &from), (1, &to)], workgroups)?;
     context.run(&[command], 1)?;
-    let raw = context.read(&to, 0, 8 * count as u64)?;
+    let raw = context.read(&to, 0, 16 * count as u64)?;
     let answers: Vec<f64> = bytemuck::pod_collect_to_vec(&raw);
     let differs = |(&[a, b, c, _], &got): (&[f64; 4], &f64)| {
         let expected = if arithmetic.fused_fma { a.mul_add(b, c) } else { a * b + c };
         (got != expected).then(|| format!("f64 fma of {a:e}, {b:e} and {c:e} gave {got:e}"))
     };
-    Ok(operands.iter().zip(&answers).find_map(differs))
+    Ok(operands.iter().chain(&operands).zip(&answers).find_map(differs))
 }
 
 /// Factors whose product cancels the third number but for its rounding, sums that round, and
@@ -162,45 +192,41 @@ mod tests {
     use crate::number::arithmetic::Ops;
     use crate::with_ops;
 
-    fn answers(model: Arithmetic) -> Vec<[[f32; 4]; 4]> {
-        let answer = |x: &[f32; 4]| {
-            let mut answer = [[0.0; 4]; 4];
-            for lane in 0..4 {
-                let (a, b) = (x[lane], x[(lane + 1) % 4]);
-                with_ops!(model, O => {
-                    answer[0][lane] = O::add(a, b);
-                    answer[2][lane] = O::mul(a, b);
-                    answer[3][lane] = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
-                });
-                answer[1][lane] = exact_sum_error(a, b);
-            }
-            answer
-        };
-        operands().iter().map(answer).collect()
+    fn answers(model: Arithmetic) -> Vec<f32> {
+        let all: Vec<[f32; 4]> = cases()
+            .into_iter()
+            .map(|[a, b]| {
+                let error = (f64::from(a) * f64::from(b) - f64::from(a * b)) as f32;
+                with_ops!(model, O => [O::add(a, b), exact_sum_error(a, b), O::mul(a, b), error])
+            })
+            .collect();
+        (0..4).flat_map(|plane| all.iter().map(move |answers| answers[plane])).collect()
     }
 
     #[test]
     fn errors_that_a_compiler_took_away_are_missed() {
-        let all = answers(Arithmetic::host());
-        assert_eq!(judge_errors(&operands(), &all), None);
-        for row in [1, 3] {
+        let (cases, all) = (cases(), answers(Arithmetic::host()));
+        assert_eq!(judge_errors(&cases, &all), None);
+        for plane in [1, 3] {
             let mut gone = all.clone();
-            gone.iter_mut().for_each(|answer| answer[row] = [0.0; 4]);
-            let told = judge_errors(&operands(), &gone).unwrap();
+            gone[plane * cases.len()..][..cases.len()].fill(0.0);
+            let told = judge_errors(&cases, &gone).unwrap();
             assert!(told.starts_with("the error of the") && told.contains("not"), "{told}");
-            let sums: Vec<[[f32; 4]; 2]> = gone.iter().map(|&[a, b, ..]| [a, b]).collect();
-            assert_eq!(judge_errors(&operands(), &sums), (row == 1).then_some(told));
+            let sums = &gone[..2 * cases.len()];
+            assert_eq!(judge_errors(&cases, sums), (plane == 1).then_some(told));
         }
         let mut off = all;
-        off[200][3][2] = f32::from_bits(off[200][3][2].to_bits() ^ 1);
-        assert!(judge_errors(&operands(), &off).unwrap().contains("product"));
+        let at = 2 * cases.len() + 803;
+        off[at] = f32::from_bits(off[at].to_bits() ^ 1);
+        assert!(judge_errors(&cases, &off).unwrap().contains("product"));
     }
 
     #[test]
     fn most_sums_and_products_have_errors() {
         let all = answers(Arithmetic::host());
-        for row in [1, 3] {
-            let with = all.iter().flat_map(|answer| answer[row]).filter(|&x| x != 0.0).count();
+        for plane in [1, 3] {
+            let errors = &all[plane * CASES as usize..][..CASES as usize];
+            let with = errors.iter().filter(|&&x| x != 0.0).count();
             assert!(with > 700, "{with} of 1024");
         }
     }

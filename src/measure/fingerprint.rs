@@ -38,7 +38,8 @@ impl<'a> Key<'a> {
         let single = PROBES.into_iter().map(|probe| compose(&[probe]));
         let all = single
             .chain(matrix_probes().iter().map(|files| compose(files)))
-            .chain([compose(&ERROR_FREE), compose(&[DOUBLE])])
+            .chain(ERROR_FREE.iter().map(|files| compose(files)))
+            .chain([compose(&[DOUBLE])])
             .fold(Sha256::new(), |all, probe| all.chain_update(probe.wgsl));
         Self {
             device: &info.name,

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use self::causes::Causes;
 use super::matmul::Inputs;
 use super::session::Unmeasured;
-use crate::error::bound::Conversion;
 use crate::error::probabilistic::sums_stochastically;
 use crate::error::{Bound, Probabilistic, Trials};
 use crate::gpu::Context;
@@ -24,7 +23,7 @@ use crate::problem::matrix::{MatmulProblem, Matrix, Purpose, stream};
 use crate::record::{Record, Status};
 use crate::truth::matmul::MatmulTruth;
 use crate::with_ops;
-use crate::workload::matmul::{GpuMatmul, KernelSource, output_format, upload_format};
+use crate::workload::matmul::{GpuMatmul, KernelSource, output_format};
 
 /// Entries whose additions are followed one by one, and additions in all of them.
 const FOLLOWED_ENTRIES: usize = 256;
@@ -253,24 +252,9 @@ pub(super) fn fill_bounds<T: Copy + Into<f64> + Sync>(
     }
 }
 
-/// The bound for operands that were rounded to f32 before they were converted, as all are that were given
-/// in f64 to a precision which does not take more than f32.
+/// The bound for the operands as they were given, in f32 or in f64.
 pub(super) fn from_f64(bound: Bound, precision: Precision, problem: &MatmulProblem) -> Bound {
-    if problem.given_f64.is_none() || upload_format(precision) != Format::F32 {
-        return bound;
-    }
-    let (u, tiny) = (Format::F32.unit_roundoff(), f64::from(f32::from_bits(1)) / 2.0);
-    let both = |conversion: &Conversion| Conversion {
-        relative: u + conversion.relative * (1.0 + u),
-        absolute: conversion
-            .absolute
-            .iter()
-            .map(|eta| eta + tiny * (1.0 + conversion.relative))
-            .collect(),
-    };
-    let inputs = bound.inputs();
-    let (a, b) = (both(&inputs.conversion_a), both(&inputs.conversion_b));
-    bound.with_conversions(a, b)
+    if problem.given_f64.is_some() { bound.of_f64(precision) } else { bound }
 }
 
 /// Why results that are not finite are the format's doing and not the kernel's: an operand or a sum
@@ -391,7 +375,6 @@ mod tests {
     use super::*;
     use crate::mirror::matmul::entry;
     use crate::problem::matrix::Distribution;
-    use crate::workload::matmul::{Shape, takes};
 
     /// What is followed is what the mirror computes: its additions end at the mirror's entry.
     #[test]
@@ -406,10 +389,6 @@ mod tests {
         for precision in Precision::matmul().filter(one_by_one) {
             for (fused_fma, layout) in Layout::ALL.into_iter().flat_map(|l| [(true, l), (false, l)])
             {
-                let shape = Shape { layout, batch, ..Shape::new(m, n, k) };
-                if takes(precision, shape).is_err() {
-                    continue;
-                }
                 let arithmetic = Arithmetic { fused_fma, ..Arithmetic::host() };
                 let stored = Stored::new(layout, batch, &p.a, &p.b);
                 let o = Operands::convert_stored(precision, arithmetic, &stored, key);

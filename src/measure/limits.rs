@@ -6,7 +6,7 @@ use super::matmul;
 use crate::gpu::{DeviceInfo, GpuError};
 use crate::number::Precision;
 use crate::problem::dataset::DatasetSpec;
-use crate::workload::matmul::{KernelSource, Shape, output_format, takes, upload_format};
+use crate::workload::matmul::{KernelSource, Shape, output_format, upload_format};
 use crate::workload::sgd::{Chunks, Step, check_schedule, check_shape};
 
 /// Host memory that a problem may take, in bytes: three quarters of what is free.
@@ -24,12 +24,10 @@ pub fn available_host_bytes() -> u64 {
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
         Work::Matmul { shape, kernel, .. } => {
-            let taken = takes(case.precision, shape);
-            let supported = taken.and_then(|()| match kernel {
-                None => Ok(()),
-                Some(kernel) => kernel
+            let supported = kernel.map_or(Ok(()), |kernel| {
+                kernel
                     .runs(case.precision, shape)
-                    .and_then(|()| KernelSource::supports(kernel, case.precision, device)),
+                    .and_then(|()| KernelSource::supports(kernel, case.precision, device))
             });
             let unsupported = supported.err();
             unsupported.or_else(|| host_skip(shape, case.precision, host_bytes)).or_else(|| {
@@ -61,7 +59,8 @@ fn host_skip(shape: Shape, precision: Precision, host_bytes: u64) -> Option<Stri
 
 /// A buffer or a dispatch of the product that is over a limit of the device.
 fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Option<GpuError> {
-    let uploaded = upload_format(source.precision);
+    // Parts that are made of f64 need no more room than those converted here.
+    let uploaded = upload_format(source.precision, false);
     let [in_a, in_b] =
         ["A", "B"].map(|name| format!("buffer {name} in {} (bytes)", uploaded.name()));
     let storage = source.precision.storage();

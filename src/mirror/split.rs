@@ -3,7 +3,8 @@
 //! Operands wider than f32 are uploaded as they are: there is nothing to convert. An f32 becomes a pair
 //! whose lower part is 0, or the f64 equal to it; numbers that were given in f64 are taken as they are, or
 //! as the two f32 of [`f32_pair`]. Numbers of two f16 or three bf16 are made on the device of an f32, the
-//! widest that every device has, so for these a number that was given in f64 is rounded to f32 first.
+//! widest that every device has. Of a number that was given in f64 the host makes them, so that nothing is
+//! rounded on the way: three bf16 hold 26 of its bits, two f16 22 or 23.
 
 use rayon::prelude::*;
 
@@ -28,8 +29,15 @@ pub(super) fn operands(
         Some([a, b]) => [Some(&a[..]), Some(&b[..])],
         None => [None, None],
     };
+    let flush = arithmetic.flush_f16_subnormals;
     let parts = |x: &Matrix, given: Option<&[f64]>| match (precision.storage(), given) {
         (Format::F32x2, Some(given)) => split(given, f32_pair),
+        (Format::F16x2, Some(given)) => {
+            split(given, |x| f16_pair_of_f64(x).map(|part| round::f16_unpack(part, flush)))
+        }
+        (Format::Bf16x3, Some(given)) => {
+            split(given, |x| bf16_triple_of_f64(x).map(round::bf16_unpack))
+        }
         (format, _) => parts(format, arithmetic, &x.data),
     };
     let wide = |x: &Matrix, given: Option<&[f64]>| match (precision.storage(), given) {
@@ -95,6 +103,26 @@ pub fn f32_pair(x: f64) -> [f32; 2] {
     [hi, (x - f64::from(hi)) as f32]
 }
 
+/// Bits of the two f16 of x = hi + lo / 2048, each the nearest to x or to what is left of it: at most
+/// 2⁻²³|x| or, below 2⁻¹⁴, half of 2⁻³⁵ is left. Differences are exact in f64.
+pub(crate) fn f16_pair_of_f64(x: f64) -> [u16; 2] {
+    let nearest = |x: f64| round::f16_nearest(round::f32_odd(x));
+    let hi = nearest(x);
+    let lo = nearest((x - f64::from(hi)) * f64::from(F16_SPLIT));
+    [hi, lo].map(round::f16_pack)
+}
+
+/// Bits of the three bf16 of x = x₀ + x₁ + x₂, each the nearest to what those before it leave of x: at most
+/// 2⁻²⁶|x| or, where x₂ is subnormal, half of 2⁻¹³³ is left. Differences are exact in f64.
+pub(crate) fn bf16_triple_of_f64(x: f64) -> [u16; 3] {
+    let mut left = x;
+    [(); 3].map(|()| {
+        let part = round::bf16_nearest(round::f32_odd(left));
+        left -= f64::from(round::bf16_unpack(part));
+        part
+    })
+}
+
 fn split<T: Copy + Sync, const P: usize>(
     numbers: &[T],
     parts: impl Fn(T) -> [f32; P] + Sync,
@@ -138,6 +166,38 @@ mod tests {
             prop_assert_eq!(hi, f64::from(x as f32));
             let left = (x - hi) - lo;
             prop_assert!(left.abs() <= (x.abs() * 2f64.powi(-48)).max(2f64.powi(-150)), "{x:e}");
+        }
+
+        /// Three bf16 of an f64 hold 26 bits, two f16 23, whether it is an f32 or lies between two.
+        #[test]
+        fn parts_of_an_f64_hold_as_many_bits_as_they_have(
+            x in -1.0f64..1.0, exponent in -120i32..16, extra in prop::bool::ANY,
+        ) {
+            let x = if extra { x } else { f64::from(x as f32) } * 2f64.powi(exponent);
+            let parts = bf16_triple_of_f64(x).map(|part| f64::from(round::bf16_unpack(part)));
+            let left = x - parts[0] - parts[1] - parts[2];
+            prop_assert!(left.abs() <= (x.abs() * 2f64.powi(-26)).max(2f64.powi(-134)), "{x:e}");
+            let [hi, lo] = f16_pair_of_f64(x).map(|part| f64::from(round::f16_unpack(part, false)));
+            let left = x - hi - lo / 2048.0;
+            let bound = (x.abs() * 2f64.powi(-23)).max(2f64.powi(-36));
+            prop_assert!(hi.is_infinite() || left.abs() <= bound, "{x:e}: {left:e}");
+        }
+
+        /// Of an f32 the host makes the parts that a device makes.
+        #[test]
+        fn parts_of_an_f32_are_the_same_by_either_way(bits: u32) {
+            let x = f32::from_bits(bits);
+            prop_assume!(x.is_finite());
+            let singles = |parts: Vec<f32>| parts.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let by_device = |format| parts(format, PLAIN, &[x]).into_iter().map(|part| part[0]);
+            let triple = bf16_triple_of_f64(x.into()).map(round::bf16_unpack);
+            let from_f32 = singles(by_device(Format::Bf16x3).collect());
+            if triple.iter().all(|part| part.is_finite()) {
+                prop_assert_eq!(singles(triple.into()), from_f32, "{:e}", x);
+            }
+            let pair = f16_pair_of_f64(x.into()).map(|part| round::f16_unpack(part, false));
+            let from_f32 = singles(by_device(Format::F16x2).collect());
+            prop_assert_eq!(singles(pair.into()), from_f32, "{:e}", x);
         }
 
         /// Pairs of f16 hold 22 bits from 2^-14 on, and below it to half of 2^-35.

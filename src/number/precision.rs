@@ -192,6 +192,12 @@ impl Precision {
         self.is_compensated() || matches!(self, Self::Fp64)
     }
 
+    /// Whether operands that were given in f64 are taken as they are, or as parts of their own, and not
+    /// rounded to f32 first.
+    pub const fn takes_f64(self) -> bool {
+        matches!(self.storage(), Format::F16x2 | Format::Bf16x3 | Format::F32x2 | Format::F64)
+    }
+
     const fn spec(self) -> Spec {
         use Format::{Bf16, Bf16x3, F16, F16x2, F32, F32x2, F64, Int8, Int32};
         use Format::{E4m3, E5m2, Fixed4, Fixed8, Fixed16, Int4, MxFp8, MxInt8};

@@ -192,6 +192,20 @@ pub fn f16_unpack(bits: u16, flush: bool) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
+/// `x` rounded to odd: the f32 equal to it, or of its two neighbours the one whose last bit is 1. Rounding
+/// that to the nearest of a format at least two bits shorter everywhere, as f16 and bf16 are, rounds `x`
+/// once (Boldo, Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding
+/// to odd", IEEE Trans. Comput. 57, 2008).
+pub fn f32_odd(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) == x || x.is_nan() {
+        return near;
+    }
+    // Of a sign and a magnitude: one less is the neighbour toward 0.
+    let beyond = f64::from(near).abs() > x.abs();
+    f32::from_bits((near.to_bits() - u32::from(beyond)) | 1)
+}
+
 /// Bits of the bf16 nearest to `x`, ties to even.
 #[inline(always)]
 pub fn bf16_nearest(x: f32) -> u16 {
@@ -334,6 +348,41 @@ mod tests {
             }
         }
         assert_eq!(f16_pack(f32::NAN) & 0x7fff, 0x7e00);
+    }
+
+    /// The middle of two neighbours goes to the even one, and what is a little to either side of it, by far
+    /// less than an f32 shows, to its own: for every f16 and bf16.
+    #[test]
+    fn rounding_to_odd_first_rounds_once() {
+        assert_eq!(f16_pack(f16_nearest(f32_odd(1.0 + 2f64.powi(-11) + 2f64.powi(-40)))), 0x3c01);
+        let check = |low: f64, high: f64, low_is_even: bool, nearest: &dyn Fn(f32) -> f64| {
+            let middle = (low + high) / 2.0; // exact
+            for sign in [1.0, -1.0] {
+                let rounded = |x: f64| sign * nearest(f32_odd(sign * x));
+                assert_eq!(rounded(middle), if low_is_even { low } else { high }, "{middle:e}");
+                assert_eq!(rounded(middle.next_down()), low, "below {middle:e}");
+                assert_eq!(rounded(middle.next_up()), high, "above {middle:e}");
+                assert_eq!(rounded(low), low);
+            }
+        };
+        for bits in 0..0x7bff_u16 {
+            let [low, high] = [bits, bits + 1].map(|bits| f64::from(f16_unpack(bits, false)));
+            check(low, high, bits & 1 == 0, &|x| f16_nearest(x).into());
+        }
+        for bits in 0..0x7f7f_u16 {
+            let [low, high] = [bits, bits + 1].map(|bits| f64::from(bf16_unpack(bits)));
+            check(low, high, bits & 1 == 0, &|x| bf16_unpack(bf16_nearest(x)).into());
+        }
+    }
+
+    #[test]
+    fn what_an_f32_holds_is_not_rounded_to_odd() {
+        for x in [0.0, -0.0, 1.0, f32::MAX, f32::MIN_POSITIVE, f32::from_bits(2), f32::INFINITY] {
+            assert!(same(f32_odd(x.into()), x), "{x:e}");
+        }
+        assert!(f32_odd(f64::NAN).is_nan());
+        assert_eq!(f32_odd(-1e300), f32::MIN);
+        assert_eq!(f32_odd(-1e-300).to_bits(), 0x8000_0001);
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub struct Stored<'a> {
     pub a: Cow<'a, Matrix>,
     /// `batch` times B (k×n) or Bᵀ (n×k).
     pub b: Cow<'a, Matrix>,
-    /// The elements of A and of B as they were given, where that was in f64, in the same order: what
-    /// the precisions take that hold more than an f32. `a` and `b` are these rounded.
+    /// The elements of A and of B as they were given, where that was in f64, in the same order: what the
+    /// precisions take that hold more than an f32, or parts of one. `a` and `b` are these rounded.
     pub given_f64: Option<[Cow<'a, [f64]>; 2]>,
 }
 

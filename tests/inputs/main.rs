@@ -253,9 +253,10 @@ fn runs_and_rows_alone_have_equal_bits() {
     }
 }
 
-/// What holds more than an f32 takes what the file holds, on every device here: fp64 as it is, fp32x2 as
-/// pairs. Their bounds, without a term for rounding to f32, are a small part of what that rounding costs
-/// the others, and the columns say which numbers were given.
+/// What holds more than an f32, or parts of one, takes what the file holds, on every device here: fp64 as it
+/// is, the others as parts that the host makes of it. The bounds of fp64 and fp32x2, without a term for
+/// rounding to f32, are a small part of what that rounding costs the others, and the columns say which
+/// numbers were given.
 #[test]
 fn numbers_given_in_f64_reach_what_can_hold_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -277,7 +278,7 @@ fn numbers_given_in_f64_reach_what_can_hold_them() {
         let pairs = [
             ("TRADEOFF_A", a.as_str()),
             ("TRADEOFF_B", b.as_str()),
-            ("TRADEOFF_PRECISIONS", "fp32,bf16x3,fp32x2,fp64"),
+            ("TRADEOFF_PRECISIONS", "fp32,fp32-comp,fp16x2,bf16x3,fp32x2,fp64"),
             ("TRADEOFF_KERNELS", "register_tiled"),
             ("TRADEOFF_TUNE", "off"),
         ];
@@ -321,9 +322,11 @@ fn numbers_given_in_f64_reach_what_can_hold_them() {
         };
         assert!(error <= bound && bound <= most && most < 0.01 * f32_rounding, "{id}: {bound:e}");
     }
+    // The host made the parts: no stage of the device's does.
+    assert!(rows.iter().all(|row| row.conversion_bytes.is_none()));
     let others = prepare("c.npy");
     for (row, other) in rows.iter().zip(&others) {
-        let takes_more = ["fp64", "fp32x2"].contains(&row.precision.as_str());
+        let takes_more = ["fp64", "fp32x2", "fp16x2", "bf16x3"].contains(&row.precision.as_str());
         assert_eq!(row.result_sha256 != other.result_sha256, takes_more, "{}", row.precision);
         assert_ne!(row.inputs_sha256, other.inputs_sha256);
         assert_ne!(row.case_id, other.case_id);

@@ -85,57 +85,105 @@ impl Data {
     }
 }
 
-/// A device's kernels of these precisions, with every set of parameters.
-fn sources(device: &Device) -> Vec<KernelSource> {
+/// A device's kernels of these precisions, each with every set of parameters that it can have there.
+fn sources(device: &Device) -> Vec<Vec<KernelSource>> {
     let info = device.info();
-    let kernel = Kernel::RegisterTiled;
-    let all =
-        Precision::WIDE.into_iter().filter(|&p| KernelSource::supports(kernel, p, info).is_ok());
-    let with = |precision| {
+    let pairs = Precision::WIDE.into_iter().flat_map(|p| Kernel::ALL.map(|kernel| (kernel, p)));
+    let pairs = pairs.filter(|(kernel, precision)| {
+        kernel.computes(*precision) && KernelSource::supports(*kernel, *precision, info).is_ok()
+    });
+    let with = |(kernel, precision)| {
         let all = KernelSource::candidates(kernel, precision, Shape::square(1024), info);
-        all.into_iter().filter_map(move |p| KernelSource::with(kernel, precision, info, p).ok())
+        let with = |p| KernelSource::with(kernel, precision, info, p).ok();
+        all.into_iter().filter_map(with).collect::<Vec<_>>()
     };
-    all.flat_map(with).collect()
+    pairs.map(with).collect()
+}
+
+type Case = (Shape, Data, bool);
+
+const fn stored(layout: Layout, batch: usize, m: usize, n: usize, k: usize) -> Shape {
+    Shape { layout, batch, ..Shape::new(m, n, k) }
+}
+
+/// The cases of a kernel with its default parameters: every layout, and awkward shapes and numbers.
+fn cases(source: &KernelSource) -> Vec<Case> {
+    let mut cases = if source.kernel == Kernel::Gemv {
+        vec![
+            (Shape::square(1), Data::Normal, true),
+            (Shape::new(130, 1, 515), Data::Normal, false),
+            (Shape::new(1, 131, 70), Data::Normal, false),
+            (stored(Layout::Tn, 3, 37, 1, 41), Data::Cancelling, true),
+            (stored(Layout::Tn, 1, 1, 37, 73), Data::Normal, false),
+            (stored(Layout::Nt, 1, 37, 1, 33), Data::Tiny, false),
+            (stored(Layout::Nt, 2, 1, 66, 40), Data::Normal, true),
+            (stored(Layout::Tt, 2, 65, 1, 40), Data::Normal, false),
+            (stored(Layout::Tt, 1, 1, 133, 37), Data::Tiny, false),
+            (Shape::new(21, 1, 36), Data::Tiny, false),
+            (Shape::new(1, 21, 36), Data::Huge, false),
+            (stored(Layout::Tn, 1, 19, 1, 36), Data::GivenInF64, false),
+        ]
+    } else {
+        vec![
+            (Shape::square(1), Data::Normal, true),
+            (Shape::new(5, 130, 515), Data::Normal, false),
+            (Shape::new(19, 21, 36), Data::Tiny, false),
+            (stored(Layout::Nn, 3, 9, 21, 36), Data::Cancelling, true),
+            (stored(Layout::Tn, 2, 35, 41, 37), Data::Normal, true),
+            (stored(Layout::Nt, 3, 33, 70, 41), Data::Cancelling, false),
+            (stored(Layout::Tt, 1, 19, 21, 36), Data::Tiny, false),
+            (stored(Layout::Tt, 2, 37, 34, 73), Data::Normal, true),
+            (Shape::new(19, 21, 36), Data::Huge, false),
+            (Shape::new(19, 21, 36), Data::GivenInF64, false),
+            (stored(Layout::Tt, 2, 11, 13, 36), Data::GivenInF64, false),
+        ]
+    };
+    cases.retain(|(_, data, _)| *data != Data::GivenInF64 || source.precision.takes_f64());
+    cases
+}
+
+/// The cases of a kernel with other parameters: around its tile.
+fn edge_cases(source: &KernelSource) -> Vec<Case> {
+    let (rows, columns) = source.tile;
+    let shapes = if source.kernel == Kernel::Gemv {
+        [stored(Layout::Nn, 1, rows + 1, 1, 17), stored(Layout::Tt, 2, 1, columns - 1, 21)]
+    } else {
+        [Shape::new(rows + 1, columns - 1, 17), stored(Layout::Tt, 2, rows - 1, columns + 1, 21)]
+    };
+    shapes.map(|shape| (shape, Data::Normal, shape.batch > 1)).into()
 }
 
 pub fn trials(device: &Arc<Device>) -> Vec<Trial> {
     let mut trials = vec![];
-    let mut before = None;
-    for source in sources(device) {
-        let (rows, columns) = source.tile;
-        let mut cases = vec![(Shape::new(rows + 1, columns - 1, 17), Data::Normal, false)];
-        if before.replace(source.precision) != Some(source.precision) {
-            cases.extend([
-                (Shape::square(1), Data::Normal, true),
-                (Shape::new(5, 130, 515), Data::Normal, false),
-                (Shape::new(19, 21, 36), Data::Tiny, false),
-                (Shape { batch: 3, ..Shape::new(9, 21, 36) }, Data::Cancelling, true),
-                (Shape::new(19, 21, 36), Data::Huge, false),
-            ]);
-            if matches!(source.precision, Precision::Fp32x2 | Precision::Fp64) {
-                cases.push((Shape::new(19, 21, 36), Data::GivenInF64, false));
-            }
-        }
-        for (shape, data, checks) in cases {
-            let parameters = source.parameters.to_string().replace(' ', ",");
-            let name = format!("{}/{parameters}/{shape}-{data:?}", source.precision);
-            let source = source.clone();
-            trials.push(
-                device.trial(name, move |device| check(device, &source, shape, data, checks)),
-            );
-        }
+    let sources = sources(device);
+    let with_default = sources
+        .iter()
+        .flat_map(|all| cases(&all[0]).into_iter().map(|case| (&all[0], case)).collect::<Vec<_>>());
+    let every = sources.iter().flatten();
+    let at_edges = every.flat_map(|source| {
+        edge_cases(source).into_iter().map(|case| (source, case)).collect::<Vec<_>>()
+    });
+    for (source, (shape, data, checks)) in with_default.chain(at_edges) {
+        let parameters = source.parameters.to_string().replace(' ', ",");
+        let KernelSource { precision, kernel, .. } = source;
+        let name = format!("{precision}/{kernel}/{parameters}/{shape}-{data:?}");
+        let source = source.clone();
+        trials.push(device.trial(name, move |device| check(device, &source, shape, data, checks)));
     }
-    trials.push(device.trial("wide/compensation_shows".into(), compensation_shows));
+    for kernel in [Kernel::Naive, Kernel::RegisterTiled, Kernel::Gemv] {
+        let name = format!("wide/compensation_shows/{kernel}");
+        trials.push(device.trial(name, move |device| compensation_shows(device, kernel)));
+    }
     trials
 }
 
 fn compute(
     context: &Context,
     source: &KernelSource,
-    problem: &MatmulProblem,
+    (problem, layout): (&MatmulProblem, Layout),
     checks: bool,
 ) -> Result<Entries, Failed> {
-    let stored = Stored::new(Layout::Nn, problem.batch, &problem.a, &problem.b);
+    let stored = Stored::new(layout, problem.batch, &problem.a, &problem.b);
     let stored = stored.with_f64(problem.given_f64());
     let gpu = GpuMatmul::prepare(context, source, &stored, KEY, checks)?;
     gpu.poison(context)?;
@@ -160,11 +208,11 @@ fn check(
     let precision = source.precision;
     let problem = data.problem(shape)?;
     device.with(|context| {
-        let c = compute(context, source, &problem, checks)?;
+        let c = compute(context, source, (&problem, shape.layout), checks)?;
         let fingerprint = &context.fingerprint;
         if fingerprint.unmodelled.is_none() {
             let arithmetic = fingerprint.arithmetic;
-            let stored = Stored::new(Layout::Nn, shape.batch, &problem.a, &problem.b);
+            let stored = Stored::new(shape.layout, shape.batch, &problem.a, &problem.b);
             let stored = stored.with_f64(problem.given_f64());
             let operands = Operands::convert_stored(precision, arithmetic, &stored, KEY);
             let rows: Vec<_> = (0..shape.batch * shape.m).collect();
@@ -185,6 +233,7 @@ fn check(
         let truth = MatmulTruth::exact(&problem, None)?;
         let overflows = data == Data::Huge && precision != Precision::Fp64;
         let bound = bound_of(context, precision, shape.k)?;
+        let bound = if data == Data::GivenInF64 { bound.of_f64(precision) } else { bound };
         let worst = bound.worst(&c.values(), &truth);
         match worst {
             _ if overflows => Ok(()),
@@ -196,15 +245,16 @@ fn check(
 
 /// What a plain f32 sum of k = 256 loses is more than the bound of each compensated one allows, and
 /// each keeps to it: the compensation took place.
-fn compensation_shows(device: &Device) -> Result<(), Failed> {
-    let shape = Shape::new(32, 64, 256);
+fn compensation_shows(device: &Device, kernel: Kernel) -> Result<(), Failed> {
+    let shape = if kernel == Kernel::Gemv { [2048, 1, 256] } else { [32, 64, 256] };
+    let shape = Shape::new(shape[0], shape[1], shape[2]);
     let problem = Data::Normal.problem(shape)?;
     let truth = MatmulTruth::exact(&problem, None)?;
     for precision in [Precision::Fp32Comp, Precision::Fp32x2] {
         let ratio = |of: Precision| {
             device.with(|context| {
-                let source = KernelSource::of(Kernel::RegisterTiled, of, device.info());
-                let c = compute(context, &source, &problem, false)?.values();
+                let source = KernelSource::of(kernel, of, device.info());
+                let c = compute(context, &source, (&problem, Layout::Nn), false)?.values();
                 let bound = bound_of(context, precision, shape.k)?;
                 Ok(bound.ratio(&c, &truth).unwrap_or(f64::INFINITY))
             })

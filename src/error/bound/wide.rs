@@ -14,6 +14,10 @@ const COMPENSATED_OPERATIONS: f64 = 32.0;
 /// Spacing of the f64 subnormals, 2⁻¹⁰⁷⁴.
 const F64_TINY: f64 = f64::from_bits(1);
 
+/// What the three bf16 nearest to an f64 and to what is left of it leave, at most, relative to it. Each
+/// leaves half a unit in the last of its 8 bits, so that the next one starts at least 9 bits below it.
+pub(super) const BF16_TRIPLE_OF_F64: f64 = exp2(-26);
+
 const fn exp2(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
@@ -238,7 +242,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
-        /// Operands given in f64, taken as they are or as pairs: the truth is of what was given.
+        /// Operands given in f64, taken as they are or as parts: the truth is of what was given.
         #[test]
         fn numbers_given_in_f64_keep_to_the_bounds_without_their_rounding(
             (m, n, k) in (1usize..6, 1usize..20, 1usize..300), seed in 0u64..1000,
@@ -257,12 +261,13 @@ mod tests {
             p.given_f64 = Some(given);
             let truth = MatmulTruth::exact(&p, None).unwrap();
             let rows: Vec<usize> = (0..m).collect();
-            for precision in [Precision::Fp32x2, Precision::Fp64] {
+            for precision in Precision::WIDE.into_iter().filter(|p| p.takes_f64()) {
                 for arithmetic in arithmetics() {
                     let stored = Stored::new(Layout::Nn, 1, &p.a, &p.b).with_f64(p.given_f64());
                     let o = Operands::convert_stored(precision, arithmetic, &stored, [0, 0]);
                     let c = multiply(precision, arithmetic, &o, &rows).values();
-                    let bound = bound(precision, k, Guarantee::of(arithmetic, true));
+                    let guarantee = Guarantee::of(arithmetic, true);
+                    let bound = bound(precision, k, guarantee).of_f64(precision);
                     let worst = bound.worst(&c, &truth).unwrap();
                     prop_assert!(worst.ratio <= 1.0, "{precision} {arithmetic:?} {worst:?}");
                 }

@@ -7,7 +7,7 @@ use super::kernels::{KernelSource, has_layouts};
 use super::{Shape, output_format, upload_format};
 use crate::gpu::{Buffer, Command, Context, GpuError, Pipeline, compose};
 use crate::mirror::convert::Key;
-use crate::mirror::split::f32_pair;
+use crate::mirror::split::{bf16_triple_of_f64, f16_pair_of_f64, f32_pair};
 use crate::number::philox::Stream;
 use crate::number::{Entries, Format, Rounding, Scaling, round};
 use crate::problem::layout::Stored;
@@ -35,8 +35,9 @@ pub struct GpuMatmul {
 
 impl GpuMatmul {
     /// Uploads `operands` as they are stored and compiles `source` and its conversion. What was given in
-    /// f64 is uploaded in f64 or as pairs of f32, if that is what the precision takes, else in f32. `checks`
-    /// leaves the shader's run-time checks (index clamps, loop bounds) on.
+    /// f64 is uploaded in f64 or as parts that the host makes, if the precision takes it so
+    /// ([`takes_f64`](crate::number::Precision::takes_f64)), else in f32. `checks` leaves the shader's run-time checks (index
+    /// clamps, loop bounds) on.
     pub fn prepare(
         context: &Context,
         source: &KernelSource,
@@ -47,7 +48,7 @@ impl GpuMatmul {
         let shape = Shape::of(operands);
         let builder = Builder { context, source, shape, key, checks };
         let output = output_format(source.precision);
-        let uploaded = upload_format(source.precision);
+        let uploaded = upload_format(source.precision, operands.given_f64.is_some());
         let source_buffer = |name, numbers: u64| {
             context.buffer(&format!("{name} in {}", uploaded.name()), uploaded.bytes(numbers))
         };
@@ -122,7 +123,7 @@ impl GpuMatmul {
         })
     }
 
-    /// Conversion of both operands; empty for f32 and wider.
+    /// Conversion of both operands; empty for f32 and wider, and where the host made the parts of f64.
     pub fn conversion(&self) -> &[Command] {
         &self.conversion
     }
@@ -357,7 +358,7 @@ fn numbers<'a, const BYTES: usize>(
 }
 
 /// A stack of matrices, padded to `size`, in the format in which it is uploaded: as f32, as pairs whose
-/// lower parts are 0 unless it was `given` in f64, or as f64.
+/// lower parts are 0 unless it was `given` in f64, as f64, or as the parts of what was given in f64.
 fn encoded(format: Format, stack: &Matrix, given: Option<&[f64]>, size: [usize; 3]) -> Vec<u8> {
     let columns = stack.cols;
     let single = |data: &[f32]| padded(data, stack.rows, columns, size);
@@ -371,6 +372,16 @@ fn encoded(format: Format, stack: &Matrix, given: Option<&[f64]>, size: [usize; 
             .flat_map(|x| [x, 0.0])
             .flat_map(f32::to_le_bytes)
             .collect(),
+        (Format::F16x2, Some(given)) => {
+            let numbers = padded(given, stack.rows, columns, size);
+            numbers.into_iter().flat_map(f16_pair_of_f64).flat_map(u16::to_le_bytes).collect()
+        }
+        (Format::Bf16x3, Some(given)) => {
+            let numbers = padded(given, stack.rows, columns, size);
+            let triples: Vec<_> = numbers.into_iter().map(bf16_triple_of_f64).collect();
+            let plane = |part: usize| triples.iter().map(move |triple| triple[part]);
+            (0..3).flat_map(plane).flat_map(u16::to_le_bytes).collect()
+        }
         (Format::F64, Some(given)) => padded(given, stack.rows, columns, size)
             .into_iter()
             .flat_map(f64::to_le_bytes)

@@ -1,8 +1,8 @@
 //! Which files of `kernels/` make each matmul kernel. A kernel is their concatenation.
 
 use super::kernels::{F16Path, Kernel};
-use super::narrow;
 use super::parameters::Parameters;
+use super::{narrow, wide};
 use crate::gpu::Source;
 use crate::number::{Format, Precision, Rounding};
 use crate::wgsl;
@@ -19,8 +19,11 @@ pub(super) fn product(
         _ if precision.storage().is_blocked() => {
             narrow::blocked_product(precision.storage(), kernel)
         }
+        Kernel::Naive if precision.is_wide() => wide::naive(precision),
+        Kernel::RegisterTiled | Kernel::Gemv if precision.is_wide() => {
+            wide::by_fours(kernel, precision)
+        }
         Kernel::Naive => naive(precision, f16_path),
-        Kernel::RegisterTiled if precision.is_wide() => wide(precision),
         Kernel::RegisterTiled if is_sr(precision) => {
             by_fours_sr(precision, f16_path, wgsl!("matmul/register_tiled_sr.wgsl"))
         }
@@ -33,7 +36,10 @@ pub(super) fn product(
         Kernel::Gemv if is_sr(precision) => {
             by_fours_sr(precision, f16_path, wgsl!("matmul/gemv_sr.wgsl"))
         }
-        Kernel::Gemv => by_fours(precision, f16_path, wgsl!("matmul/gemv.wgsl")),
+        Kernel::Gemv => {
+            let rows = wgsl!("matmul/rows_of_sums.wgsl");
+            [by_fours(precision, f16_path, wgsl!("matmul/gemv.wgsl")), vec![rows]].concat()
+        }
     };
     let mut all = vec![wgsl!("matmul/problem.wgsl")];
     match (kernel, parameters.get("slices").unwrap_or(1)) {
@@ -44,15 +50,16 @@ pub(super) fn product(
     }
     match kernel {
         _ if precision.storage().is_blocked() => {}
+        Kernel::Naive if precision.is_wide() => all.push(wgsl!("matmul/operands.wgsl")),
         Kernel::Naive => {
             all.extend(transposed(precision.storage(), f16_path));
             all.push(wgsl!("matmul/operands.wgsl"));
         }
-        Kernel::RegisterTiled if precision.is_wide() => {
-            all.push(wgsl!("matmul/operands_x4_nn.wgsl"));
-        }
         Kernel::RegisterTiled | Kernel::Gemv => {
-            all.push(transposed_by_fours(precision.storage(), f16_path));
+            if !wide::has_parts(precision) {
+                let stored = transposed_by_fours(precision.storage(), f16_path);
+                all.extend([stored, wgsl!("number/lines.wgsl")]);
+            }
             all.push(wgsl!("matmul/operands_x4.wgsl"));
         }
         Kernel::Subgroup | Kernel::Cooperative => {}
@@ -137,47 +144,6 @@ fn by_fours_sr(precision: Precision, f16_path: Option<F16Path>, structure: Sourc
     ];
     files.extend(stochastic_sums(precision.accumulator()));
     files.push(structure);
-    files
-}
-
-/// Numbers of several parts, compensated sums, and f64, in the structure that goes straight to storage.
-fn wide(precision: Precision) -> Vec<Source> {
-    const PAIRS: [Source; 2] = [wgsl!("shared/pair4.wgsl"), wgsl!("matmul/pair_sums.wgsl")];
-    const ERROR_FREE: Source = wgsl!("shared/error_free.wgsl");
-    const OUT_F32: Source = wgsl!("number/out_f32x4.wgsl");
-    let mut files = match precision {
-        Precision::Fp16x2 => vec![
-            wgsl!("number/f16_split_x4.wgsl"),
-            wgsl!("matmul/accumulate_f16_split_x4.wgsl"),
-            OUT_F32,
-        ],
-        Precision::Bf16x3 => vec![
-            wgsl!("number/bf16_split_x4.wgsl"),
-            wgsl!("matmul/accumulate_bf16_split_x4.wgsl"),
-            OUT_F32,
-        ],
-        Precision::Fp32x2 => vec![
-            wgsl!("number/f32_pair_x4.wgsl"),
-            ERROR_FREE,
-            wgsl!("matmul/accumulate_f32_pair_x4.wgsl"),
-            wgsl!("number/out_f32_pair_x4.wgsl"),
-        ],
-        Precision::Fp64 => vec![
-            wgsl!("number/f64x4.wgsl"),
-            wgsl!("matmul/accumulate_f64x4.wgsl"),
-            wgsl!("number/out_f64x4.wgsl"),
-        ],
-        _ => vec![
-            wgsl!("number/f32x4.wgsl"),
-            ERROR_FREE,
-            wgsl!("matmul/accumulate_f32_compensated_x4.wgsl"),
-            OUT_F32,
-        ],
-    };
-    if precision != Precision::Fp64 {
-        files.splice(0..0, PAIRS);
-    }
-    files.push(wgsl!("matmul/register_tiled.wgsl"));
     files
 }
 

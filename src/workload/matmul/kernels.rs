@@ -38,11 +38,9 @@ impl Kernel {
     pub fn computes(self, precision: Precision) -> bool {
         precision.is_matmul()
             && match self {
-                Self::RegisterTiled => true,
-                // Its sums are single numbers of f32.
-                Self::Naive => !precision.is_wide(),
+                Self::Naive | Self::RegisterTiled | Self::Gemv => true,
                 // Random bits for every product-add outweigh what shuffles save; lanes hand each other
-                // words of one number each, which have left their block's scale behind.
+                // words of one number each, which have left their block's scale behind, and no parts.
                 Self::Subgroup => {
                     !files::is_sr(precision)
                         && !precision.is_wide()
@@ -50,8 +48,6 @@ impl Kernel {
                 }
                 // What the matrix units of WGSL take: f16, rounded by the unit.
                 Self::Cooperative => matches!(precision, Precision::Fp16 | Precision::Fp16Acc16),
-                // It reads each number of the matrix once, and is as fast as that.
-                Self::Gemv => !precision.is_wide(),
             }
     }
 
@@ -74,7 +70,6 @@ impl Kernel {
     /// # Errors
     /// What it does not run, in words for the reason of a skipped row.
     pub fn runs(self, precision: Precision, shape: Shape) -> Result<(), String> {
-        takes(precision, shape)?;
         if !self.is_for(shape) {
             return Err(format!(
                 "{self} multiplies by vectors alone: m or n must be 1, not {shape}"
@@ -148,22 +143,7 @@ impl FromStr for Kernel {
 /// Whether a kernel's files are written for every layout, whichever of them is tried.
 pub(super) fn has_layouts(kernel: Kernel, precision: Precision) -> bool {
     let is_written = matches!(kernel, Kernel::Naive | Kernel::RegisterTiled | Kernel::Gemv);
-    is_written && !precision.is_wide() && !precision.storage().is_blocked()
-}
-
-/// Whether there are kernels, and a mirror, of a precision for the layout of a shape.
-///
-/// # Errors
-/// What there is not, in words for the reason of a skipped row.
-pub fn takes(precision: Precision, shape: Shape) -> Result<(), String> {
-    // Numbers of several parts, or of 64 bits, no kernel transposes in registers.
-    if shape.layout != Layout::Nn && precision.is_wide() {
-        return Err(format!(
-            "at {precision} operands are read in the layout nn alone, not {}",
-            shape.layout
-        ));
-    }
-    Ok(())
+    is_written && !precision.storage().is_blocked()
 }
 
 /// How a kernel reads f16 operands.

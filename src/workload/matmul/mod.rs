@@ -8,19 +8,22 @@ mod narrow;
 mod parameters;
 mod shape;
 mod tuning;
+mod wide;
 
 pub use device::GpuMatmul;
 pub use files::conversion_sources;
-pub use kernels::{F16Path, Kernel, KernelSource, TuningError, takes};
+pub use kernels::{F16Path, Kernel, KernelSource, TuningError};
 pub use parameters::{Parameters, ParametersError};
 pub use shape::{Shape, ShapeError};
 
 use crate::number::{Format, Precision};
 
-/// The format in which the operands are uploaded: f32, or their own where that is wider.
-pub fn upload_format(precision: Precision) -> Format {
+/// The format in which the operands are uploaded, where they were given in f64 or not: f32, or their own
+/// where that is wider, or where it is made of the f64 that were given, which a device may not have.
+pub fn upload_format(precision: Precision, given_f64: bool) -> Format {
     match precision.storage() {
         wide @ (Format::F32x2 | Format::F64) => wide,
+        split if given_f64 && precision.takes_f64() => split,
         _ => Format::F32,
     }
 }

@@ -139,7 +139,8 @@ const SHARES: Source = wgsl!("sgd/shares.wgsl");
 const TILES: Source = wgsl!("sgd/tiles.wgsl");
 const RECIPROCAL: Source = wgsl!("shared/reciprocal.wgsl");
 const PAIR4: Source = wgsl!("shared/pair4.wgsl");
-const TWO_SUM: Source = wgsl!("sgd/two_sum.wgsl");
+const TWO_SUM: Source = wgsl!("shared/two_sum.wgsl");
+const ZERO: Source = wgsl!("sgd/zero.wgsl");
 
 /// The file of a storage format.
 fn four(format: Format) -> Source {
@@ -198,7 +199,7 @@ fn apply_files(algorithm: Algorithm) -> Vec<Source> {
     match algorithm {
         Algorithm::Sgd => vec![wgsl!("sgd/apply.wgsl"), all],
         Algorithm::AveragedSgd => {
-            vec![PAIR4, TWO_SUM, wgsl!("sgd/apply_averaged.wgsl"), all]
+            vec![PAIR4, ZERO, TWO_SUM, wgsl!("sgd/apply_averaged.wgsl"), all]
         }
         Algorithm::LpSvrg | Algorithm::Halp => vec![wgsl!("sgd/apply_centred.wgsl"), all],
     }
@@ -279,7 +280,7 @@ pub fn kernels_with(
 
 /// The probe of the sums of [`Algorithm::AveragedSgd`]: the very functions of its kernels.
 pub fn averaging_probe() -> Composed {
-    sums_probe(&[PAIR4, SHAPE, TWO_SUM])
+    sums_probe(&[PAIR4, SHAPE, ZERO])
 }
 
 /// The kernel that converts a data set from f32; none where it stays f32.
