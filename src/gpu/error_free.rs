@@ -143,8 +143,8 @@ fn exact_sum_error(a: f32, b: f32) -> f32 {
     (a - (sum - of_b)) + (b - of_b)
 }
 
-/// Whether the device's f64 fma, of one number and of four, does what that of f32 does: fused or not as `arithmetic` says, to
-/// nearest, subnormals kept. `None`, or the first answer that is another.
+/// Whether the device's f64 fma, of one number and of four, does what that of f32 does: fused or not as
+/// `arithmetic` says, to nearest, subnormals kept. `None`, or the first answer that is another.
 ///
 /// # Errors
 /// [`GpuError`] where the probe does not run, as where the device has no f64.

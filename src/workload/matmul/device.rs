@@ -36,8 +36,8 @@ pub struct GpuMatmul {
 impl GpuMatmul {
     /// Uploads `operands` as they are stored and compiles `source` and its conversion. What was given in
     /// f64 is uploaded in f64 or as parts that the host makes, if the precision takes it so
-    /// ([`takes_f64`](crate::number::Precision::takes_f64)), else in f32. `checks` leaves the shader's run-time checks (index
-    /// clamps, loop bounds) on.
+    /// ([`takes_f64`](crate::number::Precision::takes_f64)), else in f32. `checks` leaves the shader's
+    /// run-time checks (index clamps, loop bounds) on.
     pub fn prepare(
         context: &Context,
         source: &KernelSource,

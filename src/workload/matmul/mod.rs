@@ -18,8 +18,8 @@ pub use shape::{Shape, ShapeError};
 
 use crate::number::{Format, Precision};
 
-/// The format in which the operands are uploaded, where they were given in f64 or not: f32, or their own
-/// where that is wider, or where it is made of the f64 that were given, which a device may not have.
+/// The format in which the operands are uploaded: f32; their own, where that is wider; and the parts that
+/// the host makes, where the operands were given in f64 and the precision takes that.
 pub fn upload_format(precision: Precision, given_f64: bool) -> Format {
     match precision.storage() {
         wide @ (Format::F32x2 | Format::F64) => wide,
