@@ -142,7 +142,7 @@ impl Compare {
         let few = comparison.pairs.iter().filter(|pair| pair.method == Method::None).count();
         if few > 0 {
             eprintln!(
-                "warning: {} undecided because a side has fewer than {LEAST_SAMPLES} samples; measure for longer",
+                "warning: {} undecided because a side has fewer than {LEAST_SAMPLES} samples; measure them for longer",
                 counted(few, "case")
             );
         }

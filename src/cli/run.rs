@@ -40,8 +40,8 @@ Examples:
   tradeoff run --shard 2/4 -o shards                    the second of four machines
   tradeoff run --resume results/20260102T030405Z-box    what is missing of an interrupted run
 
-Exit status: 0; 1 if a case was wrong (a run of SGD that diverged is) or failed; 2 on bad input; 130 if
-stopped.")]
+Exit status: 0; 1 if a case was wrong (a run of SGD that diverged is) or failed; 2 on bad input;
+130 if stopped.")]
 pub struct Run {
     #[command(flatten)]
     selection: SelectionArgs,

@@ -541,7 +541,7 @@ fn samples_of_something_else_are_not_used() {
     let (status, out, err) = of_two(&a, &b, &["--csv"]);
     assert_eq!((status, &*table(&out)[0]["interval"]), (0, "medians"));
     assert!(
-        err.starts_with("warning: 1 rows of B have samples in samples.csv that do not"),
+        err.starts_with("warning: 1 row of B with samples in samples.csv that do not"),
         "{err}"
     );
 }

@@ -411,10 +411,15 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
 #[test]
 fn every_verb_has_examples_and_every_shell_completions() {
     let help = ends(0, &["--help"]).0;
-    let verbs = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let (verbs, examples) = help.split_once("Options:").unwrap();
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    let verbs = verbs.lines().filter_map(|line| line.strip_prefix("  "));
     let verbs = verbs.filter(|line| line.starts_with(char::is_alphabetic));
     let verbs: Vec<&str> = verbs.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(["run", "list", "merge", "publish", "completions"].iter().all(|v| verbs.contains(v)));
+    let begun = examples.lines().filter_map(|line| line.strip_prefix("  tradeoff "));
+    let begun: Vec<&str> = begun.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(begun, ["devices", "run", "frontier", "report"]);
     for verb in verbs.iter().filter(|&&verb| verb != "help") {
         let help = ends(0, &[verb, "--help"]).0;
         assert!(help.contains("Examples:\n  "), "{verb}");
