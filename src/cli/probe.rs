@@ -236,7 +236,7 @@ impl Probe {
             for order in orders.iter().flatten() {
                 let Some(tree) = &order.shape else { continue };
                 let KernelOrder { kernel, precision, .. } = order;
-                // Of a kernel with its default parameters the plain name.
+                // Of a kernel with several parameters the first has the plain name.
                 let mut file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
                 if drawn.contains(&file) {
                     let parameters = order.parameters.replace(' ', "-").replace('=', "");

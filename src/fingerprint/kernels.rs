@@ -289,7 +289,8 @@ pub fn of_source(
     })
 }
 
-/// Whether a kernel can be asked at all: without a device, and at no cost, [`of_source`] would say why not.
+/// Whether there is an order to look for at a precision; where there is none, [`of_source`] says why without
+/// compiling anything.
 pub fn is_revealed(precision: Precision, arithmetic: Arithmetic) -> bool {
     probes(precision, arithmetic).is_ok()
 }
