@@ -104,7 +104,7 @@ pub fn f32_pair(x: f64) -> [f32; 2] {
 }
 
 /// Bits of the two f16 of x = hi + lo / 2048, each the nearest to x or to what is left of it: at most
-/// 2⁻²³|x| or, below 2⁻¹⁴, half of 2⁻³⁵ is left. Differences are exact in f64.
+/// 2⁻²³|x| is left or, where that is more (below 2⁻¹³, where lo may be subnormal), 2⁻³⁶. Differences are exact in f64.
 pub(crate) fn f16_pair_of_f64(x: f64) -> [u16; 2] {
     let nearest = |x: f64| round::f16_nearest(round::f32_odd(x));
     let hi = nearest(x);
