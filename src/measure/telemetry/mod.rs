@@ -165,28 +165,39 @@ pub(super) fn energy_of_iteration(
     iteration_ns: f64,
     run: &mut dyn FnMut(u64) -> Result<f64, Unmeasured>,
 ) -> Result<Option<f64>, Unmeasured> {
+    let started = Instant::now();
+    energy_by(&|| started.elapsed(), source, iteration_ns, run)
+}
+
+/// The same by a clock of any kind.
+fn energy_by(
+    clock: &dyn Fn() -> Duration,
+    source: &mut dyn Source,
+    iteration_ns: f64,
+    run: &mut dyn FnMut(u64) -> Result<f64, Unmeasured>,
+) -> Result<Option<f64>, Unmeasured> {
     let Some(mut last) = source.energy_j() else { return Ok(None) };
     let chunk = (LOOK_NS / iteration_ns.max(1.0)).clamp(1.0, 1e6) as u64;
-    let mut begun: Option<(f64, Instant)> = None;
-    let (mut iterations, mut changed) = (0, Instant::now());
+    let mut begun: Option<(f64, Duration)> = None;
+    let (mut iterations, mut changed) = (0, clock());
     loop {
         run(chunk)?;
         iterations += chunk;
         let Some(now) = source.energy_j() else { return Ok(None) };
         if now == last {
             // One chunk may be longer than the counter's pauses.
-            if changed.elapsed() > STANDS_STILL.max(Duration::from_nanos(4 * LOOK_NS as u64)) {
+            if clock() - changed > STANDS_STILL.max(Duration::from_nanos(4 * LOOK_NS as u64)) {
                 return Ok(None);
             }
             continue;
         }
-        (last, changed) = (now, Instant::now());
+        (last, changed) = (now, clock());
         match begun {
             None => {
                 begun = Some((now, changed));
                 iterations = 0;
             }
-            Some((before, since)) if since.elapsed() >= ENERGY_WINDOW => {
+            Some((before, since)) if clock() - since >= ENERGY_WINDOW => {
                 return Ok(Some((now - before) / iterations as f64));
             }
             Some(_) => {}
@@ -196,6 +207,8 @@ pub(super) fn energy_of_iteration(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::record::Status;
 
@@ -222,51 +235,53 @@ mod tests {
         assert_eq!(told(&quiet, &hot), Some(("core_thermal".to_owned(), true)));
     }
 
-    /// A device of `watts`, whose counter changes every `grain`.
-    struct Meter {
-        started: Instant,
+    /// A device of `watts`, whose counter changes every `grain` of a time that only its work lets pass.
+    struct Meter<'a> {
+        now: &'a Cell<Duration>,
         watts: f64,
         grain: Duration,
     }
 
-    impl Source for Meter {
+    impl Source for Meter<'_> {
         fn read(&mut self) -> Reading {
             Reading::default()
         }
 
         fn energy_j(&mut self) -> Option<f64> {
-            let grains = self.started.elapsed().as_nanos() / self.grain.as_nanos();
+            let grains = self.now.get().as_nanos() / self.grain.as_nanos();
             Some(self.watts * self.grain.as_secs_f64() * grains as f64)
         }
     }
 
-    /// 50 W for 1 ms an iteration is 50 mJ, though the counter changes every 100 ms.
-    #[test]
-    fn energy_is_counted_between_changes() {
-        let mut ran = 0;
-        let started = Instant::now();
+    /// The energy of iterations of 1 ms by a meter of 50 W, and how long they ran.
+    fn metered(grain: Duration) -> (Option<f64>, Duration) {
+        let now = Cell::new(Duration::ZERO);
         let mut run = |iterations: u64| {
-            ran += iterations;
-            let end = Duration::from_millis(1) * ran as u32;
-            std::thread::sleep(end.saturating_sub(started.elapsed()));
+            now.set(now.get() + Duration::from_millis(iterations));
             Ok(1e6 * iterations as f64)
         };
-        let mut meter = Meter { started, watts: 50.0, grain: Duration::from_millis(100) };
-        let joules = energy_of_iteration(&mut meter, 1e6, &mut run).unwrap().unwrap();
-        // Each end is off by a chunk of 2 ms of 500, and by what the machine makes of a sleep.
-        assert!((0.045..0.065).contains(&joules), "{joules}");
+        let mut meter = Meter { now: &now, watts: 50.0, grain };
+        let joules = energy_by(&|| now.get(), &mut meter, 1e6, &mut run).unwrap();
+        (joules, now.get())
+    }
+
+    /// 50 W for 1 ms an iteration is 50 mJ, though the counter changes every 100 ms, or every 7.
+    #[test]
+    fn energy_is_counted_between_changes() {
+        for grain in [100, 7] {
+            let (joules, took) = metered(Duration::from_millis(grain));
+            // Each end is off by a chunk of 2 ms of 500.
+            assert!((joules.unwrap() / 0.05 - 1.0).abs() <= 4.0 / 500.0, "{joules:?}");
+            assert!(took <= Duration::from_millis(500 + 2 * grain + 4), "{took:?}");
+        }
     }
 
     #[test]
     fn a_counter_that_is_absent_or_stands_still_gives_none() {
-        let mut run = |_| {
-            std::thread::sleep(Duration::from_millis(5));
-            Ok(5e6)
-        };
-        assert_eq!(energy_of_iteration(&mut Silent, 1e6, &mut run), Ok(None));
-        let grain = Duration::from_secs(3600);
-        let mut still = Meter { started: Instant::now(), watts: 1.0, grain };
-        assert_eq!(energy_of_iteration(&mut still, 1e6, &mut run), Ok(None));
+        assert_eq!(energy_of_iteration(&mut Silent, 1e6, &mut |_| Ok(5e6)), Ok(None));
+        assert_eq!(metered(Duration::from_secs(3600)), (None, Duration::from_millis(502)));
+        let now = Cell::new(Duration::ZERO);
+        let mut still = Meter { now: &now, watts: 1.0, grain: Duration::from_secs(3600) };
         let lost = Unmeasured::new(Status::Failed, "device lost");
         let mut fails = |_| Err(lost.clone());
         assert_eq!(energy_of_iteration(&mut still, 1e6, &mut fails), Err(lost.clone()));
