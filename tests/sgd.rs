@@ -8,6 +8,7 @@ use tradeoff::problem::dataset::{Dataset, DatasetSpec, Loss};
 use tradeoff::truth::sgd::Objective;
 use tradeoff::workload::sgd::{
     Algorithm, CpuSgd, CpuSvrg, GpuOptions, GpuSgd, GpuSvrg, Grids, Plan, Schedule, SgdCase, Step,
+    lost_averages,
 };
 use tradeoff::{wgsl, with_ops};
 
@@ -108,7 +109,8 @@ fn every_setting_loss_and_batch_equals_its_mirror() {
     }
 }
 
-/// Sums of models, under every schedule and beyond one tile of rows.
+/// Sums of models, under every schedule and beyond one tile of rows; the probe of their form says on each
+/// device what they do there.
 #[test]
 fn sums_of_models_equal_their_mirror() {
     let contexts = contexts();
@@ -119,6 +121,7 @@ fn sums_of_models_equal_their_mirror() {
     ] {
         let data = spec.load(11).unwrap();
         for context in &contexts {
+            assert_eq!(lost_averages(context).unwrap(), None, "{}", context.info.slug);
             for precision in Precision::SGD {
                 for &batch in batches {
                     let rate = 2.0 * data.learning_rate(data.loss, batch, 0.0);

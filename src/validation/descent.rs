@@ -208,16 +208,17 @@ fn variance(j: usize) -> f64 {
 }
 
 /// Each coordinate between two grid points; where each begins at the lower one.
-pub(super) fn spread(roots: [f32; D], bits: u32) -> (Quadratic, [i8; D]) {
+fn spread(roots: [f32; D]) -> (Quadratic, [i8; D]) {
     let optimum: [f32; D] = std::array::from_fn(|j| j as f32 - 32.0 + fraction(j) as f32);
     let start = optimum.map(|w| w.floor() as i8);
-    (Quadratic { roots, optimum, rounding: Rounding::Stochastic, bits }, start)
+    let (rounding, bits) = (Rounding::Stochastic, ROUNDING_BITS);
+    (Quadratic { roots, optimum, rounding, bits }, start)
 }
 
 /// Mean loss of the iterates after the burn-in, trial by trial. Each `case` draws its own bits.
 fn floor_of(case: usize, alpha: f32, seed: u32) -> (f64, Estimate) {
     let roots = std::array::from_fn(|j| if j % 3 == 0 { 4.0 } else { 8.0 });
-    let (quadratic, start) = spread(roots, ROUNDING_BITS);
+    let (quadratic, start) = spread(roots);
     let key = |trial| key_of(seed_of(seed, Purpose::Floor, case, trial));
     let floor = (0..D).map(|j| 0.5 * quadratic.curvature(j) * variance(j)).sum();
     (floor, quadratic.mean_loss(&start, alpha, key))
@@ -233,7 +234,7 @@ pub(super) fn variance_of_mean(rho: f64, numbers: u32) -> f64 {
 
 /// The floor over the loss of the mean of `averaged` iterates: predicted and measured.
 fn cut_of(case: usize, alpha: f32, averaged: u32, seed: u32) -> (f64, Estimate) {
-    let (quadratic, start) = spread([8.0; D], ROUNDING_BITS);
+    let (quadratic, start) = spread([8.0; D]);
     let key = |trial| key_of(seed_of(seed, Purpose::Floor, case, trial));
     let floor: f64 = (0..D).map(|j| 0.5 * variance(j)).sum();
     let loss = quadratic.loss_of_mean(&start, alpha, averaged, key);

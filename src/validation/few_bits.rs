@@ -3,9 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::descent::{
-    BURN_IN, D, FLOOR_STEPS, Quadratic, TRIALS, fraction, spread, variance_of_mean,
-};
+use super::descent::{BURN_IN, D, FLOOR_STEPS, Quadratic, TRIALS, fraction, variance_of_mean};
 use super::statistics::Estimate;
 use super::{Check, Experiment, Purpose, Row, key_of, seed_of};
 use crate::number::Rounding;
@@ -24,15 +22,34 @@ const START: i8 = 10;
 /// of the residual and its product, of the update and of the sum. In steps of the grid.
 const STEP_ROUNDINGS: f64 = 5.0 * 0.5 / 1_048_576.0;
 
-/// The largest rounding by r bits that loses a move: 2⁻ʳ.
+/// What r bits cut a magnitude to: 2⁻ʳ of a step.
 fn unit(bits: u32) -> f64 {
     2f64.powi(-(bits as i32))
 }
 
+/// λ = 1.
+fn quadratic(optimum: [f32; D], bits: u32) -> Quadratic {
+    Quadratic { roots: [8.0; D], optimum, rounding: Rounding::Stochastic, bits }
+}
+
+/// Every other coordinate is negative.
+fn side(j: usize) -> i8 {
+    if j.is_multiple_of(2) { 1 } else { -1 }
+}
+
+/// Coordinates whose magnitudes are those of the function.
+fn on_both_sides(magnitude: impl Fn(usize) -> f32) -> [f32; D] {
+    std::array::from_fn(|j| f32::from(side(j)) * magnitude(j))
+}
+
+/// Where coordinates on both sides begin.
+fn start() -> [i8; D] {
+    std::array::from_fn(|j| side(j) * START)
+}
+
 /// One step from `model`.
 fn step(optimum: [f32; D], alpha: f32, bits: u32, key: [u32; 2], model: &mut [i8; D]) {
-    let quadratic = Quadratic { roots: [8.0; D], optimum, rounding: Rounding::Stochastic, bits };
-    quadratic.descend(alpha, model, [1, 1], key, |_, _| {});
+    quadratic(optimum, bits).descend(alpha, model, [1, 1], key, |_, _| {});
 }
 
 /// The mean over the trials of each batch of what a trial gives, each of a seed of its own.
@@ -52,15 +69,13 @@ fn means(of: impl Fn(u64) -> f64 + Sync, case: usize, trials: u32, seed: u32) ->
 /// is uniform, of 20 bits, from 10 or −10.
 fn bias(bits: u32, case: usize, seed: u32) -> Row {
     let change = |seed| {
-        let side = |j: usize| if j.is_multiple_of(2) { 1.0 } else { -1.0 };
         let part = |j: usize| {
             let [digits, ..] = philox4x32([j as u32, 1, 0, 0], key_of(seed));
             (digits >> 12) as f32 / 1_048_576.0
         };
-        let start: [i8; D] = std::array::from_fn(|j| START * side(j) as i8);
-        let optimum = std::array::from_fn(|j| side(j) * (f32::from(START) + part(j)));
+        let optimum = on_both_sides(|j| f32::from(START) + part(j));
         let magnitudes = |bits| {
-            let mut model = start;
+            let mut model = start();
             step(optimum, 1.0, bits, key_of(seed), &mut model);
             model.iter().map(|w| i64::from(w.unsigned_abs())).sum::<i64>()
         };
@@ -87,14 +102,15 @@ fn towards_zero(bits: u32, case: usize, seed: u32) -> Row {
 /// The largest gradient away from 0, as a multiple of 2⁻ʳδ/α, that none of many updates follows: by
 /// bisection. A larger one is followed by each of them with a probability of 2⁻ʳ at least: with that of
 /// e⁻⁶⁴ by none.
-fn threshold(bits: u32, seed: u32) -> Row {
+fn threshold(bits: u32, case: usize, seed: u32) -> Row {
     const ALPHA: f32 = 0.25;
     let lost = (unit(bits) / f64::from(ALPHA)) as f32;
     let moves = |gradient: f32| {
         let optimum = [f32::from(START) + gradient; D];
-        (0..1u32 << bits).any(|trial| {
+        (0..1 << bits).any(|trial| {
             let mut model = [START; D];
-            step(optimum, ALPHA, bits, [seed, trial], &mut model);
+            let key = key_of(seed_of(seed, Purpose::FewBits, case, trial));
+            step(optimum, ALPHA, bits, key, &mut model);
             model != [START; D]
         })
     };
@@ -112,16 +128,16 @@ fn threshold(bits: u32, seed: u32) -> Row {
 
 /// The end of a descent from 0: the largest gradient left, which leads away from 0, and what a thousand
 /// further steps move.
-fn at_rest(seed: u32) -> [Row; 2] {
+fn at_rest(case: usize, seed: u32) -> [Row; 2] {
     const ALPHA: f32 = 0.125;
     const BITS: u32 = 2;
     let optimum: [f32; D] = std::array::from_fn(|j| (j as f32 - 31.7) * 1.9);
-    let (roots, rounding) = ([8.0; D], Rounding::Stochastic);
-    let quadratic = Quadratic { roots, optimum, rounding, bits: BITS };
+    let quadratic = quadratic(optimum, BITS);
     let mut model = [0i8; D];
-    quadratic.descend(ALPHA, &mut model, [1000, 1000], [seed, 0], |_, _| {});
+    let key = |trial| key_of(seed_of(seed, Purpose::FewBits, case, trial));
+    quadratic.descend(ALPHA, &mut model, [1000, 1000], key(0), |_, _| {});
     let before = model;
-    quadratic.descend(ALPHA, &mut model, [1000, 1000], [seed, 1], |_, _| {});
+    quadratic.descend(ALPHA, &mut model, [1000, 1000], key(1), |_, _| {});
     let moved = model.iter().zip(&before).filter(|(now, before)| now != before).count();
     // Negative where it leads towards 0.
     let away = |j: usize| f64::from(optimum[j].abs()) - f64::from(model[j].unsigned_abs());
@@ -147,9 +163,7 @@ struct Chain {
 
 impl Chain {
     /// With αλ = `rate`, by so many bits.
-    fn of(j: usize, optimum: f32, rate: f64, bits: u32) -> Self {
-        // Magnitudes are rounded, so below 0 the neighbours change places.
-        let phi = if optimum < 0.0 { 1.0 - fraction(j) } else { fraction(j) };
+    fn of(phi: f64, rate: f64, bits: u32) -> Self {
         let out = (rate * phi / unit(bits)).floor() * unit(bits);
         let back = (rate * (1.0 - phi) / unit(bits)).ceil() * unit(bits);
         Self { phi, outer: out / (out + back), rho: 1.0 - out - back }
@@ -165,14 +179,14 @@ impl Chain {
 /// Losses at which descent by so many bits stays, of the iterates and, if `averaged` of them, of their mean.
 fn loss(bits: u32, averaged: Option<u32>, case: usize, seed: u32) -> Row {
     const ALPHA: f32 = 0.25;
-    let (quadratic, start) = spread([8.0; D], bits);
-    let chain = |j: usize| Chain::of(j, quadratic.optimum[j], ALPHA.into(), bits);
+    let quadratic = quadratic(on_both_sides(|j| f32::from(START) + fraction(j) as f32), bits);
+    let chain = |j: usize| Chain::of(fraction(j), ALPHA.into(), bits);
     let predicted = (0..D).map(|j| 0.5 * chain(j).square(averaged.unwrap_or(1))).sum();
     let key = |trial| key_of(seed_of(seed, Purpose::FewBits, case, trial));
     let (estimate, what) = match averaged {
-        None => (quadratic.mean_loss(&start, ALPHA, key), "loss".to_owned()),
+        None => (quadratic.mean_loss(&start(), ALPHA, key), "loss".to_owned()),
         Some(iterates) => (
-            quadratic.loss_of_mean(&start, ALPHA, iterates, key),
+            quadratic.loss_of_mean(&start(), ALPHA, iterates, key),
             format!("loss of the mean of {iterates} iterates"),
         ),
     };
@@ -185,13 +199,14 @@ fn loss(bits: u32, averaged: Option<u32>, case: usize, seed: u32) -> Row {
 }
 
 pub(super) fn few_bits(seed: u32) -> Experiment {
-    let mut rows: Vec<Row> =
-        [2, 4, 8].into_iter().enumerate().map(|(case, bits)| bias(bits, case, seed)).collect();
-    rows.extend([2, 4].into_iter().enumerate().map(|(i, bits)| towards_zero(bits, 3 + i, seed)));
-    rows.extend([2, 4, 8].map(|bits| threshold(bits, seed)));
-    rows.extend(at_rest(seed));
-    rows.extend([2, 3, 4].into_iter().enumerate().map(|(i, bits)| loss(bits, None, 5 + i, seed)));
-    rows.push(loss(4, Some(2000), 8, seed));
+    // Each with a case of its own, which draws its own bits.
+    let mut rows = vec![];
+    rows.extend([(0, 2), (1, 4), (2, 8)].map(|(case, bits)| bias(bits, case, seed)));
+    rows.extend([(3, 2), (4, 4)].map(|(case, bits)| towards_zero(bits, case, seed)));
+    rows.extend([(5, 2), (6, 4), (7, 8)].map(|(case, bits)| threshold(bits, case, seed)));
+    rows.extend(at_rest(8, seed));
+    rows.extend([(9, 2), (10, 3), (11, 4)].map(|(case, bits)| loss(bits, None, case, seed)));
+    rows.push(loss(4, Some(2000), 12, seed));
     Experiment {
         title: "SGD on a grid by few random bits",
         setup: format!(
@@ -199,8 +214,8 @@ pub(super) fn few_bits(seed: u32) -> Experiment {
              1. Single steps begin at {START} (for the error of magnitudes also at −{START}; there the \
              difference to the rounding by all {ROUNDING_BITS} of the same bits is averaged, and updates are \
              of uniform parts of a step); intervals are over {BATCHES} batches. The end is that of 1,000 steps \
-             from 0. Losses: w*/δ evenly spread between grid points, {TRIALS} trials, {FLOOR_STEPS} steps after \
-             {BURN_IN} that are not counted."
+             from 0. Losses: |w*|/δ evenly spread from {START} to the next grid point, on both sides of 0; \
+             {TRIALS} trials, {FLOOR_STEPS} steps after {BURN_IN} that are not counted."
         ),
         formula: "The magnitude of w − α∂f is cut to r bits behind the grid's step before the random bits \
                   decide. So magnitudes lose (2^−r − 2⁻¹⁶)/2 of a step a rounding in the mean; of updates by f \

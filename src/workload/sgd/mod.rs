@@ -54,7 +54,7 @@ pub struct SgdCase {
     pub seed: u32,
     /// Second word of the Philox key.
     pub trial: u32,
-    /// Random bits of one stochastic rounding, 1 to 16: the leading ones of those 16
+    /// Random bits of one stochastic rounding, 1 to 16: so many leading ones of the 16 that are drawn
     /// ([`round::leading_bits`]). Without effect where updates are rounded to nearest.
     pub rounding_bits: u32,
 }
