@@ -124,14 +124,20 @@ fn a_run_is_compared_with_the_devices_here() {
 fn orders_are_compared_with_those_of_a_run() {
     let root = tempfile::tempdir().unwrap();
     let run = |orders: &str| {
-        let folder = root.path().join(orders);
+        // One folder for all, so that runs of one second have different names.
+        let folder = root.path().join("results");
         let results = folder.to_str().unwrap();
+        let runs = || {
+            let all = fs::read_dir(&folder).into_iter().flatten();
+            all.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        };
+        let before = runs();
         let selection = ["run", "matmul", "--size", "8", "--precision", "fp32,int8,mxfp8"];
         let more = ["--device", "cpu", "--time", "5ms", "--roofline", "off", "-o", results];
         let arguments = [&selection[..], &more, &["--orders", orders]].concat();
         let (code, _, stderr) = outcome(&arguments);
         assert_eq!(code, Some(0), "{stderr}");
-        let run = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let run = runs().into_iter().find(|run| !before.contains(run)).unwrap();
         (run.to_str().unwrap().to_owned(), fs::read_to_string(run.join("run.json")).unwrap())
     };
     let (path, json) = run("cached");
@@ -150,12 +156,8 @@ fn orders_are_compared_with_those_of_a_run() {
     let probe = ["probe", "--device", "cpu", "--orders", "--against"];
     let (code, stdout, stderr) = outcome(&[&probe[..], &[&path]].concat());
     assert_eq!((code, &stderr[..]), (Some(0), ""), "{stdout}");
-    let copy = root.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()) {
-        fs::copy(&entry, copy.join(entry.file_name().unwrap())).unwrap();
-    }
-    let compare = ["compare", &path, copy.to_str().unwrap()];
+    let (second, _) = run("force");
+    let compare = ["compare", &path, &second];
     let (code, _, stderr) = outcome(&compare);
     assert!(code == Some(0) && !stderr.contains("summation orders"), "{stderr}");
     let other = json.replace("[0..63]", "pairwise[0..63]").replace("sequential", "pairwise");
