@@ -18,7 +18,8 @@ const SHARE: u32 = (OWN + TEAM - 1u) / TEAM; // entries that a lane joins
 const PITCH: u32 = ENTRIES + 1u; // so that lanes of a team write to different banks
 
 // Sums of blocks times the scales of A, of two rounds in turn, so that one barrier parts them.
-var<workgroup> parts: array<f32, 2u * TEAM * PITCH>;
+const PARTS: u32 = select(2u * TEAM * PITCH, 1u, TEAM == 1u);
+var<workgroup> parts: array<f32, PARTS>;
 
 // The four of columns that entry r of a team lies in, or the last one that there is.
 fn four_of(first: u32, team: u32, r: u32) -> u32 {

@@ -331,7 +331,7 @@ impl KernelSource {
         let (rows, columns) = self.tile;
         let z = (shape.batch as u32).saturating_mul(self.slices());
         if self.kernel == Kernel::Gemv {
-            return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z]; // a tile is of whichever
+            return [shape.m.max(shape.n).div_ceil(rows) as u32, 1, z];
         }
         [shape.n.div_ceil(columns) as u32, shape.m.div_ceil(rows) as u32, z]
     }
