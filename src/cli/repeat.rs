@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tradeoff::fingerprint::summation::{joined_fingerprints, listed};
 use tradeoff::measure::{Case, Ending, Measured, pool};
 use tradeoff::record::{
     Provenance, Record, RunFolder, RunPlan, read, read_provenance, read_samples, read_trajectory,
@@ -48,7 +49,8 @@ impl<'a> Repeat<'a> {
             }
             eprintln!("process {} of {}", process + 1, self.processes);
             let place = root.join(process.to_string());
-            let status = self.start(&plan, &place)?;
+            let orders = orders_after(&parts, &plan)?;
+            let status = self.start(&plan, orders, &place)?;
             if status.code() == Some(STOPPED_CODE.into()) || is_stopped() {
                 return Ok(Ending::Stopped);
             }
@@ -65,7 +67,12 @@ impl<'a> Repeat<'a> {
 
     /// Runs one process to its end, or until Ctrl-C; its own stop reaches it by Ctrl-C too, or by
     /// the end of its stdin.
-    fn start(&self, plan: &RunPlan, place: &Path) -> anyhow::Result<ExitStatus> {
+    fn start(
+        &self,
+        plan: &RunPlan,
+        orders: Option<&str>,
+        place: &Path,
+    ) -> anyhow::Result<ExitStatus> {
         let program = std::env::current_exe().context("finding this program's own file")?;
         let mut command = Command::new(program);
         command.args(["run", "--child"]);
@@ -74,7 +81,7 @@ impl<'a> Repeat<'a> {
                 command.arg("--resume").arg(run);
                 command.args(self.allow_changes.then_some("--allow-changes"));
             }
-            None => select(&mut command, plan, place),
+            None => select(&mut command, plan, orders, place),
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().context("starting a process of this program")?;
@@ -90,14 +97,12 @@ impl<'a> Repeat<'a> {
     ) -> anyhow::Result<()> {
         let parts = parts.iter().map(|part| Part::read(part)).collect::<Result<Vec<_>, _>>()?;
         let first = parts.first().context("there is no process")?;
-        let (fingerprints, interleaved) =
-            (first.provenance.fingerprints.clone(), first.provenance.interleaved.clone());
+        let fingerprints = fingerprints(parts.iter().map(|part| &part.provenance));
+        let interleaved = first.provenance.interleaved.clone();
         let rooflines = first.provenance.rooflines.clone();
         self.folder.update_provenance(|provenance| {
             provenance.rooflines = rooflines;
-            if fingerprints != Value::Null {
-                provenance.fingerprints = fingerprints;
-            }
+            provenance.fingerprints = joined_fingerprints(&provenance.fingerprints, fingerprints);
             provenance.interleaved = interleaved;
         })?;
         for case in missing {
@@ -112,8 +117,32 @@ impl<'a> Repeat<'a> {
     }
 }
 
+/// What the processes know of the devices: orders that the first left out the next may have found.
+fn fingerprints<'a>(processes: impl Iterator<Item = &'a Provenance>) -> Value {
+    processes.fold(Value::Null, |known, process| {
+        joined_fingerprints(&known, process.fingerprints.clone())
+    })
+}
+
+/// The policy on summation orders of a process after `parts`; `None`: that of the plan. The first asks as it
+/// says, those after it only for what is left out, if anything is.
+fn orders_after(parts: &[PathBuf], plan: &RunPlan) -> anyhow::Result<Option<&'static str>> {
+    let off = plan.selection.get(ORDERS).is_some_and(|policy| policy.trim() == "off");
+    if parts.is_empty() || off {
+        return Ok(None);
+    }
+    let before = parts.iter().map(|part| read_provenance(part)).collect::<Result<Vec<_>, _>>()?;
+    let known = fingerprints(before.iter());
+    let mut devices = known.as_object().into_iter().flat_map(|devices| devices.values());
+    let left_out = devices.any(|device| listed(device).iter().any(|order| !order.is_asked()));
+    Ok(Some(if left_out { "cached" } else { "off" }))
+}
+
+/// The variable of the policy on summation orders.
+const ORDERS: &str = "TRADEOFF_ORDERS";
+
 /// The selection by its variables, which flags of the parent may have set; the rest by flags.
-fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
+fn select(command: &mut Command, plan: &RunPlan, orders: Option<&str>, place: &Path) {
     for (name, _) in std::env::vars_os() {
         // Where the cache is selects no case, but the kernels' parameters come from there.
         if name.to_string_lossy().starts_with("TRADEOFF_") && name != "TRADEOFF_CACHE" {
@@ -121,6 +150,7 @@ fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
         }
     }
     command.envs(&plan.selection).arg("-o").arg(place);
+    command.envs(orders.map(|policy| (ORDERS, policy)));
     command.args(["--time", &format!("{}ns", (plan.time_s * 1e9).round() as u64)]);
     let interval = plan.interval.map_or("off".to_owned(), |width| format!("{}%", width * 100.0));
     command.args(["--interval", &interval]);
