@@ -214,3 +214,57 @@ impl Part {
         self.measured.iter().find(|measured| measured.record.case_id == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tradeoff::fingerprint::kernels::KernelOrder;
+    use tradeoff::fingerprint::summation::put;
+
+    use super::*;
+
+    /// What a process writes of two kernels of one device: the orders of those named, nothing of the other.
+    fn process(root: &Path, name: &str, found: &[&str]) -> PathBuf {
+        let order = |kernel: &&str| match KernelOrder::of_name(kernel, "fp32") {
+            order if found.contains(kernel) => {
+                KernelOrder { order: "sequential".to_owned(), ..order }
+            }
+            order => order.not_asked("no time"),
+        };
+        let mut fingerprint = json!({ "sha256": "0" });
+        put(&mut fingerprint, &["naive", "gemv"].iter().map(order).collect::<Vec<_>>());
+        let fingerprints = json!({ "gpu": fingerprint });
+        let folder = root.join(name);
+        fs::create_dir(&folder).unwrap();
+        let provenance = Provenance { fingerprints, ..Provenance::collect() };
+        let text = serde_json::to_string(&provenance).unwrap();
+        fs::write(folder.join(Provenance::FILE), text).unwrap();
+        folder
+    }
+
+    /// Each process asks what those before it left out, and what any has found is kept.
+    #[test]
+    fn processes_go_on_with_the_orders() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = RunPlan {
+            selection: [(ORDERS.to_owned(), "force".to_owned())].into(),
+            ..RunPlan::default()
+        };
+        let parts = [process(root.path(), "0", &["naive"]), process(root.path(), "1", &["gemv"])];
+        assert_eq!(orders_after(&[], &plan).unwrap(), None);
+        assert_eq!(orders_after(&parts[..1], &plan).unwrap(), Some("cached"));
+        assert_eq!(orders_after(&parts, &plan).unwrap(), Some("off"));
+        let provenances = parts.map(|part| read_provenance(&part).unwrap());
+        let all = listed(&fingerprints(provenances.iter())["gpu"]);
+        assert!(all.len() == 2 && all.iter().all(KernelOrder::is_asked), "{all:?}");
+
+        let mut command = Command::new("tradeoff");
+        select(&mut command, &plan, Some("cached"), root.path());
+        let set = command.get_envs().find(|(name, _)| *name == ORDERS);
+        assert_eq!(set.and_then(|(_, value)| value), Some("cached".as_ref()));
+        let off = [(ORDERS.to_owned(), "off".to_owned())].into();
+        let off = RunPlan { selection: off, ..plan };
+        let left_out = [root.path().join("0")];
+        assert_eq!(orders_after(&left_out, &off).unwrap(), None, "as the plan says");
+    }
+}
