@@ -29,4 +29,5 @@ pub mod record;
 pub mod report;
 pub mod truth;
 pub mod validation;
+pub mod words;
 pub mod workload;

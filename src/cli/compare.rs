@@ -10,8 +10,9 @@ use tradeoff::compare::{
     OrderDifference, Pair, RESAMPLES, Side, compare, sides,
 };
 use tradeoff::record;
+use tradeoff::words::counted;
 
-use super::output::{self, Form, counted, significant, time};
+use super::output::{self, Form, significant, time};
 
 /// Compares B with A on the cases that both have.
 ///

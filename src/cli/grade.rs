@@ -114,7 +114,7 @@ impl Line {
             device: case.device_slug.clone(),
             precision: precision(case),
             kernel: case.kernel().to_owned(),
-            expected_exponent: theory.map(|theory| theory.exponent),
+            expected_exponent: theory.and_then(|theory| theory.exponent),
             expected_cause: theory.map(|theory| theory.cause),
             ..Self::default()
         };
@@ -161,6 +161,7 @@ fn table(lines: &[Line]) -> String {
             interval,
             match (line.expected_exponent, line.expected_cause) {
                 (Some(exponent), Some(cause)) => format!("{exponent} ({})", cause.name()),
+                (None, Some(cause)) => cause.name().to_owned(),
                 _ => "-".to_owned(),
             },
             line.reason.clone(),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tradeoff::measure::limits::{available_host_bytes, foreseen_skip};
 use tradeoff::record::Shard;
+use tradeoff::words::counted;
 
-use super::output::counted;
 use super::selection::SelectionArgs;
 
 /// Lists the cases of a selection and why some will be skipped; measures nothing.

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tradeoff::record::{self, Record, Row};
-
-use super::output::counted;
+use tradeoff::words::counted;
 
 /// Joins the parts of a run that was split with --shard.
 ///

@@ -39,11 +39,6 @@ pub fn csv<R: Serialize + Default>(rows: &[R]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// `1 case`, `2 cases`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Columns two spaces apart; those named in `right` (numbers) end flush. No line ends in spaces, and
 /// no cell breaks one or steers the terminal: a results file may hold anything.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
@@ -105,11 +100,6 @@ mod tests {
             shown.map(|value| significant(value, 3)),
             ["0", "10.0", "1234", "0.0123", "1.23e-7", "2.50e6", "inf", "NaN"]
         );
-    }
-
-    #[test]
-    fn one_is_one() {
-        assert_eq!([0, 1, 2].map(|n| counted(n, "case")), ["0 cases", "1 case", "2 cases"]);
     }
 
     #[test]

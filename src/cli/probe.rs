@@ -28,8 +28,8 @@ use super::output;
 /// of literals is a section of its own. Nothing is timed, and a device that has not changed says the
 /// same again: the hash is the column fingerprint_sha256 of every row that it measures.
 ///
-/// --orders adds in which order each matmul kernel sums, found out from its results alone (FPRev): every
-/// kernel is compiled for that, which can take a minute. [0..63] is a sum from left to right, [0,4..60]
+/// --orders adds in which order each matmul kernel sums at each precision that it has, found out from its
+/// results alone (FPRev): every kernel is compiled for that, which can take minutes. [0..63] is a sum from left to right, [0,4..60]
 /// one of every fourth, pairwise[0..63] one of neighbours, then of pairs; other trees are drawn. A run
 /// keeps the orders of the kernels that it measured, with the parameters that it measured: --orders
 /// --against RUN asks the same kernels here, with those parameters where they are possible. What
@@ -90,8 +90,8 @@ impl Probed {
 /// Which kernels' orders are asked for.
 enum Asked {
     None,
-    /// Those of the standard precisions, with the device's default parameters.
-    Standard,
+    /// Those of every precision, with the device's default parameters.
+    All,
     /// Those of another device's list.
     Listed(Vec<KernelOrder>),
 }
@@ -108,7 +108,7 @@ impl Probe {
             eprintln!("{hint}");
         }
         let Some(other) = other else {
-            let asked = if self.orders { Asked::Standard } else { Asked::None };
+            let asked = if self.orders { Asked::All } else { Asked::None };
             let all = devices.iter().map(|device| probe(device, &asked));
             let probed = all.collect::<anyhow::Result<Vec<_>>>()?;
             self.draw(&probed)?;
@@ -127,7 +127,7 @@ impl Probe {
     }
 
     /// The kernels whose orders can be compared with those there; where there are none, a line says how to
-    /// have them. Only pictures are then worth the minute that orders take.
+    /// have them. Only pictures are then worth the minutes that orders take.
     fn asked(&self, device: &Candidate, namesake: &Namesake, other: &Other) -> Asked {
         if !self.orders {
             return Asked::None;
@@ -142,7 +142,7 @@ impl Probe {
              with --orders force, or by `tradeoff probe --orders --json > FILE`, and name that",
             device.info.slug, other.name, namesake.name
         );
-        if self.pictures.is_some() { Asked::Standard } else { Asked::None }
+        if self.pictures.is_some() { Asked::All } else { Asked::None }
     }
 
     fn describe(&self, probed: &[Probed]) -> anyhow::Result<String> {
@@ -236,7 +236,7 @@ impl Probe {
             for order in orders.iter().flatten() {
                 let Some(tree) = &order.shape else { continue };
                 let KernelOrder { kernel, precision, .. } = order;
-                // Of a kernel with several parameters the first has the plain name.
+                // Of a kernel that is listed with several parameters, the first has the plain name.
                 let mut file = folder.join(format!("{}-{kernel}-{precision}.svg", info.slug));
                 if drawn.contains(&file) {
                     let parameters = order.parameters.replace(' ', "-").replace('=', "");
@@ -339,7 +339,7 @@ fn probe(device: &Candidate, asked: &Asked) -> anyhow::Result<Probed> {
     if device.is_cpu() {
         let orders = match asked {
             Asked::None => None,
-            Asked::Standard => Some(kernels::of_cpu()),
+            Asked::All => Some(kernels::of_cpu()),
             Asked::Listed(listed) => Some(mirrors(listed)),
         };
         return Ok(Probed { info, fingerprint: DeviceFingerprint::of_cpu(), orders });
@@ -349,7 +349,7 @@ fn probe(device: &Candidate, asked: &Asked) -> anyhow::Result<Probed> {
         let fingerprint = DeviceFingerprint::of(&context)?;
         let orders = match asked {
             Asked::None => None,
-            Asked::Standard => Some(kernels::of_device(&context)?),
+            Asked::All => Some(kernels::of_device(&context)?),
             Asked::Listed(listed) => {
                 let sources = sources(listed, &context);
                 let all = sources.iter().map(|source| kernels::of_source(&context, source, false));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tradeoff::fingerprint::summation::{joined_fingerprints, listed};
 use tradeoff::measure::{Case, Ending, Measured, pool};
 use tradeoff::record::{
     Provenance, Record, RunFolder, RunPlan, read, read_provenance, read_samples, read_trajectory,
@@ -48,7 +49,8 @@ impl<'a> Repeat<'a> {
             }
             eprintln!("process {} of {}", process + 1, self.processes);
             let place = root.join(process.to_string());
-            let status = self.start(&plan, &place)?;
+            let orders = orders_after(&parts, &plan)?;
+            let status = self.start(&plan, orders, &place)?;
             if status.code() == Some(STOPPED_CODE.into()) || is_stopped() {
                 return Ok(Ending::Stopped);
             }
@@ -65,7 +67,12 @@ impl<'a> Repeat<'a> {
 
     /// Runs one process to its end, or until Ctrl-C; its own stop reaches it by Ctrl-C too, or by
     /// the end of its stdin.
-    fn start(&self, plan: &RunPlan, place: &Path) -> anyhow::Result<ExitStatus> {
+    fn start(
+        &self,
+        plan: &RunPlan,
+        orders: Option<&str>,
+        place: &Path,
+    ) -> anyhow::Result<ExitStatus> {
         let program = std::env::current_exe().context("finding this program's own file")?;
         let mut command = Command::new(program);
         command.args(["run", "--child"]);
@@ -74,7 +81,7 @@ impl<'a> Repeat<'a> {
                 command.arg("--resume").arg(run);
                 command.args(self.allow_changes.then_some("--allow-changes"));
             }
-            None => select(&mut command, plan, place),
+            None => select(&mut command, plan, orders, place),
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().context("starting a process of this program")?;
@@ -90,14 +97,12 @@ impl<'a> Repeat<'a> {
     ) -> anyhow::Result<()> {
         let parts = parts.iter().map(|part| Part::read(part)).collect::<Result<Vec<_>, _>>()?;
         let first = parts.first().context("there is no process")?;
-        let (fingerprints, interleaved) =
-            (first.provenance.fingerprints.clone(), first.provenance.interleaved.clone());
+        let fingerprints = fingerprints(parts.iter().map(|part| &part.provenance));
+        let interleaved = first.provenance.interleaved.clone();
         let rooflines = first.provenance.rooflines.clone();
         self.folder.update_provenance(|provenance| {
             provenance.rooflines = rooflines;
-            if fingerprints != Value::Null {
-                provenance.fingerprints = fingerprints;
-            }
+            provenance.fingerprints = joined_fingerprints(&provenance.fingerprints, fingerprints);
             provenance.interleaved = interleaved;
         })?;
         for case in missing {
@@ -112,8 +117,32 @@ impl<'a> Repeat<'a> {
     }
 }
 
+/// What the processes know of the devices: orders that the first left out the next may have found.
+fn fingerprints<'a>(processes: impl Iterator<Item = &'a Provenance>) -> Value {
+    processes.fold(Value::Null, |known, process| {
+        joined_fingerprints(&known, process.fingerprints.clone())
+    })
+}
+
+/// The policy on summation orders of a process after `parts`; `None`: that of the plan. The first asks as it
+/// says, those after it only for what is left out, if anything is.
+fn orders_after(parts: &[PathBuf], plan: &RunPlan) -> anyhow::Result<Option<&'static str>> {
+    let off = plan.selection.get(ORDERS).is_some_and(|policy| policy.trim() == "off");
+    if parts.is_empty() || off {
+        return Ok(None);
+    }
+    let before = parts.iter().map(|part| read_provenance(part)).collect::<Result<Vec<_>, _>>()?;
+    let known = fingerprints(before.iter());
+    let mut devices = known.as_object().into_iter().flat_map(|devices| devices.values());
+    let left_out = devices.any(|device| listed(device).iter().any(|order| !order.is_asked()));
+    Ok(Some(if left_out { "cached" } else { "off" }))
+}
+
+/// The variable of the policy on summation orders.
+const ORDERS: &str = "TRADEOFF_ORDERS";
+
 /// The selection by its variables, which flags of the parent may have set; the rest by flags.
-fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
+fn select(command: &mut Command, plan: &RunPlan, orders: Option<&str>, place: &Path) {
     for (name, _) in std::env::vars_os() {
         // Where the cache is selects no case, but the kernels' parameters come from there.
         if name.to_string_lossy().starts_with("TRADEOFF_") && name != "TRADEOFF_CACHE" {
@@ -121,6 +150,7 @@ fn select(command: &mut Command, plan: &RunPlan, place: &Path) {
         }
     }
     command.envs(&plan.selection).arg("-o").arg(place);
+    command.envs(orders.map(|policy| (ORDERS, policy)));
     command.args(["--time", &format!("{}ns", (plan.time_s * 1e9).round() as u64)]);
     let interval = plan.interval.map_or("off".to_owned(), |width| format!("{}%", width * 100.0));
     command.args(["--interval", &interval]);
@@ -182,5 +212,59 @@ impl Part {
 
     fn case(&self, id: &str) -> Option<&Measured> {
         self.measured.iter().find(|measured| measured.record.case_id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tradeoff::fingerprint::kernels::KernelOrder;
+    use tradeoff::fingerprint::summation::put;
+
+    use super::*;
+
+    /// What a process writes of two kernels of one device: the orders of those named, nothing of the other.
+    fn process(root: &Path, name: &str, found: &[&str]) -> PathBuf {
+        let order = |kernel: &&str| match KernelOrder::of_name(kernel, "fp32") {
+            order if found.contains(kernel) => {
+                KernelOrder { order: "sequential".to_owned(), ..order }
+            }
+            order => order.not_asked("no time"),
+        };
+        let mut fingerprint = json!({ "sha256": "0" });
+        put(&mut fingerprint, &["naive", "gemv"].iter().map(order).collect::<Vec<_>>());
+        let fingerprints = json!({ "gpu": fingerprint });
+        let folder = root.join(name);
+        fs::create_dir(&folder).unwrap();
+        let provenance = Provenance { fingerprints, ..Provenance::collect() };
+        let text = serde_json::to_string(&provenance).unwrap();
+        fs::write(folder.join(Provenance::FILE), text).unwrap();
+        folder
+    }
+
+    /// Each process asks what those before it left out, and what any has found is kept.
+    #[test]
+    fn processes_go_on_with_the_orders() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = RunPlan {
+            selection: [(ORDERS.to_owned(), "force".to_owned())].into(),
+            ..RunPlan::default()
+        };
+        let parts = [process(root.path(), "0", &["naive"]), process(root.path(), "1", &["gemv"])];
+        assert_eq!(orders_after(&[], &plan).unwrap(), None);
+        assert_eq!(orders_after(&parts[..1], &plan).unwrap(), Some("cached"));
+        assert_eq!(orders_after(&parts, &plan).unwrap(), Some("off"));
+        let provenances = parts.map(|part| read_provenance(&part).unwrap());
+        let all = listed(&fingerprints(provenances.iter())["gpu"]);
+        assert!(all.len() == 2 && all.iter().all(KernelOrder::is_asked), "{all:?}");
+
+        let mut command = Command::new("tradeoff");
+        select(&mut command, &plan, Some("cached"), root.path());
+        let set = command.get_envs().find(|(name, _)| *name == ORDERS);
+        assert_eq!(set.and_then(|(_, value)| value), Some("cached".as_ref()));
+        let off = [(ORDERS.to_owned(), "off".to_owned())].into();
+        let off = RunPlan { selection: off, ..plan };
+        let left_out = [root.path().join("0")];
+        assert_eq!(orders_after(&left_out, &off).unwrap(), None, "as the plan says");
     }
 }

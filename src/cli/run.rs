@@ -14,8 +14,8 @@ use tradeoff::measure::{
 use tradeoff::record::{
     self, Provenance, Record, Repairs, Resumption, Row, RunFolder, RunPlan, Shard, Status, summary,
 };
+use tradeoff::words::counted;
 
-use super::output::counted;
 use super::progress::{Progress, STOPPED_CODE, is_stopped, listen_to_ctrl_c, stop_when_stdin_ends};
 use super::repeat::Repeat;
 use super::selection::{SelectionArgs, Variables};

@@ -110,7 +110,8 @@ pub struct SelectionArgs {
     /// Summation order of each matmul kernel measured, in run.json [TRADEOFF_ORDERS; default: cached]
     ///
     /// Found out after the last case: cached finds what no earlier run did, in about 3 % of the time
-    /// that the run took, and says of the others that they were not asked; force finds all anew.
+    /// that the run took, which leaves none for a run of less than 17 s, and says why the others were not
+    /// asked; force finds all anew.
     #[arg(long, value_parser = PossibleValuesParser::new(["off", "cached", "force"]))]
     orders: Option<String>,
 }

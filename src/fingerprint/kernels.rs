@@ -20,7 +20,8 @@ pub const NOT_ASKED: &str = "not asked: ";
 /// Columns of B, all of ones: every entry of a row of C must be summed in the same way.
 const COLUMNS: usize = 8;
 
-/// Columns of B that a kernel is asked with: a product with a vector has one.
+/// Columns of B that a kernel is asked with: a product with a vector has one, whatever the kernel does with
+/// several.
 fn columns(kernel: Kernel) -> usize {
     if kernel == Kernel::Gemv { 1 } else { COLUMNS }
 }
@@ -30,8 +31,10 @@ const KEY: [u32; 2] = [1, 0];
 
 /// In which order a kernel sums.
 ///
-/// It is identified by kernel, precision, parameters and text: nothing else changes it, neither the shape
-/// nor the layout nor the number of random bits.
+/// It is that of a kernel as the device's compiler builds it, and so known by kernel, precision, parameters
+/// and text, beside the device. It is asked at a size of its own, and at others taken to be the same, as it is
+/// in every layout and by any number of random bits: the text says so, and results that are bit for bit those
+/// of a mirror in the same row are the evidence. Kernels of matrix units have no such mirror.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelOrder {
     /// The kernel; `mirror` for the CPU's.
@@ -222,14 +225,14 @@ fn probes(precision: Precision, arithmetic: Arithmetic) -> Result<Probes, String
     }
 }
 
-/// The orders of all kernels that a device can run at the precisions that are measured unless others are
-/// named, with its default parameters.
+/// The orders of all kernels that a device can run, at every precision of matrix products, with its default
+/// parameters. Those of which no order can be revealed are listed with the reason, and not compiled.
 ///
 /// # Errors
-/// A [`GpuError`] where the device is lost; what it refuses is said in its place.
+/// A [`GpuError`] where the device is lost; what else fails is said in the kernel's place.
 pub fn of_device(context: &Context) -> Result<Vec<KernelOrder>, GpuError> {
     let mut orders = vec![];
-    for precision in Precision::MATMUL {
+    for precision in Precision::matmul() {
         for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.computes(precision)) {
             if KernelSource::supports(kernel, precision, &context.info).is_ok() {
                 orders.push(of_kernel(context, kernel, precision)?);
@@ -280,12 +283,22 @@ pub fn of_source(
         context.run(gpu.product(), 1)?;
         by_row(&gpu.result(context)?, columns)
     });
+    concluded(order, revealed.map(|tree| summands.placed(tree)))
+}
+
+/// What follows from an attempt: that there is no order to reveal only where the kernel has answered. What
+/// the device refused it may grant the next time.
+fn concluded(
+    order: KernelOrder,
+    revealed: Result<Tree, OrderError<KernelError>>,
+) -> Result<KernelOrder, GpuError> {
     Ok(match revealed {
-        Err(OrderError::Sum(KernelError::Gpu(
-            error @ (GpuError::Lost { .. } | GpuError::Timeout { .. }),
-        ))) => return Err(error),
+        Ok(tree) => order.with(Ok(tree)),
+        Err(OrderError::Sum(KernelError::Gpu(error))) => match error {
+            GpuError::Lost { .. } | GpuError::Timeout { .. } => return Err(error),
+            _ => order.not_asked(&error.to_string()),
+        },
         Err(error) => order.with(Err(format!("not revealed: {error}"))),
-        Ok(tree) => order.with(Ok(summands.placed(tree))),
     })
 }
 
@@ -297,7 +310,7 @@ pub fn is_revealed(precision: Precision, arithmetic: Arithmetic) -> bool {
 
 /// The orders of the CPU's mirrors.
 pub fn of_cpu() -> Vec<KernelOrder> {
-    Precision::MATMUL.into_iter().map(of_mirror).collect()
+    Precision::matmul().map(of_mirror).collect()
 }
 
 /// The order of the CPU's mirror at a precision.
@@ -331,6 +344,36 @@ fn by_row(c: &[f32], columns: usize) -> Result<Vec<f64>, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Only what a kernel has answered is an answer.
+    #[test]
+    fn what_a_device_refuses_is_not_asked() {
+        let conclude = |revealed| concluded(KernelOrder::of_name("naive", "fp32"), revealed);
+        let refused = |error| conclude(Err(OrderError::Sum(KernelError::Gpu(error))));
+        let full = GpuError::OutOfMemory { what: "C".to_owned(), bytes: 7 };
+        let order = refused(full).unwrap();
+        assert!(!order.is_asked() && order.order.contains("no device memory for C"), "{order:?}");
+        let lost = GpuError::Lost { reason: "gone".to_owned() };
+        assert!(refused(lost).is_err());
+        assert!(refused(GpuError::Timeout { seconds: 1 }).is_err());
+        for error in [
+            OrderError::Sum(KernelError::ByColumn),
+            OrderError::NoTree { plus: 0, minus: 1, result: 0.5 },
+        ] {
+            let order = conclude(Err(error)).unwrap();
+            assert!(order.is_asked() && order.order.starts_with("not revealed: "), "{order:?}");
+        }
+        let order = conclude(Ok(Tree::Sum(vec![Tree::Leaf(0), Tree::Leaf(1)]))).unwrap();
+        assert_eq!(order.tree, "[0..1]");
+    }
+
+    /// Of every precision, and with a word on those that have no order.
+    #[test]
+    fn a_probe_lists_every_precision() {
+        let listed: Vec<String> = of_cpu().into_iter().map(|order| order.precision).collect();
+        let all: Vec<String> = Precision::matmul().map(|p| p.name().to_owned()).collect();
+        assert_eq!(listed, all);
+    }
 
     #[test]
     fn mirrors_sum_one_after_the_other() {

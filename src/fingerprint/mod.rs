@@ -6,8 +6,9 @@
 //! make of literals stands apart. It holds no time and no name, so that devices of the same arithmetic
 //! have the same hash.
 //!
-//! [`order`] reveals in which order a kernel sums, and [`kernels`] that of each matmul kernel: it is the
-//! kernel's and not the device's, so the hash is not of it, and [`summation`] is apart.
+//! [`order`] reveals in which order a kernel sums, and [`kernels`] that of each matmul kernel, as the device's
+//! compiler builds it: which kernels are asked depends on the run, so the hash is not of it, and [`summation`]
+//! is apart.
 
 mod arithmetic;
 mod conversions;

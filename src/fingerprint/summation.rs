@@ -2,7 +2,7 @@
 //! a list beside its fingerprint.
 //!
 //! A run lists the kernels that it measured, with the parameters that it measured them with; a probe those
-//! of the standard precisions, with the device's default parameters. So the hash of the fingerprint is not
+//! of every precision, with the device's default parameters. So the hash of the fingerprint is not
 //! of the list: two runs of one device would have two.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,42 +56,57 @@ pub fn joined(earlier: Vec<KernelOrder>, later: Vec<KernelOrder>) -> Vec<KernelO
 }
 
 /// Fingerprints of devices by name: those of both, the later ones' where both have one, with the orders
-/// that either lists. One without a hash is of a device that was not probed this time: the earlier one holds.
+/// that either lists; only those of the later where the hashes tell two arithmetics. One without a hash is of
+/// a device that was not probed this time: the earlier one holds.
 pub fn joined_fingerprints(earlier: &Value, later: Value) -> Value {
     let (Value::Object(known), Value::Object(mut all)) = (earlier, later.clone()) else {
         return later;
     };
-    let is_whole = |fingerprint: &Value| fingerprint["sha256"].is_string();
     for (device, fingerprint) in known {
         match all.get_mut(device) {
             None => _ = all.insert(device.clone(), fingerprint.clone()),
-            Some(newer) => {
-                let orders = joined(listed(fingerprint), listed(newer));
-                if is_whole(fingerprint) && !is_whole(newer) {
-                    *newer = fingerprint.clone();
-                }
-                put(newer, &orders);
-            }
+            Some(newer) => *newer = joined_fingerprint(fingerprint, newer),
         }
     }
     Value::Object(all)
 }
 
-/// Fingerprints of devices by name that are the same in all of several runs, with the orders that any of
-/// them lists; `None` where they are not.
+/// The same of one device.
+fn joined_fingerprint(earlier: &Value, later: &Value) -> Value {
+    let is_whole = |fingerprint: &Value| fingerprint["sha256"].is_string();
+    if is_whole(earlier) && is_whole(later) && earlier["sha256"] != later["sha256"] {
+        return later.clone();
+    }
+    let mut whole = if is_whole(earlier) && !is_whole(later) { earlier } else { later }.clone();
+    put(&mut whole, &joined(listed(earlier), listed(later)));
+    whole
+}
+
+/// Whether two fingerprints may be of one device in one state: all but the orders that both have is the same.
+/// One that was not probed whole has less.
+fn agree(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    let mut shared = a.iter().filter(|(name, _)| *name != ORDERS);
+    shared.all(|(name, value)| b.get(name).is_none_or(|other| other == value))
+}
+
+/// Fingerprints of devices by name that several runs have and none contradicts, with the orders that any of
+/// them lists: a run that did not open a device, or not probe it, says nothing of it. `None` where nothing is
+/// left.
 pub fn common_fingerprints<'a>(all: impl IntoIterator<Item = &'a Value>) -> Option<Value> {
-    let bare = |fingerprints: &Value| {
-        let mut bare = fingerprints.clone();
-        for fingerprint in bare.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
-            put(fingerprint, &[]);
-        }
-        bare
-    };
-    let mut all = all.into_iter();
-    let first = all.next()?.clone();
-    all.try_fold(first, |known, other| {
-        (bare(&known) == bare(other)).then(|| joined_fingerprints(&known, other.clone()))
-    })
+    let mut common: BTreeMap<&String, Option<Value>> = BTreeMap::new();
+    for (device, fingerprint) in all.into_iter().filter_map(Value::as_object).flatten() {
+        common
+            .entry(device)
+            .and_modify(|known| {
+                let agreed = known.take().filter(|known| agree(known, fingerprint));
+                *known = agreed.map(|known| joined_fingerprint(&known, fingerprint));
+            })
+            .or_insert_with(|| Some(fingerprint.clone()));
+    }
+    let agreed = common.into_iter().filter_map(|(device, known)| Some((device.clone(), known?)));
+    let agreed: serde_json::Map<String, Value> = agreed.collect();
+    (!agreed.is_empty()).then_some(Value::Object(agreed))
 }
 
 /// Puts a list beside a fingerprint, in place of the one there; an empty one is none.
@@ -186,8 +201,41 @@ mod tests {
         assert_eq!(joined_fingerprints(&a, opened), a, "opened and not probed again");
         let common = common_fingerprints([&a, &b]).unwrap();
         assert_eq!((listed(&common["cpu"]), &common["b"]), (both.to_vec(), &b["b"]));
-        let mut other = b.clone();
-        other["cpu"]["sha256"] = "2".into();
-        assert_eq!(common_fingerprints([&a, &other]), None);
+    }
+
+    /// An order that was found when the device computed otherwise says nothing of it now.
+    #[test]
+    fn orders_of_another_arithmetic_do_not_stay() {
+        let [naive, gemv] = ["naive", "gemv"].map(|kernel| order(kernel, "", "sequential", ""));
+        let before = json!({ "gpu": with(&[naive]) });
+        let mut now = json!({ "gpu": with(&[gemv]) });
+        assert_eq!(listed(&joined_fingerprints(&before, now.clone())["gpu"]).len(), 2);
+        now["gpu"]["sha256"] = "1".into();
+        assert_eq!(joined_fingerprints(&before, now.clone()), now);
+    }
+
+    /// Of several runs a device is kept unless two contradict each other on it.
+    #[test]
+    fn what_one_run_does_not_know_of_is_no_contradiction() {
+        let naive = order("naive", "", "sequential", "[0..63]");
+        let whole = |sha256: &str| {
+            let mut whole = json!({ "arithmetic": { "fma": true }, "sha256": sha256 });
+            put(&mut whole, std::slice::from_ref(&naive));
+            whole
+        };
+        let opened = json!({ "arithmetic": { "fma": true } });
+        let first = json!({ "cpu": opened, "gpu": whole("1") });
+        let second = json!({ "cpu": whole("0") });
+        for all in [[&first, &second, &Value::Null], [&Value::Null, &second, &first]] {
+            let common = common_fingerprints(all).unwrap();
+            assert_eq!(common, json!({ "cpu": whole("0"), "gpu": whole("1") }));
+        }
+        // Two that differ are not settled by a third that agrees with one of them.
+        let other = json!({ "gpu": whole("2"), "cpu": opened });
+        let common = common_fingerprints([&first, &other, &first]).unwrap();
+        assert_eq!(common, json!({ "cpu": opened }));
+        let unlike = json!({ "cpu": { "arithmetic": { "fma": false } } });
+        assert_eq!(common_fingerprints([&second, &unlike]), None);
+        assert_eq!(common_fingerprints([&Value::Null]), None);
     }
 }

@@ -15,10 +15,11 @@ use crate::fingerprint::kernels::{self, KernelOrder, TERMS};
 use crate::gpu::{Context, GpuError};
 use crate::number::{Arithmetic, Precision};
 use crate::record::{Record, RecordError, RunFolder, Status};
+use crate::words::counted;
 use crate::workload::matmul::{Kernel, KernelSource};
 
 /// Part of the time that a run took which finding orders out may take on top. What does not fit is left to
-/// the next run, which goes on with it.
+/// later runs, which go on with it where they are long enough for any.
 const SHARE: f64 = 0.03;
 
 /// What a kernel is taken to need at least: where the driver has cached the kernels of a run, its rows do
@@ -65,15 +66,37 @@ struct Budget {
     all: Option<Duration>,
     spent: Duration,
     found: u32,
+    /// Kernels that there was no time for.
+    refused: u32,
 }
 
 impl Budget {
-    /// Whether a kernel that took so long to compile may be asked: by that, and by what those before took.
-    fn allows(&self, compiling: Duration) -> bool {
+    /// Refuses a kernel that took so long to compile where there is no time for it, by that and by what
+    /// those before it took: the reason.
+    fn refusal(&mut self, compiling: Duration) -> Option<String> {
         let mean = self.spent.checked_div(self.found).unwrap_or_default();
-        self.all.is_none_or(|all| self.spent + compiling.max(mean).max(LEAST) <= all)
+        let (needed, all) = (compiling.max(mean).max(LEAST), self.all?);
+        if self.spent + needed <= all {
+            return None;
+        }
+        self.refused += 1;
+        let [needed, spent, share] = [needed, self.spent, all].map(|time| time.as_secs_f64());
+        Some(if needed > share {
+            format!(
+                "it needs {needed:.1} s or more, and the run had {share:.2} s for orders, 3 % of its \
+                 time; a longer run asks, or one with {FORCE}"
+            )
+        } else {
+            format!(
+                "it needs {needed:.1} s or more, and of the {share:.1} s that the run had for orders, 3 % \
+                 of its time, {spent:.1} s were spent; the next such run goes on, or one with {FORCE}"
+            )
+        })
     }
 }
+
+/// What has all kernels asked.
+const FORCE: &str = "--orders force (TRADEOFF_ORDERS=force)";
 
 /// Finds out in which order the kernels of `rows` sum, as the selection's policy says, and writes it to
 /// `run.json` beside the fingerprints. `took` is the time that the run took; 3 % of that may go to
@@ -108,7 +131,7 @@ impl Session {
             return;
         }
         let all = (policy == Policy::Cached).then(|| took.mul_f64(SHARE));
-        let mut budget = Budget { all, spent: Duration::ZERO, found: 0 };
+        let mut budget = Budget { all, spent: Duration::ZERO, found: 0, refused: 0 };
         let cache = self.open_cache(tell);
         let measured = self.measured_kernels(rows);
         self.orders.iter_mut().for_each(Vec::clear);
@@ -119,8 +142,8 @@ impl Session {
             left_out += u32::from(!order.is_asked());
             self.orders[position].push(order);
         }
-        if budget.found + left_out > 0 {
-            tell(&budget.told(left_out));
+        if let Some(line) = budget.told(left_out) {
+            tell(&line);
         }
     }
 
@@ -159,19 +182,17 @@ impl Session {
         tell: &mut dyn FnMut(&str),
     ) -> KernelOrder {
         let Measured { position, order, compiling } = one;
-        let context = match self.opened_at(position) {
-            Ok(context) => context,
-            Err(error) => return order.not_asked(&error.to_string()),
-        };
         let Ok(precision) = order.precision.parse::<Precision>() else {
             return order.not_asked("this program knows no such precision");
         };
-        let Some(context) = context else {
-            return if stopped() {
-                order.not_asked(STOPPED)
-            } else {
-                kernels::of_mirror(precision)
-            };
+        // Opening a device may take seconds; one that is open still tells what the cache has.
+        if !self.is_opened(position) && stopped() {
+            return order.not_asked(STOPPED);
+        }
+        let context = match self.opened_at(position) {
+            Ok(Some(context)) => context,
+            Ok(None) => return kernels::of_mirror(precision),
+            Err(error) => return order.not_asked(&error.to_string()),
         };
         let source = match source(&order, precision, &context) {
             Ok(source) => source,
@@ -190,8 +211,8 @@ impl Session {
         if is_asked && stopped() {
             return order.not_asked(STOPPED);
         }
-        if is_asked && !budget.allows(compiling) {
-            return order.not_asked(NO_TIME);
+        if is_asked && let Some(why) = budget.refusal(compiling) {
+            return order.not_asked(&why);
         }
         let started = Instant::now();
         let found = kernels::of_source(&context, &source, self.selection.checks);
@@ -201,8 +222,9 @@ impl Session {
         }
         match found {
             Ok(found) => {
-                // Without it the next run asks again.
-                let _ = cache.filter(|_| is_asked).map(|cache| cache.store(KIND, &key, &found));
+                // What failed for now may succeed in the next run, which asks again, as without a cache.
+                let keeps = is_asked && found.is_asked();
+                let _ = cache.filter(|_| keeps).map(|cache| cache.store(KIND, &key, &found));
                 found
             }
             Err(error) => {
@@ -248,26 +270,24 @@ impl Session {
 }
 
 impl Budget {
-    fn told(&self, left_out: u32) -> String {
-        let found = format!(
-            "summation orders: found those of {} kernels in {:.1} s",
-            self.found,
-            self.spent.as_secs_f64()
-        );
-        match left_out {
-            0 => found,
-            _ => format!(
-                "{found}; {left_out} were not asked, as run.json says (TRADEOFF_ORDERS=force asks all)"
-            ),
+    /// A line on what was done, where that is more than leaving kernels out of a run too short for any.
+    fn told(&self, left_out: u32) -> Option<String> {
+        let Self { found, refused, spent, .. } = self;
+        if *found == 0 && left_out == *refused {
+            return None;
         }
+        let kernels = counted(*found as usize, "kernel");
+        let done = format!("summation orders: asked {kernels} in {:.1} s", spent.as_secs_f64());
+        Some(match (left_out, refused) {
+            (0, _) => done,
+            (_, 0) => format!("{done}, and left {left_out} out, as run.json says"),
+            _ => format!("{done}, and left {left_out} out, as run.json says; {FORCE} asks all"),
+        })
     }
 }
 
 /// Why nobody looked.
 const STOPPED: &str = "the run was stopped";
-/// The same.
-const NO_TIME: &str = "a run has 3 % of its time for orders, and that was spent; the next one goes on, and \
-                       TRADEOFF_ORDERS=force asks";
 
 /// The kernel that a row names, or why it cannot be asked.
 fn source(
@@ -362,7 +382,11 @@ mod tests {
             gpus,
             "each but the mirror, which takes no compiler: {orders:?}"
         );
-        assert_eq!(lines.len(), usize::from(gpus > 0), "{lines:?}");
+        assert!(lines.is_empty(), "that the run was short is no news: {lines:?}");
+        let share =
+            "s or more, and the run had 0.00 s for orders, 3 % of its time; a longer run asks";
+        let said = orders.iter().filter(|order| order.contains(share)).count();
+        assert_eq!(said, gpus, "{orders:?}");
         let (lines, orders) = found(Policy::Cached, root.path(), long);
         assert!(orders.iter().all(|order| order == "sequential"), "{orders:?}");
         assert_eq!(lines.len(), usize::from(gpus > 0), "{lines:?}");
@@ -395,13 +419,50 @@ mod tests {
     #[test]
     fn the_time_is_what_compiling_took_or_those_before_it() {
         let second = Duration::from_secs(1);
+        let budget = |spent: u32, found| {
+            let (all, spent) = (Some(10 * second), spent * second);
+            Budget { all, spent, found, refused: 0 }
+        };
+        let refusal = |mut budget: Budget, compiling| budget.refusal(compiling);
+        assert_eq!(refusal(budget(0, 0), 10 * second), None);
+        let long = refusal(budget(0, 0), 11 * second).unwrap();
+        assert!(long.starts_with("it needs 11.0 s or more, and the run had 10.00 s for"), "{long}");
+        assert_eq!(refusal(budget(5, 1), second), None, "as long as the one before");
+        let late = refusal(budget(6, 1), second).unwrap();
+        assert!(late.contains("6.0 s were spent; the next such run goes on"), "{late}");
+        assert_eq!(refusal(budget(6, 2), second), None);
+        assert_eq!(refusal(Budget { all: None, ..budget(99, 1) }, 99 * second), None);
+        let short = Budget { all: Some(second / 4), ..budget(0, 0) };
+        let short = refusal(short, Duration::ZERO).unwrap();
+        assert!(short.contains("needs 0.5 s or more, and the run had 0.25 s"), "{short}");
+    }
+
+    #[test]
+    fn a_line_tells_what_was_done_or_why_it_was_not() {
         let budget =
-            |spent: u32, found| Budget { all: Some(10 * second), spent: spent * second, found };
-        assert!(budget(0, 0).allows(10 * second) && !budget(0, 0).allows(11 * second));
-        assert!(budget(5, 1).allows(second), "as long as the one before");
-        assert!(!budget(6, 1).allows(second) && budget(6, 2).allows(second));
-        assert!(Budget { all: None, ..budget(99, 1) }.allows(99 * second));
-        assert!(!Budget { all: Some(second / 4), ..budget(0, 0) }.allows(Duration::ZERO));
+            |found, refused| Budget { all: None, spent: Duration::from_secs(2), found, refused };
+        assert_eq!(budget(0, 0).told(0), None);
+        assert_eq!(budget(0, 14).told(14), None, "a short run");
+        let told = budget(1, 0).told(0).unwrap();
+        assert_eq!(told, "summation orders: asked 1 kernel in 2.0 s");
+        let told = budget(0, 0).told(3).unwrap();
+        assert!(told.ends_with("left 3 out, as run.json says"), "{told}");
+        let told = budget(2, 1).told(3).unwrap();
+        assert!(told.ends_with("; --orders force (TRADEOFF_ORDERS=force) asks all"), "{told}");
+    }
+
+    /// After a stop no device is opened for its orders.
+    #[test]
+    fn a_stop_opens_no_device() {
+        let root = tempfile::tempdir().unwrap();
+        let rows = rows(&mut session(Policy::Force, root.path()));
+        let mut session = session(Policy::Force, root.path());
+        session.find_orders(&rows, Duration::MAX, &mut || true, &mut |_| {});
+        assert_eq!(session.opened().count(), 0);
+        let orders = session.orders.iter().flatten();
+        let told = "not asked: the run was stopped";
+        assert!(orders.clone().count() > 0, "a row of each device");
+        assert!(orders.clone().all(|order| order.order == told), "{:?}", session.orders);
     }
 
     /// Slices make another order, other tiles do not; each is that of the parameters measured.

@@ -590,6 +590,11 @@ impl Session {
         &self.base.cpu
     }
 
+    /// Whether a device was opened already, or would not open.
+    pub(super) fn is_opened(&self, position: usize) -> bool {
+        self.contexts[position].is_some()
+    }
+
     /// The opened device, or `None` for the CPU. A device that would not open is not tried again.
     pub(super) fn opened_at(&mut self, position: usize) -> Result<Option<Rc<Context>>, GpuError> {
         let candidate = &self.devices[position];

@@ -87,7 +87,7 @@ fn theory(record: &Record, lengths: &[f64]) -> Option<f64> {
     let precision: Precision = record.precision.parse().ok()?;
     let bits = record.rounding_bits.unwrap_or(ROUNDING_BITS);
     let inputs = theory_of_inputs(&record.distribution, &record.distribution_parameters)?;
-    expected_growth(precision, bits, inputs, lengths, false).map(|expected| expected.exponent)
+    expected_growth(precision, bits, inputs, lengths, false)?.exponent
 }
 
 fn caption(data: &Data, panels: &[Panel]) -> String {
@@ -100,8 +100,9 @@ fn caption(data: &Data, panels: &[Panel]) -> String {
                        the cause that is typically the largest at these k: ½ where it is the roundings \
                        of the sums, taken for independent; 1 where it is their bias by few random bits; \
                        0 where it is the conversion of the operands or the rounding of the result, \
-                       but −½ where products are of one sign, so that the errors of their operands \
-                       average out."
+                       but −½ where the mean of the products prevails in their sum, so that the \
+                       errors of their operands average out. It is missing where theory is silent, \
+                       as where sums that are rounded to nearest stagnate."
         .to_owned();
     let square = |r: &Record| r.m == r.k && r.n == r.k;
     let mut sizes = marks().map(|mark| (record(mark).m, record(mark).n));

@@ -33,7 +33,7 @@ pub fn orders_table(orders: &Orders) -> Option<String> {
     let rows: String = lines.iter().map(row).collect();
     let mut foot = format!("the order in which {TERMS} products are summed");
     if *incomplete {
-        foot += "; for those not asked a run had no time left";
+        foot += "; run.json has why some were not asked";
     }
     let head = cells("kernel", columns, "");
     let table = long_table("Summation orders side by side", columns.len(), &head, &rows, &foot);
@@ -109,6 +109,6 @@ mod tests {
             tex.contains("fp32 register\\_tiled in 4 slices & sequential & not asked \\\\"),
             "{tex}"
         );
-        assert!(tex.contains("the order in which 64 products are summed; for those not asked"));
+        assert!(tex.contains("the order in which 64 products are summed; run.json has why some"));
     }
 }
