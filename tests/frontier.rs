@@ -602,8 +602,8 @@ fn what_files_hold_does_not_steer_the_terminal() {
     let odd = Record { device: "gpu\u{1b}[2J".into(), ..row("fp32", tight(5.0), 1e-3) };
     let path = run(&root, &[odd]);
     for (arguments, told) in [
-        (&[][..], "matmul 8x8x8, seeded on gpu\\u{1b}[2J: throughput in GFLOP/s"),
-        (&["--max-error", "1"], "matmul 8x8x8, seeded on gpu\\u{1b}[2J: fp32 naive at 5.000"),
+        (&[][..], "matmul 8x8x8, normal on gpu\\u{1b}[2J: throughput in GFLOP/s"),
+        (&["--max-error", "1"], "matmul 8x8x8, normal on gpu\\u{1b}[2J: fp32 naive at 5.000"),
     ] {
         let (status, out, err) = cli(&path, arguments);
         assert!(status == 0 && out.starts_with(told), "{out}{err}");
