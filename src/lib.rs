@@ -22,6 +22,7 @@ pub mod frontier;
 pub mod gpu;
 mod hexadecimal;
 pub mod measure;
+mod memory;
 pub mod mirror;
 pub mod number;
 pub mod problem;

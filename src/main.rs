@@ -2,11 +2,12 @@
 //! asked for was done and the answer is bad (a wrong case); 2 on an error, which is one line.
 
 /// The standard macro of this name panics where stderr is closed, as by `2>&1 | head`: what cannot be
-/// told there must not end a run.
+/// told there must not end a run. What a results file or run.json holds may be anything, and much of it
+/// is repeated: each call is one line, with nothing in it that steers the terminal.
 macro_rules! eprintln {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($arguments)*);
+        let _ = writeln!(std::io::stderr(), "{}", $crate::escaped(&format!($($arguments)*)));
     }};
 }
 
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     cli.run().unwrap_or_else(|error| {
-        eprintln!("error: {}", escaped(&causes(&error)));
+        eprintln!("error: {}", causes(&error));
         ExitCode::from(2)
     })
 }
@@ -45,14 +46,14 @@ fn in_one_line(message: &str) -> String {
     };
     let parts = parts.filter(|part| !dropped(part));
     let line = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    escaped(&(parts.map(line).collect::<Vec<_>>().join("; ") + "; see --help"))
+    parts.map(line).collect::<Vec<_>>().join("; ") + "; see --help"
 }
 
-/// On one line whatever a value holds that the message repeats: a line break in it as `\n`, and what
+/// On one line whatever a value holds that the text repeats: a line break in it as `\n`, and what
 /// steers a terminal as `\u{1b}`.
-fn escaped(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for c in message.chars() {
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line

@@ -595,6 +595,22 @@ fn the_fastest_in_one_line() {
     assert_eq!(out, none);
 }
 
+/// A results file may hold anything, and its text stays text on its line.
+#[test]
+fn what_files_hold_does_not_steer_the_terminal() {
+    let root = tempfile::tempdir().unwrap();
+    let odd = Record { device: "gpu\u{1b}[2J".into(), ..row("fp32", tight(5.0), 1e-3) };
+    let path = run(&root, &[odd]);
+    for (arguments, told) in [
+        (&[][..], "matmul 8x8x8, normal on gpu\\u{1b}[2J: throughput in GFLOP/s"),
+        (&["--max-error", "1"], "matmul 8x8x8, normal on gpu\\u{1b}[2J: fp32 naive at 5.000"),
+    ] {
+        let (status, out, err) = cli(&path, arguments);
+        assert!(status == 0 && out.starts_with(told), "{out}{err}");
+        assert!(!out.contains('\u{1b}') && out.ends_with('\n'), "{out}");
+    }
+}
+
 #[test]
 fn every_point_in_csv_and_json_with_its_source() {
     let root = tempfile::tempdir().unwrap();

@@ -577,6 +577,15 @@ struct Bench {
 
 impl Bench {
     fn of(devices: &[Candidate], selection: Selection, alter: &dyn Fn(&mut KernelSource)) -> Self {
+        Self::meddled_with(devices, selection, alter, &|_| {})
+    }
+
+    fn meddled_with(
+        devices: &[Candidate],
+        selection: Selection,
+        alter: &dyn Fn(&mut KernelSource),
+        before_the_end: &dyn Fn(&mut Harness),
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let results = root.path().join("results");
         let selection = Selection { results: results.clone(), ..selection };
@@ -599,13 +608,14 @@ impl Bench {
         for case in &cases {
             harness.bench(case, "").unwrap();
         }
-        // Of which 3 % is long enough for every kernel here.
-        harness.keep_orders(Duration::from_secs(3600)).unwrap();
-        let folder = harness.folder.expect("a row makes the folder");
-        let rows = read(folder.path()).unwrap();
+        let folder = harness.folder.as_ref().expect("a row makes the folder").path().to_owned();
+        let rows = read(&folder).unwrap();
         let ids: Vec<_> = rows.iter().map(|row| row.case_id.clone()).collect();
         assert_eq!(ids, cases.iter().map(Case::to_string).collect::<Vec<_>>());
-        Self { rows, exit: harness.tally.finish(None), root }
+        before_the_end(&mut harness);
+        // Of which 3 % is long enough for every kernel here.
+        let exit = harness.finish(Duration::from_secs(3600));
+        Self { rows, exit, root }
     }
 
     /// Whether criterion kept an estimate of the case.
@@ -646,6 +656,26 @@ fn a_run_with_a_wrong_case_exits_non_zero_and_leaves_no_estimate_of_it() {
         let any = bench.rows.iter().any(|row| sabotaged(&row));
         assert_eq!(any, devices.len() > 1);
         let expected = if any { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        assert_eq!(bench.exit, expected);
+    }
+}
+
+/// The disk may be full by then: the summary and the exit code of wrong cases are lost by that no more
+/// than their rows.
+#[test]
+fn orders_that_cannot_be_kept_hide_no_wrong_case() {
+    let (_guard, mut devices) = devices();
+    devices.retain(Candidate::is_cpu);
+    for (is_wrong, expected) in [(false, ExitCode::from(2)), (true, ExitCode::FAILURE)] {
+        let selection = Selection { precisions: vec![Precision::Fp32], ..selection() };
+        let lose_the_folder = |harness: &mut Harness| {
+            fs::remove_dir_all(harness.folder.as_ref().unwrap().path()).unwrap();
+            if is_wrong {
+                harness.tally.add(&Record { status: Status::Wrong, ..Record::default() });
+            }
+        };
+        let bench = Bench::meddled_with(&devices, selection, &|_| {}, &lose_the_folder);
+        assert!(bench.rows.iter().all(|row| row.status == Status::Ok) && !bench.rows.is_empty());
         assert_eq!(bench.exit, expected);
     }
 }

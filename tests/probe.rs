@@ -93,7 +93,7 @@ fn a_run_is_compared_with_the_devices_here() {
 
     cpu["cpu"]["observed"]["rounding"]["sums"] = "toward zero".into();
     cpu["other-vulkan"] = cpu["cpu"].take();
-    let path = run_with(root.path(), cpu);
+    let path = run_with(root.path(), cpu.clone());
     let (code, stdout, stderr) = with(&[&path, "--of", "other-vulkan"]);
     assert_eq!((code, &stderr[..]), (Some(1), ""), "{stdout}");
     assert!(stdout.contains("from other-vulkan of the run"), "{stdout}");
@@ -101,6 +101,14 @@ fn a_run_is_compared_with_the_devices_here() {
         stdout
             .contains("rounding: sums\n    here   nearest, ties to even\n    there  toward zero\n")
     );
+    // What the run says may be anything, and is text here.
+    let mut odd = cpu.clone();
+    odd["other-vulkan"]["observed"]["rounding"]["sums"] = "a\u{1b}[2J\nb".into();
+    let path = run_with(root.path(), odd);
+    let (code, stdout, _) = with(&[&path, "--of", "other-vulkan"]);
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("\n    there  a\\u{1b}[2J\\nb\n"), "{stdout}");
+    let path = run_with(root.path(), cpu);
     let (code, stdout, _) = with(&[&path, "--of", "other-vulkan", "--json"]);
     let json: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &json[0]["differences"][0]["there"]), (Some(1), &"toward zero".into()));

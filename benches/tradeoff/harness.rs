@@ -2,6 +2,7 @@
 //! in all of them, and kept as a row of the run's folder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode, Throughput};
@@ -108,8 +109,24 @@ impl<'a> Harness<'a> {
         }
     }
 
+    /// Ends the run: keeps the orders of its sums, has criterion sum up, prints the table, and says how the
+    /// run ended. That the orders cannot be kept is told last, and is exit code 2 unless a case was wrong
+    /// or failed, which is 1 all the same.
+    pub fn finish(&mut self, took: Duration) -> ExitCode {
+        let kept = self.keep_orders(took);
+        (self.criterion)().final_summary();
+        let code = self.tally.finish(self.folder.as_ref().map(RunFolder::path));
+        match kept {
+            Ok(()) => code,
+            Err(error) => {
+                eprintln!("error: {error}");
+                if code == ExitCode::SUCCESS { ExitCode::from(2) } else { code }
+            }
+        }
+    }
+
     /// Finds out in which order the kernels sum that were measured, once nothing is timed any more.
-    pub fn keep_orders(&mut self, took: Duration) -> Result<(), RecordError> {
+    fn keep_orders(&mut self, took: Duration) -> Result<(), RecordError> {
         let Some(folder) = &mut self.folder else { return Ok(()) };
         let tell = &mut |line: &str| eprintln!("{line}");
         keep_orders(&mut self.session, self.tally.rows(), folder, took, &mut || false, tell)

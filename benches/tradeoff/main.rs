@@ -15,7 +15,7 @@ use criterion::Criterion;
 use harness::{Harness, Mode};
 use tradeoff::gpu::{discover_from_env, no_gpu_hint};
 use tradeoff::measure::{Selection, Session};
-use tradeoff::record::{Provenance, RecordError, RunFolder};
+use tradeoff::record::{Provenance, RecordError};
 
 fn main() -> ExitCode {
     match run() {
@@ -82,9 +82,7 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
         let place = format!("[{}/{}]", index + 1, cases.len());
         harness.bench(case, &place)?;
     }
-    harness.keep_orders(started.elapsed())?;
-    criterion().final_summary();
-    Ok(harness.tally.finish(harness.folder.as_ref().map(RunFolder::path)))
+    Ok(harness.finish(started.elapsed()))
 }
 
 /// Whether a run's folder could be made, known before anything is measured for it: makes a folder

@@ -13,6 +13,7 @@ use tradeoff::record;
 use tradeoff::words::counted;
 
 use super::output::{self, Form, significant, time};
+use crate::escaped;
 
 /// Compares B with A on the cases that both have.
 ///
@@ -231,7 +232,8 @@ fn table(comparison: &Comparison) -> String {
         ]);
     }
     let Comparison { a, b, by, .. } = comparison;
-    let mut text = format!("A is {} {}\nB is {} {}\n\n", by.name(), a.label, by.name(), b.label);
+    let [a, b] = [a, b].map(|side| escaped(&side.label));
+    let mut text = format!("A is {by} {a}\nB is {by} {b}\n\n", by = by.name());
     text += &output::table(&cells, &[3, 4, 5, 8]);
     text += "\ngeometric mean of B/A\n";
     let mean = |mean: GeometricMean| {

@@ -10,6 +10,7 @@ use tradeoff::record::{LoadError, Record, Source};
 use tradeoff::{frontier, record};
 
 use super::output::{self, Form, significant};
+use crate::escaped;
 
 /// Shows the settings that no other beats in both throughput and error.
 ///
@@ -92,7 +93,7 @@ impl FrontierArgs {
         }
         let text = match self.max_error {
             Some(limit) if !form.json && !form.csv => {
-                frontiers.iter().map(|f| answer(f, &rows, limit)).collect()
+                frontiers.iter().map(|f| escaped(&answer(f, &rows, limit)) + "\n").collect()
             }
             limit if form.csv => output::csv(&self.lines(frontiers, &rows, limit))?,
             limit if form.json => {
@@ -200,12 +201,13 @@ impl FrontierArgs {
             cells.push(line);
         }
         let mut text = format!(
-            "{}: throughput in {}{}, error is {}\n",
+            "{}: throughput in {}{}, error is {}",
             title(frontier),
             frontier.throughput_unit,
             if self.with_conversion { " with conversion" } else { "" },
             frontier.error_metric,
         );
+        text = escaped(&text) + "\n";
         let right = if has_rates { [RATE, 4, 6].as_slice() } else { &[3, 5] };
         text += &output::table(&cells, right);
         if hidden > 0 {
@@ -355,12 +357,12 @@ fn answer(frontier: &Frontier, rows: &Rows, limit: f64) -> String {
     let Some(fastest) = frontier.fastest_within(limit) else {
         let least = frontier.points.iter().map(|point| point.error).min_by(f64::total_cmp);
         let least = least.map(|error| significant(error, 3)).unwrap_or_default();
-        return format!("{title}: none has {metric} ≤ {limit:e}; the least is {least}\n");
+        return format!("{title}: none has {metric} ≤ {limit:e}; the least is {least}");
     };
     let point = &frontier.points[fastest.point];
     let rivals: Vec<_> = fastest.rivals.iter().map(|&i| setting(frontier, i, rows)).collect();
     format!(
-        "{title}: {} at {} {} {}, {metric} {} ≤ {limit:e}{}\n",
+        "{title}: {} at {} {} {}, {metric} {} ≤ {limit:e}{}",
         setting(frontier, fastest.point, rows),
         significant(point.throughput, 4),
         frontier.throughput_unit,

@@ -4,6 +4,8 @@ use anyhow::Context;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 
+use crate::escaped;
+
 /// How results are printed.
 #[derive(clap::Args)]
 pub struct Form {
@@ -42,6 +44,8 @@ pub fn csv<R: Serialize + Default>(rows: &[R]) -> anyhow::Result<String> {
 /// Columns two spaces apart; those named in `right` (numbers) end flush. No line ends in spaces, and
 /// no cell breaks one or steers the terminal: a results file may hold anything.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -49,10 +53,9 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = widths[column];
-            let cell = cell.replace(char::is_control, "\u{FFFD}");
             if right.contains(&column) {
                 format!("{cell:>width$}")
             } else {
@@ -114,6 +117,6 @@ mod tests {
     fn numbers_end_flush_and_lines_have_no_tail() {
         let rows = [["µ", "10", ""], ["long", "9", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows, &[1]), "µ     10\nlong   9\n");
-        assert_eq!(table(&[vec!["a\nb\u{1b}[2J".to_owned()]], &[]), "a\u{FFFD}b\u{FFFD}[2J\n");
+        assert_eq!(table(&[vec!["a\nb\u{1b}[2J".to_owned()]], &[]), "a\\nb\\u{1b}[2J\n");
     }
 }

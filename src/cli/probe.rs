@@ -19,6 +19,7 @@ use tradeoff::report::tree;
 use tradeoff::workload::matmul::{Kernel, KernelSource};
 
 use super::output;
+use crate::escaped;
 
 /// Tells what the arithmetic of each device does: its fingerprint.
 ///
@@ -318,6 +319,7 @@ impl Compared<'_> {
         let Self { device, against, place, comparison } = self;
         let against =
             if device == against { format!("{place}'s") } else { format!("{against} of {place}") };
+        let against = escaped(&against);
         let (differing, same) = (comparison.differences.len(), comparison.same);
         let mut text = match differing {
             0 => format!("{device}: as {against}, in all {same} properties that both have\n"),
@@ -328,6 +330,7 @@ impl Compared<'_> {
         };
         for difference in &comparison.differences {
             let fingerprint::Difference { property, here, there } = difference;
+            let [property, here, there] = [property, here, there].map(|told| escaped(told));
             text += &format!("  {property}\n    here   {here}\n    there  {there}\n");
         }
         text

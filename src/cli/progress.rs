@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tradeoff::measure::{Case, Observer};
 use tradeoff::record::{Record, summary};
 
+use crate::escaped;
+
 /// Set by the first Ctrl-C.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
@@ -20,7 +22,9 @@ pub fn listen_to_ctrl_c() -> Result<(), ctrlc::Error> {
             // What is on disk is whole up to here; the next resume takes the rest out.
             std::process::exit(STOPPED_CODE.into());
         }
-        eprintln!("\nstopping after this sample; again to stop at once");
+        // Below the ^C that the terminal shows.
+        eprintln!("");
+        eprintln!("stopping after this sample; again to stop at once");
     })
 }
 
@@ -96,7 +100,7 @@ impl Observer for Progress {
         if self.bar.is_hidden() {
             eprintln!("{note}");
         } else {
-            self.bar.println(note);
+            self.bar.println(escaped(note));
         }
     }
 

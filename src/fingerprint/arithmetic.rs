@@ -218,7 +218,8 @@ const fn form(
     Form { name, probe: probe(COMPENSATED, entry, cpu), kind }
 }
 
-/// The forms that NUMERICS knows, as kernels/probe/compensated.wgsl writes them.
+/// The forms of error-free transformations that a compiler might leave alone, as
+/// kernels/probe/compensated.wgsl writes them.
 pub(super) const FORMS: [Form; 10] = [
     form("TwoSum", "plain", Kind::Sum, |x| two_sum(x, |y, _| y)),
     form("FastTwoSum", "fast", Kind::Sum, |x| {

@@ -5,7 +5,7 @@ mod svrg;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::limits::{available_host_bytes, steps_skip};
+use super::limits::{available_host_bytes, dispatches_on, steps_skip};
 use super::session::{
     Clocked, Commands, Prepared, Runner, Session, Unmeasured, check_host_memory, result_sha256,
 };
@@ -110,7 +110,10 @@ impl Session {
         case.check(data)?;
         check_schedule(schedule, batch)?;
         algorithm.check(precision)?;
-        if let Some(reason) = steps_skip(steps, available_host_bytes()) {
+        let dispatches = context.as_ref().map_or(0, |context| {
+            dispatches_on(&context.info, spec, batch, steps, (schedule, algorithm))
+        });
+        if let Some(reason) = steps_skip(steps, dispatches, available_host_bytes()) {
             return Err(Unmeasured::new(Status::Skipped, reason));
         }
         describe(&case, algorithm, &inputs, record);

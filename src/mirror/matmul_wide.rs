@@ -196,21 +196,13 @@ mod tests {
     use crate::problem::layout::{Layout, Stored};
     use crate::problem::matrix::{Distribution, MatmulProblem, Matrix};
 
-    fn arithmetics() -> impl Iterator<Item = Arithmetic> {
-        (0..4).map(|bits| Arithmetic {
-            fused_fma: bits & 1 != 0,
-            flush_f32_subnormals: bits & 2 != 0,
-            flush_f16_subnormals: bits & 2 != 0,
-        })
-    }
-
     #[test]
     fn blocks_equal_the_definition() {
         for (m, n, k) in [(1, 1, 1), (1, 35, 3), (5, 16, 9), (9, 17, 33), (3, 3, 1100)] {
             let mut p = MatmulProblem::generate(Distribution::Normal, m, n, k, 9).unwrap();
             p.a.data.iter_mut().step_by(3).for_each(|x| *x *= 1e-38);
             for precision in Precision::WIDE {
-                for arithmetic in arithmetics() {
+                for arithmetic in Arithmetic::each() {
                     let o = Operands::convert(precision, arithmetic, &p.a, &p.b, [0, 0]);
                     let rows: Vec<_> = (0..m).rev().collect();
                     let c = multiply(precision, arithmetic, &o, &rows);
@@ -289,7 +281,7 @@ mod tests {
         for (e, pair) in p.a.data.windows(2).enumerate() {
             let scale = 2f32.powi(e as i32 % 41 - 20);
             let (a, b) = (pair[0] * scale, pair[1]);
-            for arithmetic in arithmetics() {
+            for arithmetic in Arithmetic::each() {
                 with_ops!(arithmetic, O => {
                     let [hi, lo] = two_product::<O>(a, b);
                     assert_eq!(hi, a * b);

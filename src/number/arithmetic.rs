@@ -18,6 +18,16 @@ impl Arithmetic {
     pub fn host() -> Self {
         Self { fused_fma: host_has_fma(), flush_f32_subnormals: false, flush_f16_subnormals: false }
     }
+
+    /// Fma fused or not, subnormals of both formats flushed or kept: each, for tests.
+    #[cfg(test)]
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        (0..4).map(|bits| Self {
+            fused_fma: bits & 1 != 0,
+            flush_f32_subnormals: bits & 2 != 0,
+            flush_f16_subnormals: bits & 2 != 0,
+        })
+    }
 }
 
 fn host_has_fma() -> bool {

@@ -128,6 +128,14 @@ impl DatasetSpec {
         }
     }
 
+    /// Outputs of a model.
+    pub const fn outputs(self) -> usize {
+        match self {
+            Self::Digits => CLASSES,
+            Self::Figure2 { .. } | Self::Normalised { .. } | Self::Logistic { .. } => 1,
+        }
+    }
+
     /// Numbers of a row, the constant of the digits included, padding not.
     pub const fn columns(self) -> usize {
         match self {

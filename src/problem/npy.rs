@@ -10,6 +10,7 @@ use ndarray_npy::ReadableElement;
 use ndarray_npy::npy::header::{Header, ReadHeaderError};
 
 use super::matrix::{Matrix, identity, identity_f64};
+use crate::memory::available_host_bytes;
 
 /// A and B of a product as the user gave them.
 #[derive(Clone, Debug)]
@@ -44,20 +45,24 @@ pub enum NpyError {
         /// What is wrong.
         reason: String,
     },
-    /// More numbers than the system has memory for.
+    /// More numbers than there is memory for.
     #[error(
-        "{path} is a matrix of {rows}x{columns}, and the system refused {bytes} bytes of memory to read \
-         it; cut it, or use a machine with more memory", path = .path.display()
+        "reading {a} and {b}, matrices of {}x{} and {}x{}, takes {bytes} bytes of host memory, over the \
+         {available} available; cut them, save both in f32, or use a machine with more memory",
+        .extents[0][0], .extents[0][1], .extents[1][0], .extents[1][1],
+        a = .a.display(), b = .b.display()
     )]
-    OutOfMemory {
-        /// The file.
-        path: PathBuf,
-        /// Its rows.
-        rows: usize,
-        /// Its columns.
-        columns: usize,
-        /// Bytes of all that reading it takes.
+    OverMemory {
+        /// The file of A.
+        a: PathBuf,
+        /// The file of B.
+        b: PathBuf,
+        /// Rows and columns of each.
+        extents: [[usize; 2]; 2],
+        /// Bytes that reading both takes at its peak.
         bytes: u128,
+        /// Bytes that there are.
+        available: u64,
     },
     /// Numbers of another type.
     #[error(
@@ -130,20 +135,34 @@ impl FileOperands {
     /// Reads A and B.
     ///
     /// # Errors
-    /// [`NpyError`] if a file holds no matrix of finite numbers of f32, or the two do not fit.
+    /// [`NpyError`] if a file holds no matrix of finite numbers of f32, the two do not fit, or there is
+    /// too little memory to read them.
     pub fn read(a: &Path, b: &Path) -> Result<Self, NpyError> {
-        let ([a, b], [a_f64, b_f64]) = {
-            let (a, b) = (Loaded::read(a)?, Loaded::read(b)?);
-            ([a.matrix, b.matrix], [a.given_f64, b.given_f64])
-        };
-        if a.cols != b.rows {
+        Self::read_within(a, b, available_host_bytes())
+    }
+
+    /// Reads A and B where that takes at most `available` bytes of memory, which is known from their
+    /// headers: a system that promises more than it has kills who then uses it.
+    fn read_within(a: &Path, b: &Path, available: u64) -> Result<Self, NpyError> {
+        let (a, b) = (Opened::new(a)?, Opened::new(b)?);
+        if a.columns != b.rows {
             return Err(NpyError::Inner {
                 rows_a: a.rows,
-                columns_a: a.cols,
+                columns_a: a.columns,
                 rows_b: b.rows,
-                columns_b: b.cols,
+                columns_b: b.columns,
             });
         }
+        let bytes = peak_bytes(&a, &b);
+        if bytes > available.into() {
+            let extents = [&a, &b].map(|file| [file.rows, file.columns]);
+            let [a, b] = [a.path, b.path];
+            return Err(NpyError::OverMemory { a, b, extents, bytes, available });
+        }
+        let ([a, b], [a_f64, b_f64]) = {
+            let (a, b) = (a.load()?, b.load()?);
+            ([a.matrix, b.matrix], [a.given_f64, b.given_f64])
+        };
         let widened = |given: Option<Vec<f64>>, matrix: &Matrix| -> Arc<[f64]> {
             match given {
                 Some(given) => given.into(),
@@ -161,36 +180,41 @@ impl FileOperands {
     }
 }
 
-/// One file, row-major.
-struct Loaded {
-    matrix: Matrix,
-    given_f64: Option<Vec<f64>>,
+/// A file whose header was read, and which holds as many numbers as that says.
+struct Opened {
+    path: PathBuf,
+    /// At its first number.
+    file: BufReader<File>,
+    header: Header,
+    rows: usize,
+    columns: usize,
+    /// Whether its numbers are f64, not f32.
+    is_f64: bool,
 }
 
-impl Loaded {
-    fn read(path: &Path) -> Result<Self, NpyError> {
+impl Opened {
+    fn new(path: &Path) -> Result<Self, NpyError> {
         let io = |source| NpyError::Io { path: path.to_owned(), source };
         let format = |reason: String| NpyError::Format { path: path.to_owned(), reason };
         let mut file = BufReader::new(File::open(path).map_err(io)?);
         let header = header(&mut file).map_err(format)?;
+        let path = path.to_owned();
         let [rows, columns] = header.shape[..] else {
             let (dimensions, shape) = (header.shape.len(), header.shape);
-            return Err(NpyError::Dimensions { path: path.to_owned(), dimensions, shape });
+            return Err(NpyError::Dimensions { path, dimensions, shape });
         };
         let countable = |x: usize| x > 0 && u32::try_from(x).is_ok();
         if !countable(rows) || !countable(columns) {
-            return Err(NpyError::Extent { path: path.to_owned(), rows, columns });
+            return Err(NpyError::Extent { path, rows, columns });
         }
         let descriptor = header.type_descriptor.to_string();
-        let width = match descriptor.trim_matches('\'').trim_start_matches(['<', '>', '=', '|']) {
-            "f4" => 4,
-            "f8" => 8,
-            found => {
-                return Err(NpyError::Type { path: path.to_owned(), found: found.to_owned() });
-            }
+        let is_f64 = match descriptor.trim_matches('\'').trim_start_matches(['<', '>', '=', '|']) {
+            "f4" => false,
+            "f8" => true,
+            found => return Err(NpyError::Type { path, found: found.to_owned() }),
         };
         // Before memory is taken: a header may ask for more than the file holds.
-        let needed = rows as u128 * columns as u128 * width;
+        let needed = rows as u128 * columns as u128 * if is_f64 { 8 } else { 4 };
         let held = file.get_ref().metadata().map_err(io)?.len();
         let held = held - file.stream_position().map_err(io)?.min(held);
         if needed != u128::from(held) {
@@ -198,28 +222,57 @@ impl Loaded {
                 "its header asks for {needed} bytes of numbers and it holds {held}"
             )));
         }
+        Ok(Self { path, file, header, rows, columns, is_f64 })
+    }
+
+    /// Bytes of memory that [`Opened::load`] takes at its peak, and that stay taken.
+    fn bytes(&self) -> (u128, u128) {
+        let numbers = self.rows as u128 * self.columns as u128;
+        let (width, held) = if self.is_f64 { (8, 12) } else { (4, 4) };
+        // By columns and by rows at a time, where they do not lie by rows.
+        let copies = if self.header.layout.is_fortran() { 2 } else { 1 };
+        ((copies * width).max(held) * numbers, held * numbers)
+    }
+
+    fn load(self) -> Result<Loaded, NpyError> {
+        let Self { path, file, header, rows, columns, is_f64 } = self;
+        let format = |reason| NpyError::Format { path: path.clone(), reason };
         let fortran = header.layout.is_fortran();
-        // The elements, once more by rows where they lie by columns, and those of f64 in f32 too.
-        let copies = if fortran { 2 } else { 1 };
-        let bytes = copies * needed + if width == 8 { needed / 2 } else { 0 };
-        if !has_memory(bytes) {
-            let path = path.to_owned();
-            return Err(NpyError::OutOfMemory { path, rows, columns, bytes });
-        }
-        if width == 4 {
+        if !is_f64 {
             let data = elements::<f32>(file, &header, rows * columns).map_err(format)?;
             let matrix =
                 Matrix { rows, cols: columns, data: by_rows(data, rows, columns, fortran) };
-            let loaded = Self { matrix, given_f64: None };
-            return loaded.finite(path);
+            return Loaded { matrix, given_f64: None }.finite(&path);
         }
         let data = elements::<f64>(file, &header, rows * columns).map_err(format)?;
         let given = by_rows(data, rows, columns, fortran);
         let matrix =
             Matrix { rows, cols: columns, data: given.iter().map(|&x| x as f32).collect() };
-        Self { matrix, given_f64: Some(given) }.finite(path)
+        Loaded { matrix, given_f64: Some(given) }.finite(&path)
     }
+}
 
+/// Bytes of memory that [`FileOperands::read`] takes at its peak: A is loaded, then B beside it; then,
+/// where one of them is f64, each is copied to where it stays in f64.
+fn peak_bytes(a: &Opened, b: &Opened) -> u128 {
+    let ((loading_a, held_a), (loading_b, held_b)) = (a.bytes(), b.bytes());
+    let loading = loading_a.max(held_a + loading_b);
+    if !a.is_f64 && !b.is_f64 {
+        return loading;
+    }
+    let [numbers_a, numbers_b] = [a, b].map(|file| file.rows as u128 * file.columns as u128);
+    let widening_a = held_a + held_b + 8 * numbers_a;
+    let widening_b = 12 * numbers_a + held_b + 8 * numbers_b;
+    loading.max(widening_a).max(widening_b)
+}
+
+/// One file, row-major.
+struct Loaded {
+    matrix: Matrix,
+    given_f64: Option<Vec<f64>>,
+}
+
+impl Loaded {
     /// Itself, if all its elements are finite in f32.
     fn finite(self, path: &Path) -> Result<Self, NpyError> {
         let Some(at) = self.matrix.data.iter().position(|x| !x.is_finite()) else {
@@ -260,11 +313,6 @@ fn header(file: &mut impl Read) -> Result<Header, String> {
     Header::from_reader(&mut &bytes[..]).map_err(told)
 }
 
-/// Whether the system gives so many bytes; they are given back at once.
-fn has_memory(bytes: u128) -> bool {
-    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
-}
-
 fn elements<T: ReadableElement>(
     file: impl Read,
     header: &Header,
@@ -278,7 +326,10 @@ fn by_rows<T: Copy>(data: Vec<T>, rows: usize, columns: usize, fortran: bool) ->
     if !fortran {
         return data;
     }
-    (0..rows).flat_map(|i| data[i..].iter().step_by(rows).take(columns).copied()).collect()
+    // As long as it becomes, where a vector that grows would take more.
+    let mut rowwise = Vec::with_capacity(data.len());
+    (0..rows).for_each(|i| rowwise.extend(data[i..].iter().step_by(rows).take(columns)));
+    rowwise
 }
 
 #[cfg(test)]
@@ -331,7 +382,7 @@ mod tests {
                     };
                     let path =
                         folder.file("x.npy", &npy(version, descr, fortran, "(2, 3)", &bytes));
-                    let loaded = Loaded::read(&path).unwrap();
+                    let loaded = load(&path).unwrap();
                     assert_eq!((loaded.matrix.rows, loaded.matrix.cols), (2, 3));
                     assert_eq!(loaded.matrix.data, rows.map(|x| x as f32));
                     let given = descr.ends_with('8').then(|| rows.to_vec());
@@ -343,23 +394,65 @@ mod tests {
         assert_eq!(seen, 24);
     }
 
-    /// A file with a hole may be larger than any memory, as far as the file system and the system's
-    /// promises of memory let one be made.
+    fn load(path: &Path) -> Result<Loaded, NpyError> {
+        Opened::new(path)?.load()
+    }
+
+    /// A of 2x3 and B of 3x4 by hand, in bytes: 6 and 12 numbers.
     #[test]
-    fn a_file_over_the_memory_is_refused_before_it_is_read() {
-        assert!(has_memory(1) && !has_memory(u128::from(u64::MAX)));
+    fn operands_over_the_memory_are_refused_before_they_are_read() {
         let folder = Folder(tempfile::tempdir().unwrap());
-        for exponent in (40..=62).rev() {
-            let (columns, held) = (1u64 << 30, 1u64 << exponent);
-            let bytes = npy(1, "<f8", "True", &format!("({}, {columns})", held / 8 / columns), &[]);
-            let path = folder.file("x.npy", &bytes);
+        let file = |name: &str, descr: &str, fortran: &str, shape: &str| {
+            let numbers = if name == "a" { 6 } else { 12 };
+            let width = if descr == "<f8" { 8 } else { 4 };
+            folder.file(name, &npy(1, descr, fortran, shape, &vec![0; numbers * width]))
+        };
+        for (a, b, peak) in [
+            // Both as they are.
+            (("<f4", "False"), ("<f4", "False"), 24 + 48),
+            // A stays while B is there by columns and by rows; the other way round, B alone is more.
+            (("<f4", "False"), ("<f4", "True"), 24 + 96),
+            (("<f4", "True"), ("<f4", "False"), 24 + 48),
+            // Both in f32 and f64, and B in f64 once more.
+            (("<f8", "False"), ("<f8", "False"), 72 + 144 + 96),
+            (("<f8", "True"), ("<f8", "True"), 72 + 144 + 96),
+            // B in f32 has no copy in f64 to be freed.
+            (("<f8", "False"), ("<f4", "False"), 72 + 48 + 96),
+            (("<f4", "False"), ("<f8", "False"), 72 + 144 + 96),
+        ] {
+            let (path_a, path_b) = (file("a", a.0, a.1, "(2, 3)"), file("b", b.0, b.1, "(3, 4)"));
+            assert!(FileOperands::read_within(&path_a, &path_b, peak).is_ok(), "{a:?} {b:?}");
+            let error = FileOperands::read_within(&path_a, &path_b, peak - 1).unwrap_err();
+            assert!(matches!(error, NpyError::OverMemory { .. }), "{a:?} {b:?}: {error}");
+            let told = format!(
+                "matrices of 2x3 and 3x4, takes {peak} bytes of host memory, over the {} available; \
+                 cut them, save both in f32, or use a machine with more memory",
+                peak - 1
+            );
+            assert!(error.to_string().ends_with(&told), "{error}");
+        }
+    }
+
+    /// Files with holes may be larger than any memory, as far as the file system lets such be made.
+    #[test]
+    fn files_over_the_memory_of_this_machine_are_refused() {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        let hollow = |name: &str, shape: &str, held: u64| {
+            let header = npy(1, "<f8", "True", shape, &[]);
+            let path = folder.file(name, &header);
             let file = File::options().write(true).open(&path).unwrap();
-            let made = file.set_len(bytes.len() as u64 + held).is_ok();
-            if !made || has_memory(5 * u128::from(held) / 2) {
+            file.set_len(header.len() as u64 + held).is_ok().then_some(path)
+        };
+        for exponent in (40..=62).rev() {
+            let (long, short, held) = (1u64 << 30, 1u64 << (exponent - 33), 1 << exponent);
+            let a = hollow("a.npy", &format!("({short}, {long})"), held);
+            let b = hollow("b.npy", &format!("({long}, {short})"), held);
+            let Some((a, b)) = a.zip(b) else { continue };
+            if u64::from(u32::MAX) < short || available_host_bytes() > 4 * (held / 4 * 3) {
                 continue;
             }
-            let message = Loaded::read(&path).err().unwrap().to_string();
-            assert!(message.contains("bytes of memory to read it"), "{message}");
+            let error = FileOperands::read(&a, &b).unwrap_err();
+            assert!(matches!(error, NpyError::OverMemory { .. }), "{error}");
             return;
         }
     }
@@ -409,13 +502,13 @@ mod tests {
             (npy(3, "<f4", "False", &"2,".repeat(6000), &six), "NumPy reads at most 10000"),
         ] {
             let path = folder.file("x.npy", &bytes);
-            let message = Loaded::read(&path).err().unwrap().to_string();
+            let message = load(&path).err().unwrap().to_string();
             assert!(message.contains(told) && message.contains("x.npy"), "{message}");
             assert!(!message.contains('\n'), "{message}");
         }
         // A header of 4 GiB is not even taken for one.
         let long = [b"\x93NUMPY\x02\0".as_slice(), &u32::MAX.to_le_bytes(), b"{'descr'"].concat();
-        let message = Loaded::read(&folder.file("long.npy", &long)).err().unwrap().to_string();
+        let message = load(&folder.file("long.npy", &long)).err().unwrap().to_string();
         assert!(message.contains("its header has 4294967295 bytes"), "{message}");
         let row = folder.file("row.npy", &npy(1, "<f4", "False", "(2, 3)", &six));
         let message = FileOperands::read(&row, &row).unwrap_err().to_string();

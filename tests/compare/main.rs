@@ -358,6 +358,63 @@ fn differing_fingerprints_are_named() {
     assert!(err.contains("without both run.json nothing says in what"), "{err}");
 }
 
+/// A results file may hold anything: on the terminal it is text on the line it belongs to.
+#[test]
+fn what_files_hold_does_not_steer_the_terminal() {
+    let root = tempfile::tempdir().unwrap();
+    let odd = "odd\u{1b}[2J\nwarning: \u{9b}31m";
+    let a = on_device(&root, "a", "a", "even");
+    let b = on_device(&root, "b", "b", odd);
+    for (run, order) in [(&a, "sequential"), (&b, odd)] {
+        let orders = serde_json::json!([{
+            "kernel": "naive", "precision": "fp16", "parameters": "", "wgsl_sha256": "ab12",
+            "terms": 64, "order": order, "tree": order,
+        }]);
+        let json = run.join("run.json");
+        let mut whole: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+        whole["fingerprints"]["gpu-vulkan"]["summation_orders"] = orders;
+        fs::write(&json, whole.to_string()).unwrap();
+        // A case that one side alone has, and one of another name on each.
+        let csv = run.join("measurements.csv");
+        let text = fs::read_to_string(&csv).unwrap();
+        let row = text.lines().nth(1).unwrap();
+        let only = row
+            .replace("matmul/fp16/naive/8x8x8/gpu-vulkan", &format!("\"{odd}{order}\""))
+            .replace("fp16", "fp32")
+            .replace("8x8x8", if order == odd { "9x9x9" } else { "7x7x7" });
+        fs::write(&csv, format!("{text}{only}\n")).unwrap();
+    }
+    let shown = "odd\\u{1b}[2J\\nwarning: \\u{9b}31m";
+    let (status, out, err) = of_two(&a, &b, &["-v"]);
+    assert_eq!(status, 0, "{err}");
+    for line in [
+        format!(
+            "warning: different fingerprints: A's gpu-vulkan has `a00000000000`, B's gpu-vulkan has `b00000000000`; 1 finding differs: rounding: sums (A: even; B: {shown})"
+        ),
+        format!("B's fp16 naive on gpu-vulkan {shown}"),
+        format!("only in A: `{}`, line 3: {shown}sequential", a.join("measurements.csv").display()),
+    ] {
+        assert!(err.contains(&line), "{line}\n{err}");
+    }
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(!err.contains(steers) && !out.contains(steers), "{err}{out}");
+    assert!(err.lines().all(|line| !line.starts_with("warning: \\u{9b}")), "{err}");
+
+    // The names of the two sides.
+    let device = "gpu\u{1b}[2J";
+    let json = fs::read_to_string(a.join("measurements.csv")).unwrap();
+    fs::write(a.join("measurements.csv"), json.replace(",gpu-vulkan,", &format!(",{device},")))
+        .unwrap();
+    let b = run(&root, "c", &[row("fp16", &[1.0; 10])]);
+    let [a, b] = [&a, &b].map(|path| path.to_str().unwrap());
+    let (status, out, err) = cli(&["--by", "device", device, "gpu-vulkan", a, b]);
+    assert!(
+        status == 0 && out.starts_with("A is device gpu\\u{1b}[2J\nB is device gpu-vulkan\n"),
+        "{out}{err}"
+    );
+}
+
 /// A peer is another case, unless it is what is compared; its next version is the same case.
 #[test]
 fn implementations() {

@@ -261,7 +261,8 @@ fn floating_point_bounds_by_hand() {
         [(Precision::Fp16, 2f64.powi(-11), 2f64.powi(-25)), (Precision::Bf16, 2f64.powi(-8), 0.0)]
     {
         let converted = (2.0 * v + v * v) * 11.0 + (1.0 + v) * eta * 10.0 + 2.0 * eta * eta;
-        // Without underflow this is NUMERICS.md's (2u + u²) + (1 + u)²·γ_k.
+        // Without underflow this is the (2v + v²) + (1 + v)²·γ_k of Blanchard, Higham, Lopez, Mary and
+        // Pranesh, "Mixed precision block fused multiply-add", SIAM J. Sci. Comput. 42(3), 2020.
         assert_bound(&at(precision, IEEE), converted + gamma * (11.0 + converted));
     }
 }
@@ -362,8 +363,8 @@ fn gammas() {
     assert_eq!(failure_probability(0.1, 0.0), 1.0);
 }
 
-/// NUMERICS.md: relF² = Δa²/12σa² + Δb²/12σb² + Δa²Δb²/144σa²σb² on Gaussian data, twice the
-/// variance stochastically. Both sides vary with the draw by about 0.5 % at 256 (a relative √(2/256)
+/// docs/VALIDATION.md derives it: relF² = Δa²/12σa² + Δb²/12σb² + Δa²Δb²/144σa²σb² on Gaussian data, and
+/// Δ²/6 in the place of Δ²/12 stochastically. Both sides vary with the draw by about 0.5 % at 256 (a relative √(2/256)
 /// a row of the Gram matrices of A, B and their errors, over √256 rows); 2 % is 4 standard errors.
 #[test]
 fn int8_has_the_error_of_uniform_rounding() {
@@ -384,8 +385,8 @@ fn int8_has_the_error_of_uniform_rounding() {
     }
 }
 
-/// NUMERICS.md: sequential f32 sums of 2^p products of U(0, 1) have 0.218 to 0.226·√k·u. Here over
-/// 64² entries, whose root mean square has a standard error of 1/√(2·64²) = 1.1 %: four of them on
+/// Sequential f32 sums of 2^p products of U(0, 1) have 2/√84 = 0.218·√k·u as k grows, and 0.226 at k = 1024
+/// (docs/VALIDATION.md, √k growth, where the first is derived). Here over 64² entries, whose root mean square has a standard error of 1/√(2·64²) = 1.1 %: four of them on
 /// each side.
 #[test]
 fn sequential_f32_sums_have_their_known_error() {

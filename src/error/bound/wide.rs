@@ -196,14 +196,6 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::Arc;
 
-    fn arithmetics() -> impl Iterator<Item = Arithmetic> {
-        (0..4).map(|bits| Arithmetic {
-            fused_fma: bits & 1 != 0,
-            flush_f32_subnormals: bits & 2 != 0,
-            flush_f16_subnormals: bits & 2 != 0,
-        })
-    }
-
     fn scaled(m: usize, n: usize, k: usize, seed: u64, [a, b]: [i32; 2]) -> MatmulProblem {
         let mut p = MatmulProblem::generate(Distribution::Normal, m, n, k, seed).unwrap();
         // Every third number of A is small beside the others.
@@ -228,7 +220,7 @@ mod tests {
             let truth = MatmulTruth::exact(&p, None).unwrap();
             let rows: Vec<usize> = (0..m).collect();
             for precision in Precision::WIDE {
-                for arithmetic in arithmetics() {
+                for arithmetic in Arithmetic::each() {
                     let o = Operands::convert(precision, arithmetic, &p.a, &p.b, [0, 0]);
                     let c = multiply(precision, arithmetic, &o, &rows).values();
                     let bound = bound(precision, k, Guarantee::of(arithmetic, true));
@@ -262,7 +254,7 @@ mod tests {
             let truth = MatmulTruth::exact(&p, None).unwrap();
             let rows: Vec<usize> = (0..m).collect();
             for precision in Precision::WIDE.into_iter().filter(|p| p.takes_f64()) {
-                for arithmetic in arithmetics() {
+                for arithmetic in Arithmetic::each() {
                     let stored = Stored::new(Layout::Nn, 1, &p.a, &p.b).with_f64(p.given_f64());
                     let o = Operands::convert_stored(precision, arithmetic, &stored, [0, 0]);
                     let c = multiply(precision, arithmetic, &o, &rows).values();

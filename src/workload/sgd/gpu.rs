@@ -448,6 +448,32 @@ impl Sharing {
     }
 }
 
+/// Dispatches of the two lists that a run has, without and with snapshots, at most.
+pub(crate) fn listed_dispatches(
+    info: &DeviceInfo,
+    data: DatasetSpec,
+    batch: usize,
+    steps: u32,
+    (schedule, algorithm): (Option<Schedule>, Algorithm),
+) -> u64 {
+    let layout = Layout::of(info, batch, [data.columns(), data.outputs()], schedule);
+    let epoch = match algorithm.is_variance_reduced() {
+        true => Algorithm::period(data.rows(), batch).into(),
+        false => data.rows().div_ceil(batch) as u64,
+    };
+    let steps = u64::from(steps);
+    let epochs = steps.div_ceil(epoch);
+    // Those of an epoch that one dispatch makes, but for its last, which is of fewer rows, and where
+    // one of the checkpoints, fewer than 64, cuts.
+    let records = steps.min(epochs * (epoch.div_ceil(layout.steps) + 1) + 64);
+    let each = match layout.schedule {
+        Schedule::Persistent => 1,
+        _ if batch <= TILE_ROWS => 2,
+        _ => 3,
+    };
+    2 * (records * each + epochs)
+}
+
 /// How the steps are spread over dispatches and threads.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
@@ -465,16 +491,25 @@ struct Layout {
 
 impl Layout {
     fn new(context: &Context, case: &SgdCase, data: &Dataset, asked: Option<Schedule>) -> Self {
-        let (groups, outputs) = (data.d_padded as u64 / 4, data.outputs as u64);
-        let schedule = asked.unwrap_or_else(|| Schedule::of(case.batch, data.d, data.outputs));
-        let on_cpu = context.info.device_type == "cpu";
+        Self::of(&context.info, case.batch, [data.d, data.outputs], asked)
+    }
+
+    fn of(
+        info: &DeviceInfo,
+        batch: usize,
+        [columns, outputs]: [usize; 2],
+        asked: Option<Schedule>,
+    ) -> Self {
+        let schedule = asked.unwrap_or_else(|| Schedule::of(batch, columns, outputs));
+        let (groups, outputs) = (columns.div_ceil(4) as u64, outputs as u64);
+        let on_cpu = info.device_type == "cpu";
         let threads = match schedule {
             Schedule::Persistent if !on_cpu => PERSISTENT_THREADS,
             _ => THREADS,
         };
         let several = |blocks: usize| on_cpu || blocks as u64 * groups * outputs / 4 >= FULL_GRID;
-        let blocks = case.batch.div_ceil(BLOCK);
-        let tiles = case.batch.div_ceil(TILE_ROWS);
+        let blocks = batch.div_ceil(BLOCK);
+        let tiles = batch.div_ceil(TILE_ROWS);
         let mut layout = Self {
             schedule,
             groups,
@@ -484,7 +519,7 @@ impl Layout {
             steps: 1,
         };
         if schedule == Schedule::Persistent {
-            layout.steps = (ITERATIONS / layout.iterations(case.batch as u64)).max(1);
+            layout.steps = (ITERATIONS / layout.iterations(batch as u64)).max(1);
         }
         layout
     }

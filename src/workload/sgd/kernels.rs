@@ -9,7 +9,7 @@ use crate::gpu::{Composed, Source, compose, sums_probe};
 use crate::hexadecimal::hexadecimal;
 use crate::mirror::sgd::{BLOCK, TILE};
 use crate::number::{Format, Precision, Rounding};
-use crate::problem::dataset::{CLASSES, DatasetSpec, Loss};
+use crate::problem::dataset::{DatasetSpec, Loss};
 use crate::wgsl;
 
 /// How the steps of a run are spread over dispatches.
@@ -65,8 +65,7 @@ impl Schedule {
 
     /// The same, for a data set that is not at hand.
     pub fn of_spec(spec: DatasetSpec, batch: usize) -> Self {
-        let outputs = if spec == DatasetSpec::Digits { CLASSES } else { 1 };
-        Self::of(batch, spec.columns(), outputs)
+        Self::of(batch, spec.columns(), spec.outputs())
     }
 }
 

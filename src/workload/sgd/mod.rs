@@ -16,7 +16,7 @@ mod svrg_gpu;
 
 pub use algorithm::{Algorithm, HALP_MU};
 pub use cpu::CpuSgd;
-pub(crate) use gpu::Chunks;
+pub(crate) use gpu::{Chunks, listed_dispatches};
 pub use gpu::{GpuOptions, GpuSgd, MAX_CHUNKS, SgdRun, lost_averages, run_on_gpu};
 pub use kernels::{
     Kernel, KernelOverride, Schedule, Stage, averaging_probe, conversion_kernel, kernels,
