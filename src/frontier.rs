@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::record::{Record, Status};
+use crate::workload::matmul::upload_format;
 use names::cache;
 use points::{point, rank};
 
@@ -145,7 +146,8 @@ impl Frontier {
 pub struct Options {
     /// Error column; `None` is each row's own primary error.
     pub metric: Option<Metric>,
-    /// Throughput with the conversion of the operands paid for.
+    /// Throughput with the conversion of the operands paid for; rows whose conversion was not timed are
+    /// left out.
     pub with_conversion: bool,
 }
 
@@ -166,6 +168,10 @@ pub enum Exclusion {
     /// Its workload has no such error.
     #[error("column {0} is empty")]
     NoError(String),
+    /// The host converted its operands untimed, as it makes the parts of numbers given in f64, so that
+    /// nothing says what they cost.
+    #[error("the host made the parts of its operands, in a time that no column has")]
+    UntimedConversion,
     /// A measured row must have this column, as a finite number above 0.
     #[error("column {column} {}, where a measured row has a number above 0", holds(*.value))]
     Unusable {
@@ -256,8 +262,11 @@ fn throughput(record: &Record, with_conversion: bool) -> Result<(f64, Interval),
         Some(v) if v.is_finite() && v > 0.0 => Ok(v),
         _ => Err(Exclusion::Unusable { column, value }),
     };
-    // A precision that is f32 already has nothing to convert, so its total is its product.
+    // Operands that are taken as they come have nothing to convert: their total is the product.
     let converts = record.conversion_median_ns.is_some() || record.total_median_ns.is_some();
+    if with_conversion && !converts && host_makes_parts(record) {
+        return Err(Exclusion::UntimedConversion);
+    }
     let (rate, median, low, high) = if with_conversion && converts {
         (
             positive("total_throughput", record.total_throughput)?,
@@ -275,6 +284,14 @@ fn throughput(record: &Record, with_conversion: bool) -> Result<(f64, Interval),
     };
     let interval = Interval { low: rate * (median / high), high: rate * (median / low) };
     Ok((rate, interval.with(rate)))
+}
+
+/// Whether a row without a time of a conversion has operands that are not taken as they come: parts that
+/// a device makes of f32 in a stage of its own, and the host of f64.
+fn host_makes_parts(record: &Record) -> bool {
+    let precision = record.precision.parse().ok().filter(|_| record.workload == "matmul");
+    let converted = |p| upload_format(p, false) != upload_format(p, true);
+    peer(record).is_none() && precision.is_some_and(converted)
 }
 
 /// Operations are operations: an integer and a floating-point product of one shape ask for the same

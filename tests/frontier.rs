@@ -374,6 +374,38 @@ fn the_conversion_is_paid_for_where_there_is_one() {
     assert_eq!(*why, Exclusion::Unusable { column: "total_median_ns", value: None });
 }
 
+/// Parts that the host makes of numbers given in f64 cost what no column has; pairs and f64 are taken as
+/// they come, and so is whatever a peer is given.
+#[test]
+fn a_conversion_that_was_not_timed_is_not_taken_for_none() {
+    let records = [
+        row("bf16x3", tight(9.0), 1e-7),
+        row("fp16x2", tight(8.0), 1e-6),
+        row("fp32x2", tight(3.0), 1e-14),
+        row("fp64", tight(2.0), 1e-16),
+        row("fp32", tight(10.0), 1e-6),
+        Record { implementation: "peer 1.0".into(), ..row("bf16x3", tight(7.0), 1e-8) },
+    ];
+    let without = survey(&records, Options::default());
+    assert_eq!((without.frontiers[0].points.len(), without.left_out.len()), (6, 0));
+    let with = survey(&records, Options { with_conversion: true, ..Options::default() });
+    let left_out: Vec<_> = with.left_out.iter().map(|l| (l.row, l.why.clone())).collect();
+    let untimed = Exclusion::UntimedConversion;
+    assert_eq!(left_out, [(0, untimed.clone()), (1, untimed)]);
+    assert_eq!(with.frontiers[0].points.len(), 4);
+    // Made of f32 by the device, and timed: a point.
+    let timed = Record {
+        conversion_median_ns: Some(1.0),
+        total_throughput: Some(4.0),
+        total_median_ns: Some(OPERATIONS / 4.0),
+        total_median_ci95_low_ns: Some(OPERATIONS / 4.5),
+        total_median_ci95_high_ns: Some(OPERATIONS / 3.5),
+        ..records[0].clone()
+    };
+    let with = survey(&[timed], Options { with_conversion: true, ..Options::default() });
+    assert_eq!((with.frontiers[0].points[0].throughput, with.left_out.len()), (4.0, 0));
+}
+
 #[test]
 fn another_error_column() {
     let records = [

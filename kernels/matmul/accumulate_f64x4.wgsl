@@ -1,5 +1,7 @@
 // Four product-adds in f64 and what becomes of their sums, for kernels that compute four columns of C
-// at once: sum + a·b by fma, fused or not as the device does it.
+// at once: sum + a·b by fma, fused or not as the device does it. As with accumulate_f32x4.wgsl, a text of
+// its own beside the one for single entries: a product-add is one call, less than what would alias both
+// widths of numbers to one name, as compensated sums have it.
 alias Sum4 = vec4<f64>;
 
 fn accumulate4(acc: vec4<f64>, a: f64, b: vec4<f64>) -> vec4<f64> {

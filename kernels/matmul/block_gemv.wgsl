@@ -2,10 +2,11 @@
 // row (M = 1). The sums of blocks do not depend on each other: the TEAM lanes of a team each take a block
 // of the same entries of C, OWN of them. Then each block's sum joins its entry in order, through
 // workgroup memory, so C equals `naive` bit for bit whatever TEAM is, and k need not be cut into slices.
-// Neighbouring lanes read neighbouring words: of N = 1 they are of one team and read blocks of one row of
-// A; of M = 1 they are of neighbouring teams and read fours of one row of B. A lane walks several rows of
-// the matrix side by side, and in each of them forward.
-// Parameters: THREADS, VECTORS, TEAM (divides THREADS; 1 needs no workgroup memory).
+// Of N = 1, neighbouring lanes of a team read neighbouring blocks of one row of A, 16 bytes at a time. Of
+// int4 these are a block; of 8 bits a block is 32 bytes, so a load of the lanes skips every other 16, which
+// the next one takes. Of M = 1, neighbouring lanes are of neighbouring teams and read neighbouring fours, 16
+// bytes, of one row of B. A lane walks several rows of the matrix side by side, and in each of them forward.
+// Parameters: THREADS, VECTORS, TEAM (divides THREADS; a team of 1 leaves its workgroup memory unused).
 // a: M x LDA/WORD words, WORD consecutive k each; b: LDA/WORD x LDB words, likewise; c: M x LDC f32; each
 // BATCH times.
 @group(0) @binding(0) var<storage, read> a: array<vec4<u32>>;

@@ -16,7 +16,7 @@ use crate::workload::sgd::{
 /// the device or of the host may still be full when its turn comes.
 pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Option<String> {
     match case.work {
-        Work::Matmul { shape, kernel, .. } => {
+        Work::Matmul { shape, kernel, ref origin, .. } => {
             let supported = kernel.map_or(Ok(()), |kernel| {
                 kernel
                     .runs(case.precision, shape)
@@ -25,7 +25,8 @@ pub fn foreseen_skip(case: &Case, device: &DeviceInfo, host_bytes: u64) -> Optio
             let unsupported = supported.err();
             unsupported.or_else(|| host_skip(shape, case.precision, host_bytes)).or_else(|| {
                 let source = KernelSource::of(kernel?, case.precision, device);
-                matmul_skip(shape, &source, device).map(|error| error.to_string())
+                matmul_skip(shape, &source, origin.is_given_in_f64(), device)
+                    .map(|error| error.to_string())
             })
         }
         Work::Sgd { data, batch, steps, schedule, algorithm, .. } => {
@@ -55,9 +56,13 @@ fn host_skip(shape: Shape, precision: Precision, host_bytes: u64) -> Option<Stri
 }
 
 /// A buffer or a dispatch of the product that is over a limit of the device.
-fn matmul_skip(shape: Shape, source: &KernelSource, device: &DeviceInfo) -> Option<GpuError> {
-    // Parts that are made of f64 need no more room than those converted here.
-    let uploaded = upload_format(source.precision, false);
+fn matmul_skip(
+    shape: Shape,
+    source: &KernelSource,
+    given_f64: bool,
+    device: &DeviceInfo,
+) -> Option<GpuError> {
+    let uploaded = upload_format(source.precision, given_f64);
     let [in_a, in_b] =
         ["A", "B"].map(|name| format!("buffer {name} in {} (bytes)", uploaded.name()));
     let storage = source.precision.storage();
@@ -137,7 +142,10 @@ mod tests {
     use super::*;
     use crate::gpu::discover;
     use crate::measure::{Selection, Session};
+    use crate::problem::matrix::{Matrix, Origin};
+    use crate::problem::npy::FileOperands;
     use crate::record::{Provenance, Status};
+    use crate::workload::matmul::Kernel;
     use crate::workload::sgd::{GpuOptions, GpuSgd, SgdCase};
 
     /// What is foreseen is what happens, to the word, on every device here.
@@ -184,6 +192,36 @@ mod tests {
         let wide = host_skip(Shape::square(64), Precision::Fp64, 1 << 18);
         assert!(skip(Shape::square(64), 1 << 18).is_none() && wide.is_some());
         assert!(skip(Shape { m: u32::MAX as usize, ..square }, u64::MAX / 4).is_none());
+    }
+
+    /// Parts that the host makes of f64 are uploaded as they are: there is no buffer of f32.
+    #[test]
+    fn a_buffer_over_a_limit_has_the_name_that_the_device_gives_it() {
+        let device = DeviceInfo { max_workgroup_invocations: 256, ..DeviceInfo::default() };
+        let reason = |precision, is_f64: bool| {
+            let one = || Matrix { rows: 1, cols: 1, data: vec![1.0] };
+            let given_f64 = is_f64.then(|| [[1.0].into(), [1.0].into()]);
+            let sha256 = "0123456789abcdef".to_owned();
+            let files = FileOperands { a: one(), b: one(), given_f64, sha256 };
+            let work = Work::Matmul {
+                shape: Shape::square(1),
+                kernel: Some(Kernel::Naive),
+                origin: Origin::Files(files.into()),
+                rounding_bits: 16,
+            };
+            let case = Case { work, precision, device: 0, device_slug: "gpu".to_owned() };
+            foreseen_skip(&case, &device, u64::MAX).unwrap()
+        };
+        for (precision, of_f32, of_f64) in [
+            (Precision::Bf16x3, "A in f32", "A in bf16x3"),
+            (Precision::Fp16x2, "A in f32", "A in f16x2"),
+            (Precision::Fp32x2, "A in f32x2", "A in f32x2"),
+            (Precision::Fp16, "A in f32", "A in f32"),
+        ] {
+            let [single, double] = [false, true].map(|is_f64| reason(precision, is_f64));
+            assert!(single.contains(&format!("buffer {of_f32} (bytes)")), "{precision}: {single}");
+            assert!(double.contains(&format!("buffer {of_f64} (bytes)")), "{precision}: {double}");
+        }
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Origin {
         }
     }
 
+    /// Whether the numbers were given in f64, those of one operand at least.
+    pub fn is_given_in_f64(&self) -> bool {
+        matches!(self, Self::Files(files) if files.given_f64.is_some())
+    }
+
     /// Whether its products lie so far below |A||B| that an f64 product is no truth for them.
     pub fn needs_exact_truth(&self) -> bool {
         matches!(self, Self::Seeded(distribution) if distribution.needs_exact())

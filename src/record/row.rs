@@ -289,8 +289,9 @@ pub struct Record {
     /// `operations` over `energy_j`; empty for `lp-svrg` and `halp` on a GPU, where
     /// `energy_j` is the GPU's alone. Unit: 1/J.
     pub operations_per_joule: Option<f64>,
-    /// Median of the time in which the operands are converted from f32 to their storage format.
-    /// Unit: ns.
+    /// Median of the time in which the operands are converted from f32 to their storage format. Empty,
+    /// with all columns of the conversion and the total, where they are taken as they come, and where
+    /// the host makes their parts, untimed, of numbers given in f64 (`fp16x2`, `bf16x3`). Unit: ns.
     pub conversion_median_ns: Option<f64>,
     /// Lower end of the 95 % confidence interval of `conversion_median_ns`. Unit: ns.
     pub conversion_median_ci95_low_ns: Option<f64>,

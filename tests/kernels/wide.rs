@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use tradeoff::error::{Bound, Guarantee, matmul_bound};
-use tradeoff::gpu::Context;
+use tradeoff::gpu::{Context, DeviceInfo};
 use tradeoff::mirror::convert::Operands;
 use tradeoff::mirror::matmul::entries;
 use tradeoff::number::{Entries, Precision};
@@ -85,17 +85,27 @@ impl Data {
     }
 }
 
-/// A device's kernels of these precisions, each with every set of parameters that it can have there.
+/// A device's kernels of these precisions, each with every set of parameters that it can have there, the
+/// default first: those of software and those of hardware, whichever it is.
 fn sources(device: &Device) -> Vec<Vec<KernelSource>> {
     let info = device.info();
+    let of_type = |kind: &str| DeviceInfo { device_type: kind.to_owned(), ..info.clone() };
+    let variants = [info.clone(), of_type("cpu"), of_type("discrete")];
     let pairs = Precision::WIDE.into_iter().flat_map(|p| Kernel::ALL.map(|kernel| (kernel, p)));
     let pairs = pairs.filter(|(kernel, precision)| {
         kernel.computes(*precision) && KernelSource::supports(*kernel, *precision, info).is_ok()
     });
     let with = |(kernel, precision)| {
-        let all = KernelSource::candidates(kernel, precision, Shape::square(1024), info);
-        let with = |p| KernelSource::with(kernel, precision, info, p).ok();
-        all.into_iter().filter_map(with).collect::<Vec<_>>()
+        let mut sources: Vec<KernelSource> = vec![];
+        for variant in &variants {
+            for p in KernelSource::candidates(kernel, precision, Shape::square(1024), variant) {
+                let source = KernelSource::with(kernel, precision, variant, p).unwrap();
+                if sources.iter().all(|known| known.parameters != source.parameters) {
+                    sources.push(source);
+                }
+            }
+        }
+        sources
     };
     pairs.map(with).collect()
 }

@@ -15,7 +15,8 @@ const COMPENSATED_OPERATIONS: f64 = 32.0;
 const F64_TINY: f64 = f64::from_bits(1);
 
 /// What the three bf16 nearest to an f64 and to what is left of it leave, at most, relative to it. Each
-/// leaves half a unit in the last of its 8 bits, so that the next one starts at least 9 bits below it.
+/// leaves at most half a unit in the last of its 8 bits, 2^(e−8) in the binade of 2^e. If it is that, the
+/// next one is exact; else it lies at least 9 binades below. So three leave at most 2^(e−26).
 pub(super) const BF16_TRIPLE_OF_F64: f64 = exp2(-26);
 
 const fn exp2(exponent: i32) -> f64 {
@@ -267,9 +268,11 @@ mod tests {
         }
     }
 
-    /// 0.1·0.1, which rounding to f32 would put off by 2⁻²⁶ of it: nothing is added for that.
+    /// 0.1·0.1, which rounding to f32 would put off by 2⁻²⁶ of it: nothing is added for that. The bounds
+    /// of the two split formats, which take f64 as well, are wider than that: what their parts leave out
+    /// and the rounding of the f32 sum, 2⁻²⁴ of it, are in them.
     #[test]
-    fn rounding_to_f32_is_over_the_bounds_of_what_takes_f64() {
+    fn rounding_to_f32_is_over_the_bounds_of_fp32x2_and_fp64() {
         let given: [Arc<[f64]>; 2] = [[0.1].into(), [0.1].into()];
         let mut p = MatmulProblem::generate(Distribution::Normal, 1, 1, 1, 0).unwrap();
         (p.a.data[0], p.b.data[0], p.given_f64) = (0.1, 0.1, Some(given));

@@ -26,6 +26,8 @@ pub enum Kernel {
     /// Fragments of C on the device's matrix units.
     Cooperative,
     /// Matrix times vector, or vector times matrix: rows or columns of the matrix by fours in each lane.
+    /// Where blocks along k share scales, a team of lanes shares the blocks of several rows, or of fours
+    /// of columns.
     Gemv,
 }
 

@@ -32,8 +32,9 @@ pub(super) fn options(
     if valid.is_empty() { vec![first] } else { valid }
 }
 
-/// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge, and
-/// no more slices than C leaves a device idle for, unless nothing else is left.
+/// Those of [`options`] that may be fast at a shape: no tile with more than half of it off the edge, no
+/// more slices than C leaves a device idle for, and no team with more lanes than k has blocks, unless
+/// nothing else is left.
 pub(super) fn candidates(
     kernel: Kernel,
     options: Vec<Parameters>,
@@ -51,7 +52,8 @@ pub(super) fn candidates(
         let worth =
             slices == 1 || (tiles * shape.batch < FEW_TILES && shape.k >= LEAST_SLICE * slices);
         let fits = rows < 2 * shape.m.max(8) && columns < 2 * shape.n.max(8);
-        worth && (fits || kernel == Kernel::Gemv)
+        let team = parameters.get("team").unwrap_or(1) as usize;
+        worth && team <= shape.k.div_ceil(BLOCK) && (fits || kernel == Kernel::Gemv)
     };
     let (useful, mut rest): (Vec<_>, Vec<_>) = options.into_iter().partition(useful);
     rest.retain(|parameters| parameters.get("slices").unwrap_or(1) == 1);
@@ -62,6 +64,8 @@ pub(super) fn candidates(
 const FEW_TILES: usize = 256;
 /// Of k: what a slice has at least, so that it outweighs the addition.
 const LEAST_SLICE: usize = 256;
+/// Numbers along k that share a scale.
+const BLOCK: usize = 32;
 
 /// Whether the sum of k may be cut into slices: f32 sums of what is added as it is.
 fn may_slice(precision: Precision) -> bool {
@@ -230,7 +234,17 @@ fn block_gemv(device: &DeviceInfo) -> Vec<Parameters> {
         // No more vectors: their loops are no longer unrolled, and llvmpipe ends loops early.
         &[(8, 8, 1), (32, 1, 1), (8, 1, 1), (8, 4, 1)]
     } else {
-        &[(128, 2, 16), (128, 1, 16), (256, 1, 32), (64, 1, 8), (128, 2, 8), (128, 4, 16)]
+        // The last two are for a k of few blocks, where larger teams have lanes without one.
+        &[
+            (128, 2, 16),
+            (128, 1, 16),
+            (256, 1, 32),
+            (64, 1, 8),
+            (128, 2, 8),
+            (128, 4, 16),
+            (64, 1, 4),
+            (64, 1, 1),
+        ]
     };
     all.iter().copied().map(set).collect()
 }
@@ -325,8 +339,8 @@ fn fits(
             let results = get("subgroups_m") * get("subgroups_n") * get("size").pow(2);
             2 * panels + output_format(precision).bytes(results.into()) as u32
         }
-        // What a team hands over, of two rounds.
-        Kernel::Gemv if get("team") > 1 => 2 * 4 * get("team") * (rows + 1),
+        // What a team hands over, of two rounds. It is declared for a team of 1 too.
+        Kernel::Gemv if precision.storage().is_blocked() => 2 * 4 * get("team") * (rows + 1),
         _ => 0,
     };
     for (what, needed, limit) in [
@@ -511,6 +525,43 @@ mod tests {
             |precision| options(Kernel::Cooperative, precision, &device("discrete"))[0].get("size");
         assert_eq!(size(Precision::Fp16), Some(16));
         assert_eq!(size(Precision::Fp16Acc16), Some(8));
+    }
+
+    /// A lane of a team has a block of k, on whatever device.
+    #[test]
+    fn a_short_k_leaves_small_teams() {
+        for (device_type, k, most) in
+            [("discrete", 1, 1), ("discrete", 33, 1), ("discrete", 97, 4), ("discrete", 128, 4)]
+                .into_iter()
+                .chain([("discrete", 257, 8), ("discrete", 1 << 12, 32), ("cpu", 128, 1)])
+        {
+            for precision in [Precision::Int4, Precision::Mxfp8, Precision::Mxint8] {
+                let tile = |p: &Parameters| tile(Kernel::Gemv, precision, p);
+                let options = options(Kernel::Gemv, precision, &device(device_type));
+                for shape in [Shape::new(4096, 1, k), Shape::new(1, 4096, k)] {
+                    let few = candidates(Kernel::Gemv, options.clone(), &tile, shape);
+                    let largest = few.iter().filter_map(|p| p.get("team")).max();
+                    assert_eq!(largest, Some(most), "{device_type} {precision} {shape}");
+                }
+            }
+        }
+    }
+
+    /// The kernel's file declares its workgroup memory whatever the team is.
+    #[test]
+    fn a_team_of_one_is_held_to_the_workgroup_memory() {
+        let text = include_str!("../../../kernels/matmul/block_gemv.wgsl");
+        assert!(text.contains("var<workgroup> parts: array<f32, 2u * TEAM * PITCH>;"));
+        let alone = |precision, bytes| {
+            let names = [("threads", 8), ("vectors", 8), ("team", 1)];
+            let device = DeviceInfo { max_workgroup_bytes: bytes, ..device("cpu") };
+            fits(Kernel::Gemv, precision, &Parameters::new(&names), &device)
+        };
+        // Two rounds of 8 lanes' 32 entries, and 1 number that keeps lanes to different banks.
+        let bytes = 2 * 4 * (8 * 32 + 1);
+        assert_eq!(alone(Precision::Mxint8, bytes), Ok(()));
+        assert!(alone(Precision::Mxint8, bytes - 1).is_err_and(|e| e.contains("2056 bytes")));
+        assert_eq!(alone(Precision::Fp32, 0), Ok(()), "no workgroup memory there");
     }
 
     #[test]
