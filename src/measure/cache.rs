@@ -41,6 +41,26 @@ impl FromStr for Policy {
     }
 }
 
+/// What every key has of the device whose property is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Adapter {
+    device: String,
+    backend: String,
+    driver: String,
+    driver_info: String,
+}
+
+impl Adapter {
+    pub(super) fn of(info: &DeviceInfo) -> Self {
+        Self {
+            device: info.name.clone(),
+            backend: info.backend.clone(),
+            driver: info.driver.clone(),
+            driver_info: info.driver_info.clone(),
+        }
+    }
+}
+
 /// A value that could not be taken from the cache, or not kept in it. Neither stops a run.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {

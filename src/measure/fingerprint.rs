@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::cache::Policy;
+use super::cache::{Adapter, Policy};
 use super::session::Session;
 use crate::fingerprint::{DeviceFingerprint, PROBES, matrix_probes, summation};
 use crate::gpu::{Context, DOUBLE, ERROR_FREE, Fingerprint, GpuError, compose};
@@ -20,10 +20,8 @@ const KIND: &str = "fingerprint";
 /// changes, all is probed anew.
 #[derive(Serialize)]
 struct Key<'a> {
-    device: &'a str,
-    backend: &'a str,
-    driver: &'a str,
-    driver_info: &'a str,
+    #[serde(flatten)]
+    adapter: Adapter,
     crate_version: &'static str,
     wgpu_version: &'a str,
     kernels_sha256: String,
@@ -42,10 +40,7 @@ impl<'a> Key<'a> {
             .chain([compose(&[DOUBLE])])
             .fold(Sha256::new(), |all, probe| all.chain_update(probe.wgsl));
         Self {
-            device: &info.name,
-            backend: &info.backend,
-            driver: &info.driver,
-            driver_info: &info.driver_info,
+            adapter: Adapter::of(info),
             crate_version: env!("CARGO_PKG_VERSION"),
             wgpu_version,
             kernels_sha256: hexadecimal(&all.finalize()),

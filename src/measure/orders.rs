@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::cache::{Cache, Policy};
+use super::cache::{Adapter, Cache, Policy};
 use super::plan::keep_fingerprints;
 use super::session::Session;
 use crate::fingerprint::kernels::{self, KernelOrder, TERMS};
@@ -32,10 +32,8 @@ const KIND: &str = "order";
 /// What an order depends on. Another value of any of these is another order.
 #[derive(Serialize)]
 struct Key<'a> {
-    device: &'a str,
-    backend: &'a str,
-    driver: &'a str,
-    driver_info: &'a str,
+    #[serde(flatten)]
+    adapter: Adapter,
     crate_version: &'static str,
     wgpu_version: &'a str,
     /// Name of the processor that computes for a software adapter.
@@ -251,10 +249,7 @@ impl Session {
     fn order_key<'a>(&'a self, context: &'a Context, order: &'a KernelOrder) -> Key<'a> {
         let info = &context.info;
         Key {
-            device: &info.name,
-            backend: &info.backend,
-            driver: &info.driver,
-            driver_info: &info.driver_info,
+            adapter: Adapter::of(info),
             crate_version: env!("CARGO_PKG_VERSION"),
             wgpu_version: self.wgpu_version(),
             host: (info.device_type == "cpu").then(|| self.cpu_name()),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Policy, host};
+use super::cache::{Adapter, Policy, host};
 use super::case::{Case, Work};
 use super::drawing::Caches;
 use super::limits::foreseen_skip;
@@ -47,10 +47,8 @@ const KIND: &str = "tuning";
 /// What a choice depends on. Another value of any of these is another choice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Key {
-    device: String,
-    backend: String,
-    driver: String,
-    driver_info: String,
+    #[serde(flatten)]
+    adapter: Adapter,
     /// What does the device's work, where that is the processor: its name, its threads, and what
     /// limits them.
     processor: Option<[String; 3]>,
@@ -213,10 +211,7 @@ impl Session {
             Some(source.sha256())
         };
         Key {
-            device: device.name.clone(),
-            backend: device.backend.clone(),
-            driver: device.driver.clone(),
-            driver_info: device.driver_info.clone(),
+            adapter: Adapter::of(device),
             processor: host(device, self.cpu_name()),
             wgpu_version: self.wgpu_version().to_owned(),
             cold: self.cache == Caches::Cold,

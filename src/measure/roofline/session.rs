@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Roofline, cpu, gpu};
 use crate::gpu::{DeviceInfo, GpuError, compose};
 use crate::hexadecimal::hexadecimal;
-use crate::measure::cache::{Cache, CacheError, Policy, host};
+use crate::measure::cache::{Adapter, Cache, CacheError, Policy, host};
 use crate::measure::{Case, Session, last_level_cache};
 use crate::record::Record;
 
@@ -19,11 +19,9 @@ const KIND: &str = "roofline";
 
 /// What a roofline depends on. Another value of any of these is another roofline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Key<'a> {
-    device: &'a str,
-    backend: &'a str,
-    driver: &'a str,
-    driver_info: &'a str,
+struct Key {
+    #[serde(flatten)]
+    adapter: Adapter,
     crate_version: &'static str,
     /// Whether vectors are those of a build with or without optimisation.
     optimised: bool,
@@ -32,13 +30,10 @@ struct Key<'a> {
     host: Option<[String; 3]>,
 }
 
-impl<'a> Key<'a> {
-    fn of(info: &'a DeviceInfo, cpu: &str) -> Self {
+impl Key {
+    fn of(info: &DeviceInfo, cpu: &str) -> Self {
         Self {
-            device: &info.name,
-            backend: &info.backend,
-            driver: &info.driver,
-            driver_info: &info.driver_info,
+            adapter: Adapter::of(info),
             crate_version: env!("CARGO_PKG_VERSION"),
             optimised: !cfg!(debug_assertions),
             kernels_sha256: kernels_sha256(),
